@@ -1,0 +1,285 @@
+// Go's side of the rows, with the figures of ../../measure/src/lib.rs: change both.
+//
+// usage: peer-go ROW [PROCESSORS]
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	unsupported  = 77
+	yields       = 50_000
+	roundTrips   = 20_000
+	acquisitions = 20_000
+	boundedCalls = 50_000
+	sleeperCount = 100_000
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: peer-go ROW [PROCESSORS]")
+		os.Exit(2)
+	}
+	if len(os.Args) > 2 {
+		processors, err := strconv.Atoi(os.Args[2])
+		must(err)
+		runtime.GOMAXPROCS(processors)
+	}
+	row, count := os.Args[1], 0
+	if prefix, number, found := strings.Cut(row, "-"); found {
+		n, err := strconv.Atoi(number)
+		must(err)
+		row, count = prefix, n
+	}
+	rows := map[string]func(int){
+		"yield": yieldRow, "spawn": spawnRow, "channel": channelRow, "mutex": mutexRow, "timeout": timeoutRow,
+		"memory": memoryRow, "sleepers": sleepersRow, "echo": echoRow,
+	}
+	run, found := rows[row]
+	if !found {
+		fmt.Fprintf(os.Stderr, "unsupported: no row is called %q\n", row)
+		os.Exit(unsupported)
+	}
+	run(count)
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// stopwatch times chunks of operations until there are enough of them; the first is a warm-up.
+type stopwatch struct {
+	started    time.Time
+	measured   time.Duration
+	nanosEach  []float64
+	chunkStart time.Time
+}
+
+func newStopwatch() *stopwatch { return &stopwatch{started: time.Now()} }
+
+func (w *stopwatch) wantsMore() bool {
+	enough := w.measured >= 400*time.Millisecond && len(w.nanosEach) > 5
+	return !enough && (len(w.nanosEach) < 2 || time.Since(w.started) < 10*time.Second)
+}
+
+func (w *stopwatch) start() { w.chunkStart = time.Now() }
+
+func (w *stopwatch) stop(operations int) {
+	took := time.Since(w.chunkStart)
+	w.measured += took
+	w.nanosEach = append(w.nanosEach, float64(took.Nanoseconds())/float64(operations))
+}
+
+func (w *stopwatch) report() {
+	each := w.nanosEach[1:]
+	slices.Sort(each)
+	fmt.Printf("{\"ns\": %.2f, \"chunks\": %d}\n", each[len(each)/2], len(each))
+}
+
+func yieldRow(int) {
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				for range yields {
+					runtime.Gosched()
+				}
+			})
+		}
+		both.Wait()
+		watch.stop(2 * yields)
+	}
+	watch.report()
+}
+
+func spawnRow(batch int) {
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		var all sync.WaitGroup
+		all.Add(batch)
+		for range batch {
+			go all.Done()
+		}
+		all.Wait()
+		watch.stop(batch)
+	}
+	watch.report()
+}
+
+func channelRow(int) {
+	there, back := make(chan int, 1), make(chan int, 1)
+	go func() {
+		for value := range there {
+			back <- value
+		}
+	}()
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		for i := range roundTrips {
+			there <- i
+			if <-back != i {
+				panic("another value came back")
+			}
+		}
+		watch.stop(roundTrips)
+	}
+	close(there)
+	watch.report()
+}
+
+func mutexRow(int) {
+	var shared sync.Mutex
+	counter := 0
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				for range acquisitions {
+					shared.Lock()
+					counter++
+					runtime.Gosched()
+					shared.Unlock()
+					runtime.Gosched()
+				}
+			})
+		}
+		both.Wait()
+		watch.stop(2 * acquisitions)
+	}
+	watch.report()
+}
+
+//go:noinline
+func readyCall(_ context.Context, value int) int { return value }
+
+func timeoutRow(int) {
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		for i := range boundedCalls {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if readyCall(ctx, i) != i || ctx.Err() != nil {
+				panic("the call was not bounded by a second")
+			}
+			cancel()
+		}
+		watch.stop(boundedCalls)
+	}
+	watch.report()
+}
+
+func memoryRow(count int) {
+	var started atomic.Int64
+	never := make(chan struct{})
+	runtime.GC()
+	before := statusKiB("VmRSS:")
+	for range count {
+		go func() {
+			started.Add(1)
+			<-never
+		}()
+	}
+	for started.Load() < int64(count) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	resident := statusKiB("VmRSS:")
+	maps, err := os.ReadFile("/proc/self/maps")
+	must(err)
+	fmt.Printf("{\"kib_each\": %.3f, \"resident_kib\": %d, \"page_tables_kib\": %d, \"mappings\": %d}\n",
+		float64(resident-before)/float64(count), resident, statusKiB("VmPTE:"), strings.Count(string(maps), "\n"))
+}
+
+func statusKiB(field string) int64 {
+	file, err := os.Open("/proc/self/status")
+	must(err)
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if rest, found := strings.CutPrefix(lines.Text(), field); found {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			must(err)
+			return kib
+		}
+	}
+	panic(field + " is not in /proc/self/status")
+}
+
+// sleepOf spreads the sleeps over 0–1 s, as every other program does.
+func sleepOf(index int) time.Duration {
+	return time.Duration(uint64(index)*2_654_435_761%1_000_000) * time.Microsecond
+}
+
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func sleepersRow(int) {
+	processor := processorTime()
+	lateness := make([]time.Duration, sleeperCount)
+	var all sync.WaitGroup
+	all.Add(sleeperCount)
+	for i := range sleeperCount {
+		go func() {
+			start, nap := time.Now(), sleepOf(i)
+			time.Sleep(nap)
+			lateness[i] = max(time.Since(start)-nap, 0)
+			all.Done()
+		}()
+	}
+	all.Wait()
+	processor = processorTime() - processor
+	slices.Sort(lateness)
+	at := func(share float64) float64 {
+		return lateness[int(float64(len(lateness)-1)*share)].Seconds() * 1e3
+	}
+	fmt.Printf("{\"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"cpu_s\": %.4f}\n",
+		at(0.5), at(0.99), at(1), processor.Seconds())
+}
+
+func echoRow(int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	fmt.Printf("{\"listening\": %d}\n", listener.Addr().(*net.TCPAddr).Port)
+	for {
+		stream, err := listener.Accept()
+		must(err)
+		go serve(stream)
+	}
+}
+
+// serve need not set TCP_NODELAY: Go's net package does by default.
+func serve(stream net.Conn) {
+	defer stream.Close()
+	buffer := make([]byte, 1024)
+	for {
+		n, err := stream.Read(buffer)
+		if err != nil {
+			return
+		}
+		if _, err := stream.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
