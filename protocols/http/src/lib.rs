@@ -1,1 +1,49 @@
-//! In preparation.
+//! HTTP/1.1 in blocking style, for servers.
+//!
+//! ```no_run
+//! use grapeshot_http::Server;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     grapeshot::run(|| {
+//!         let listener = grapeshot::net::TcpListener::bind("127.0.0.1:8080")?;
+//!         Server::new(|_request, response| response.send_text("Hello, world!\n")).serve(listener)
+//!     })
+//! }
+//! ```
+//!
+//! Each connection has a coroutine of its own, in which the handler runs. It reads the content of the request from
+//! [`Request`], which is `Read`, and answers through [`Response`]: whole, or piece by piece through a `Write`.
+//! Pipelining, keep-alive, `100 Continue`, HEAD, the chunked coding, limits, time-outs and the closing of connections
+//! are the server's business.
+//!
+//! The parts that perform no I/O are public as well: [`head`] parses a request's head, [`body`] finds its content.
+//! Both refuse whatever two parties could read differently (RFC 9112; request smuggling), see [`Refusal`].
+#![forbid(unsafe_code)]
+
+pub mod body;
+mod connection;
+mod date;
+mod error;
+mod files;
+pub mod head;
+mod limits;
+mod output;
+mod request;
+mod response;
+mod server;
+mod status;
+mod stream;
+mod target;
+
+pub use error::{Error, Refusal};
+pub use files::{Assets, StaticFiles};
+pub use head::Version;
+pub use limits::Limits;
+pub use request::Request;
+pub use response::{BodyWriter, Response, Upgraded};
+pub use server::{Server, Statistics};
+pub use status::Status;
+pub use stream::{Listener, Peer, Stream, TakingTurns};
+
+/// What a handler may fail with: anything that is an error.
+pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,461 @@
+//! One connection: requests are read, handed to the handler, and answered in their order.
+//!
+//! ```text
+//!   Idle ── first byte ──▶ Head ── empty line ──▶ handler ──▶ content drained ──▶ Head (pipelined) or Idle
+//!    │                      │ refused, too slow      │ panic, error, upgrade, Connection: close
+//!    └─ time, EOF, shutdown ┴────────────────────────┴──▶ flushed, lingered, closed
+//! ```
+//! Answers gather in the [`Output`] and are written before the connection waits for anything, so that pipelined
+//! requests cost one read and one write together.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use grapeshot::net::Shutdown;
+use grapeshot::{catch_panic, with_timeout};
+
+use crate::body::Decoder;
+use crate::head::{Head, Scanner};
+use crate::output::Output;
+use crate::request::{Body, Failed, Request};
+use crate::response::{self, Response};
+use crate::server::Counters;
+use crate::stream::{Peer, Stream};
+use crate::{Error, HandlerError, Limits, Refusal, Status, date};
+
+/// The buffer requests are received in, to begin with. It grows to what the limits allow.
+const INPUT: usize = 4 << 10;
+/// Room behind a head, for content.
+const WINDOW: usize = 1 << 10;
+
+/// A handler, as the server keeps it.
+pub(crate) type DynHandler =
+    dyn Fn(&mut Request<'_>, Response<'_>) -> Result<(), HandlerError> + Send + Sync;
+
+/// What the server and a connection of its tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    phase: AtomicU8,
+    pub(crate) requests: AtomicU64,
+}
+
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+const DISMISSED: u8 = 2;
+
+impl Control {
+    /// Closes the connection if it is between requests; true if it was.
+    pub(crate) fn dismiss_if_idle(&self) -> bool {
+        self.phase
+            .compare_exchange(IDLE, DISMISSED, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Between requests from now on; false if the server is closing. Either this load sees the flag, or the server,
+    /// which sets it first, sees the phase.
+    fn rest(&self, closing: &AtomicBool) -> bool {
+        self.phase.store(IDLE, Ordering::SeqCst);
+        !closing.load(Ordering::SeqCst)
+    }
+
+    /// A request has begun; false if the server dismissed the connection before.
+    fn begin(&self) -> bool {
+        self.phase
+            .compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+}
+
+/// How far the answer to the current request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    None,
+    /// The head is written, the content is not complete.
+    Started,
+    Complete,
+    Upgraded,
+}
+
+/// What request and response share while one exchange lasts. It is bound to its coroutine (`!Sync`).
+pub(crate) struct Exchange<'c> {
+    pub(crate) stream: &'c Arc<dyn Stream>,
+    pub(crate) limits: &'c Limits,
+    pub(crate) output: RefCell<&'c mut Output>,
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) peer: Peer,
+    pub(crate) is_head: bool,
+    pub(crate) is_http10: bool,
+    pub(crate) now: u64,
+    pub(crate) answer: Cell<Answer>,
+    /// The connection ends after this exchange.
+    pub(crate) close: Cell<bool>,
+    /// The client waits for `100 Continue`.
+    pub(crate) expect_pending: Cell<bool>,
+    /// So much content is unread that it will not be drained.
+    pub(crate) content_in_the_way: Cell<bool>,
+    closing: &'c AtomicBool,
+}
+
+impl std::fmt::Debug for Exchange<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("peer", &self.peer)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchange<'_> {
+    /// Whether the connection must be closed after an answer whose head is written now.
+    pub(crate) fn must_close(&self) -> bool {
+        self.close.get()
+            || self.expect_pending.get()
+            || self.content_in_the_way.get()
+            || self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Before a wait for content: the client may be waiting for earlier answers, or for leave to send it.
+    pub(crate) fn before_reading_content(&self) -> Result<(), Error> {
+        let mut output = self.output.borrow_mut();
+        if self.expect_pending.take() && self.answer.get() == Answer::None {
+            output
+                .buffer()
+                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        output.flush(self.stream, self.limits)
+    }
+}
+
+/// What all connections of a server share.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    /// No further requests are taken.
+    pub(crate) closing: AtomicBool,
+}
+
+/// Why the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing of the peer's is under way.
+    Quiet,
+    /// The peer may still be sending.
+    Linger,
+    /// The stream is somebody else's now, or of no use.
+    Leave,
+}
+
+/// The server's side of one connection.
+pub(crate) struct Connection {
+    stream: Arc<dyn Stream>,
+    peer: Peer,
+    context: Arc<Context>,
+    control: Arc<Control>,
+    /// The received bytes are `input[start..end]`.
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    output: Output,
+    head: Head,
+    scratch: Vec<u8>,
+    now: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Arc<dyn Stream>,
+        peer: Peer,
+        context: Arc<Context>,
+        control: Arc<Control>,
+    ) -> Self {
+        Self {
+            stream,
+            peer,
+            context,
+            control,
+            input: vec![0; INPUT],
+            start: 0,
+            end: 0,
+            output: Output::default(),
+            head: Head::default(),
+            scratch: Vec::new(),
+            now: date::now(),
+        }
+    }
+
+    /// Serves until one side has had enough. **May suspend.**
+    pub(crate) fn serve(mut self, handler: &DynHandler) {
+        let end = self.serve_requests(handler);
+        if end == End::Leave {
+            return;
+        }
+        let limits = &self.context.limits;
+        if self.output.flush(&*self.stream, limits).is_ok() && end == End::Linger {
+            linger(&*self.stream, limits.linger);
+        }
+    }
+
+    fn serve_requests(&mut self, handler: &DynHandler) -> End {
+        loop {
+            let end = match self.read_head() {
+                Ok(Some(range)) => self.exchange(range, handler),
+                Ok(None) => Some(End::Quiet),
+                Err(Error::Refused(refusal)) => Some(self.refuse(refusal)),
+                Err(error) => {
+                    log::debug!("http {}: {error}", self.peer);
+                    Some(End::Leave)
+                }
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> End {
+        self.context.counters.refused(refusal);
+        response::encode_failure(
+            self.output.buffer(),
+            refusal.status(),
+            &refusal.to_string(),
+            self.now,
+            true,
+        );
+        End::Linger
+    }
+
+    /// Waits for a whole head; `None` when the connection is over between requests. **May suspend.**
+    fn read_head(&mut self) -> Result<Option<std::ops::Range<usize>>, Error> {
+        let mut scanner = Scanner::default();
+        let mut deadline = None;
+        loop {
+            let received = &self.input[self.start..self.end];
+            if !received.is_empty()
+                && let Some(head) = scanner.find(received, &self.context.limits)?
+            {
+                return Ok(Some(self.start + head.start..self.start + head.end));
+            }
+            let first = self.start == self.end;
+            if !first && deadline.is_none() {
+                deadline = Some(grapeshot::time::now() + self.context.limits.head_wait);
+            }
+            self.make_room();
+            // Never wait while an answer lies here: the client may be waiting for it.
+            self.output.flush(&*self.stream, &self.context.limits)?;
+            let wait = match deadline {
+                None => self.context.limits.idle,
+                Some(deadline) => deadline.saturating_duration_since(grapeshot::time::now()),
+            };
+            if first && !self.control.rest(&self.context.closing) {
+                return Ok(None);
+            }
+            let stream = &*self.stream;
+            let room = &mut self.input[self.end..];
+            match with_timeout(wait, || stream.read(room)) {
+                Err(_) if first => return Ok(None),
+                Err(_) => return Err(Refusal::HeadTimeout.into()),
+                Ok(Ok(0)) if first => return Ok(None),
+                Ok(Ok(0)) => return Err(Error::Truncated),
+                Ok(Ok(count)) => self.end += count,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A peer that resets an idle connection has merely closed it.
+                Ok(Err(_)) if first => return Ok(None),
+                Ok(Err(error)) => return Err(error.into()),
+            }
+            if first && !self.control.begin() {
+                return Ok(None);
+            }
+            self.now = date::now();
+        }
+    }
+
+    /// Sees to it that there is room for at least one byte. The scanner bounds how much can be asked for.
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.input.len() > 16 * INPUT {
+                self.input = vec![0; INPUT];
+            }
+        } else if self.end == self.input.len() {
+            if self.start > 0 {
+                self.input.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else {
+                self.input.resize(2 * self.input.len(), 0);
+            }
+        }
+    }
+
+    /// Handles one request; `Some` if it was the last of this connection. **May suspend.**
+    fn exchange(&mut self, range: std::ops::Range<usize>, handler: &DynHandler) -> Option<End> {
+        if let Err(refusal) = self.head.parse(&self.input[range.clone()]) {
+            return Some(self.refuse(refusal));
+        }
+        self.control.requests.fetch_add(1, Ordering::Relaxed);
+        let framing = self.head.framing();
+        if self.input.len() < range.end + WINDOW && framing != crate::head::Framing::Length(0) {
+            self.input.resize(range.end + INPUT, 0);
+        }
+        let context = &*self.context;
+        let (front, window) = self.input.split_at_mut(range.end);
+        let view = self.head.view(&front[range.clone()]);
+        let exchange = Exchange {
+            stream: &self.stream,
+            limits: &context.limits,
+            output: RefCell::new(&mut self.output),
+            scratch: RefCell::new(std::mem::take(&mut self.scratch)),
+            peer: self.peer,
+            is_head: view.method() == "HEAD",
+            is_http10: self.head.version() == crate::Version::Http10,
+            now: self.now,
+            answer: Cell::new(Answer::None),
+            close: Cell::new(!self.head.keep_alive()),
+            expect_pending: Cell::new(self.head.expect_continue()),
+            content_in_the_way: Cell::new(false),
+            closing: &context.closing,
+        };
+        let received = self.end - range.end;
+        let body = Body::new(
+            &exchange,
+            Decoder::new(framing, &context.limits),
+            window,
+            received,
+        );
+        let mut request = Request::new(view, body);
+        let outcome = catch_panic(|| handler(&mut request, Response::new(&exchange)));
+        let end = conclude(outcome, &mut request, &exchange, context);
+        let (pos, stop) = request.body.rest_bounds();
+        self.start = range.end + pos;
+        self.end = range.end + stop;
+        self.scratch = exchange.scratch.take();
+        end
+    }
+}
+
+/// What follows from how the handler ended. **May suspend.**
+fn conclude(
+    outcome: Result<Result<(), HandlerError>, Box<dyn std::any::Any + Send>>,
+    request: &mut Request<'_>,
+    exchange: &Exchange<'_>,
+    context: &Context,
+) -> Option<End> {
+    let failure = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            let peers = request.body.failed() != Failed::No
+                || error
+                    .downcast_ref::<Error>()
+                    .is_some_and(Error::is_peers_fault);
+            if !peers && exchange.answer.get() == Answer::None {
+                context.counters.failed.fetch_add(1, Ordering::Relaxed);
+                log::error!(
+                    "http {}: the handler of {} failed: {error}",
+                    exchange.peer,
+                    request.path()
+                );
+            } else {
+                log::debug!(
+                    "http {}: {} ended early: {error}",
+                    exchange.peer,
+                    request.path()
+                );
+            }
+            Some(())
+        }
+        Err(payload) => {
+            context.counters.panicked.fetch_add(1, Ordering::Relaxed);
+            log::error!(
+                "http {}: the handler of {} panicked: {}",
+                exchange.peer,
+                request.path(),
+                said(&*payload)
+            );
+            exchange.close.set(true);
+            Some(())
+        }
+    };
+    if let Failed::Refused(refusal) = request.body.failed() {
+        context.counters.refused(refusal);
+    }
+    match exchange.answer.get() {
+        Answer::Upgraded => return Some(End::Leave),
+        Answer::Started => return Some(End::Leave),
+        Answer::Complete if failure.is_some() => exchange.close.set(true),
+        Answer::Complete => {}
+        Answer::None => answer_instead(request, exchange, failure.is_none()),
+    }
+    let close = exchange.must_close() || request.body.failed() != Failed::No;
+    if request.body.decoder.is_done() {
+        return close.then_some(if request.body.rest().is_empty() {
+            End::Quiet
+        } else {
+            End::Linger
+        });
+    }
+    if close || !request.body.drain(exchange.limits.drain) {
+        return Some(End::Linger);
+    }
+    None
+}
+
+/// Answers for a handler that did not.
+fn answer_instead(request: &Request<'_>, exchange: &Exchange<'_>, forgot: bool) {
+    let (status, text) = match request.body.failed() {
+        Failed::Refused(refusal) => (refusal.status(), refusal.to_string()),
+        Failed::Truncated => (Status::BAD_REQUEST, "the content ended early".to_owned()),
+        _ => (
+            Status::INTERNAL_SERVER_ERROR,
+            "the server failed".to_owned(),
+        ),
+    };
+    if forgot {
+        log::error!(
+            "http {}: the handler of {} did not answer",
+            exchange.peer,
+            request.path()
+        );
+    }
+    exchange.close.set(true);
+    let mut output = exchange.output.borrow_mut();
+    response::encode_failure(
+        output.buffer(),
+        status,
+        &text,
+        exchange.now,
+        !exchange.is_head,
+    );
+    exchange.answer.set(Answer::Complete);
+}
+
+/// What a panic said.
+fn said(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no message)")
+}
+
+/// Closes without a reset: says that we are done, then reads away what the peer had already sent. A reset would make
+/// its kernel throw away our answer unread (RFC 9112, section 9.6). **May suspend.**
+fn linger(stream: &dyn Stream, wait: Duration) {
+    const MOST: usize = 4 << 20;
+    if stream.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let _ = with_timeout(wait, || {
+        let mut sink = [0; 4096];
+        let mut total = 0;
+        while total < MOST {
+            match stream.read(&mut sink) {
+                Ok(count) if count > 0 => total += count,
+                _ => return,
+            }
+        }
+    });
+}

@@ -1,0 +1,429 @@
+//! The head of a request: finding its end in a growing buffer, parsing it, and deciding how the content is framed.
+//! Performs no I/O.
+//!
+//! [`Scanner`] looks for the end (each byte once, however the bytes are cut) and enforces the limits while it looks;
+//! [`Head::parse`] then takes the whole head. Where RFC 9112 lets a recipient be lenient we are not: two parties that
+//! read one request differently are what request smuggling lives on.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use crate::limits::Limits;
+use crate::{Refusal, target};
+
+/// Looks for the empty line that ends a head.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    /// Where the line begins which is not complete yet; everything before it has been looked at.
+    line: usize,
+    /// Within that line, bytes that are known to hold no LF.
+    scanned: usize,
+    /// Where the request line begins: 0, or 2 after an empty line in front of it (RFC 9112, section 2.2).
+    start: usize,
+    /// Where the header lines begin; 0 until the request line is complete.
+    headers: usize,
+    count: usize,
+}
+
+impl Scanner {
+    /// Takes the bytes received so far, which begin where those of the last call began; `None` means "call again with
+    /// more". The range is the head, from its request line up to and including the empty line.
+    ///
+    /// # Errors
+    /// A limit that is exceeded already, a line that does not end with CR LF, or a first byte that begins no request.
+    pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, Refusal> {
+        // A TLS handshake, or any binary protocol, shows in the first byte.
+        if let Some(&first) = bytes.get(self.start)
+            && first != b'\r'
+            && !first.is_ascii_graphic()
+        {
+            return Err(if first == b'\n' {
+                Refusal::LineEnd
+            } else {
+                Refusal::RequestLine
+            });
+        }
+        loop {
+            let from = self.line + self.scanned;
+            let Some(lf) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) else {
+                self.scanned = bytes.len() - self.line;
+                self.check(bytes.len(), limits)?;
+                return Ok(None);
+            };
+            self.check(lf, limits)?;
+            if lf == self.line || bytes[lf - 1] != b'\r' {
+                return Err(Refusal::LineEnd);
+            }
+            let empty = lf - self.line == 1;
+            self.line = lf + 1;
+            self.scanned = 0;
+            match (empty, self.headers) {
+                (true, 0) if self.start == 0 => {
+                    self.start = self.line;
+                    if bytes
+                        .get(self.start)
+                        .is_some_and(|first| !first.is_ascii_graphic())
+                    {
+                        return Err(Refusal::RequestLine);
+                    }
+                }
+                (true, 0) => return Err(Refusal::RequestLine),
+                (true, _) => return Ok(Some(self.start..self.line)),
+                (false, 0) => self.headers = self.line,
+                (false, _) => self.count += 1,
+            }
+            if self.count > limits.header_count.min(Limits::MAX_HEADER_COUNT) {
+                return Err(Refusal::TooManyHeaders);
+            }
+        }
+    }
+
+    /// Checks the sizes, given that the line being looked at reaches to `end` at least.
+    fn check(&self, end: usize, limits: &Limits) -> Result<(), Refusal> {
+        if self.headers == 0 {
+            // The CR belongs to the line's end, not to its length.
+            if end.saturating_sub(self.start) > limits.request_line + 1 {
+                return Err(Refusal::RequestLineTooLong);
+            }
+        } else if end - self.headers > limits.headers {
+            return Err(Refusal::HeadersTooLong);
+        }
+        Ok(())
+    }
+}
+
+/// The version of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}
+
+/// How long the content of a request is (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// So many bytes; 0 if the request has no content.
+    Length(u64),
+    /// The chunked coding says.
+    Chunked,
+}
+
+/// A piece of the head: offsets, so that a [`Head`] is reused from request to request without an allocation. A head
+/// is shorter than 4 GiB because limits are checked first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Where `part`, a slice of `whole`, lies in it.
+    fn of(whole: &[u8], part: &[u8]) -> Self {
+        let start = part.as_ptr().addr() - whole.as_ptr().addr();
+        Self {
+            start: start as u32,
+            end: (start + part.len()) as u32,
+        }
+    }
+
+    fn get(self, whole: &[u8]) -> &[u8] {
+        &whole[self.start as usize..self.end as usize]
+    }
+
+    fn text(self, whole: &[u8]) -> &str {
+        // Only made of what httparse and `target` let through: ASCII.
+        std::str::from_utf8(self.get(whole)).unwrap_or_default()
+    }
+}
+
+/// A parsed head, as offsets into its bytes. Pair it with the bytes by [`Head::view`].
+#[derive(Debug)]
+pub struct Head {
+    version: Version,
+    method: Span,
+    target: Span,
+    path: Span,
+    query: Option<Span>,
+    host: Option<Span>,
+    headers: Vec<(Span, Span)>,
+    framing: Framing,
+    keep_alive: bool,
+    expect_continue: bool,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            version: Version::Http11,
+            method: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: None,
+            host: None,
+            headers: Vec::new(),
+            framing: Framing::Length(0),
+            keep_alive: false,
+            expect_continue: false,
+        }
+    }
+}
+
+/// What the header lines say about framing, gathered line by line.
+#[derive(Default)]
+struct Findings {
+    hosts: usize,
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expect_continue: bool,
+}
+
+impl Head {
+    /// Parses a whole head, as [`Scanner::find`] delimits it.
+    ///
+    /// # Errors
+    /// Every way in which a head can be malformed or ambiguous; see [`Refusal`].
+    pub fn parse(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut storage = [const { MaybeUninit::uninit() }; Limits::MAX_HEADER_COUNT];
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(bytes, &mut storage) {
+            Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+            Ok(_) => return Err(Refusal::LineEnd),
+            Err(error) => return Err(refusal_of(error)),
+        }
+        let (Some(method), Some(target), Some(minor)) =
+            (parsed.method, parsed.path, parsed.version)
+        else {
+            return Err(Refusal::RequestLine);
+        };
+        self.version = if minor == 0 {
+            Version::Http10
+        } else {
+            Version::Http11
+        };
+        self.method = Span::of(bytes, method.as_bytes());
+        self.target = Span::of(bytes, target.as_bytes());
+        self.read_target(bytes, method, target)?;
+        self.headers.clear();
+        let mut found = Findings::default();
+        for header in parsed.headers.iter() {
+            let value = Span::of(bytes, header.value);
+            self.headers
+                .push((Span::of(bytes, header.name.as_bytes()), value));
+            self.note(header, value, &mut found)?;
+        }
+        self.conclude(&found)
+    }
+
+    fn read_target(&mut self, bytes: &[u8], method: &str, text: &str) -> Result<(), Refusal> {
+        if method == "CONNECT" {
+            return Err(Refusal::Connect);
+        }
+        let parts = target::split(method, text).ok_or(Refusal::Target)?;
+        self.path = if parts.path.is_empty() {
+            Span::default()
+        } else {
+            Span::of(bytes, parts.path.as_bytes())
+        };
+        self.query = parts.query.map(|query| Span::of(bytes, query.as_bytes()));
+        self.host = parts
+            .authority
+            .map(|authority| Span::of(bytes, authority.as_bytes()));
+        Ok(())
+    }
+
+    /// Takes down what one header line says about framing and persistence.
+    fn note(
+        &mut self,
+        header: &httparse::Header<'_>,
+        value: Span,
+        found: &mut Findings,
+    ) -> Result<(), Refusal> {
+        let (name, text) = (header.name, header.value);
+        // The length tells nearly always that a name is none of these.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => {
+                found.hosts += 1;
+                if found.hosts > 1 || !target::is_authority(text) {
+                    return Err(Refusal::Host);
+                }
+                // An absolute target's authority overrides the header (RFC 9112, section 3.2.2).
+                self.host.get_or_insert(value);
+            }
+            6 if name.eq_ignore_ascii_case("expect") => {
+                if !text.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal::Expectation);
+                }
+                found.expect_continue = true;
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                found.close |= has_token(text, "close");
+                found.keep_alive |= has_token(text, "keep-alive");
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                if found.length.is_some() {
+                    return Err(Refusal::ContentLength);
+                }
+                found.length = Some(decimal(text).ok_or(Refusal::ContentLength)?);
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                if found.chunked || !text.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::TransferEncoding);
+                }
+                found.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112, sections 3.2 (Host), 6.3 (length of the content) and 9.3 (persistence).
+    fn conclude(&mut self, found: &Findings) -> Result<(), Refusal> {
+        if self.version == Version::Http11 && found.hosts != 1 {
+            return Err(Refusal::Host);
+        }
+        self.framing = match (found.chunked, found.length) {
+            (true, Some(_)) => return Err(Refusal::LengthAndEncoding),
+            (true, None) if self.version == Version::Http10 => {
+                return Err(Refusal::TransferEncoding);
+            }
+            (true, None) => Framing::Chunked,
+            (false, length) => Framing::Length(length.unwrap_or(0)),
+        };
+        self.keep_alive = match self.version {
+            Version::Http11 => !found.close,
+            Version::Http10 => found.keep_alive && !found.close,
+        };
+        // An HTTP/1.0 client does not know the interim answer, and without content there is nothing to wait for.
+        self.expect_continue = found.expect_continue
+            && self.version == Version::Http11
+            && self.framing != Framing::Length(0);
+        Ok(())
+    }
+
+    /// The head together with the bytes it was parsed from.
+    #[must_use]
+    pub fn view<'a>(&'a self, bytes: &'a [u8]) -> HeadView<'a> {
+        HeadView { head: self, bytes }
+    }
+
+    /// How the content is framed.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether the connection may carry another request after this one.
+    #[must_use]
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the content.
+    #[must_use]
+    pub fn expect_continue(&self) -> bool {
+        self.expect_continue
+    }
+
+    /// The request's version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+}
+
+/// A [`Head`] and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadView<'a> {
+    head: &'a Head,
+    bytes: &'a [u8],
+}
+
+impl<'a> HeadView<'a> {
+    /// The parsed head without its bytes.
+    #[must_use]
+    pub fn head(self) -> &'a Head {
+        self.head
+    }
+
+    /// The method as sent; methods are case-sensitive.
+    #[must_use]
+    pub fn method(self) -> &'a str {
+        self.head.method.text(self.bytes)
+    }
+
+    /// The target as sent.
+    #[must_use]
+    pub fn target(self) -> &'a str {
+        self.head.target.text(self.bytes)
+    }
+
+    /// The target's path, still percent-encoded; it begins with `/`, except for `OPTIONS *`.
+    #[must_use]
+    pub fn path(self) -> &'a str {
+        // `http://host` has no path, which means "/" (RFC 9110, section 4.2.3).
+        if self.head.path == Span::default() {
+            "/"
+        } else {
+            self.head.path.text(self.bytes)
+        }
+    }
+
+    /// What follows the target's `?`, still percent-encoded.
+    #[must_use]
+    pub fn query(self) -> Option<&'a str> {
+        self.head.query.map(|span| span.text(self.bytes))
+    }
+
+    /// The host (and port) that the request is for; empty if an HTTP/1.0 client did not say.
+    #[must_use]
+    pub fn host(self) -> &'a str {
+        self.head.host.map_or("", |span| span.text(self.bytes))
+    }
+
+    /// All header lines in order, names as sent.
+    pub fn headers(self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.head
+            .headers
+            .iter()
+            .map(move |(name, value)| (name.text(self.bytes), value.get(self.bytes)))
+    }
+
+    /// All values of one header, in order; the name's case does not matter.
+    pub fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+fn refusal_of(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => Refusal::HeaderLine,
+        httparse::Error::NewLine => Refusal::LineEnd,
+        httparse::Error::TooManyHeaders => Refusal::TooManyHeaders,
+        httparse::Error::Version => Refusal::Version,
+        httparse::Error::Token | httparse::Error::Status => Refusal::RequestLine,
+    }
+}
+
+/// `1*DIGIT` that fits: no sign, no space, no list.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |value, &byte| {
+        let digit = (byte as char).to_digit(10)?;
+        value.checked_mul(10)?.checked_add(digit.into())
+    })
+}
+
+/// Whether a comma-separated list holds `token`, whatever its case.
+pub(crate) fn has_token(list: &[u8], token: &str) -> bool {
+    list.split(|&byte| byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}

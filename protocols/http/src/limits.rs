@@ -1,0 +1,70 @@
+//! What a peer may cost us: sizes, counts and waits, each with its default.
+
+use std::time::Duration;
+
+/// The caps of one server. Everything a peer can make grow, or make us wait for, has a field here.
+///
+/// ```
+/// let mut limits = grapeshot_http::Limits::default();
+/// limits.body = 64 << 20;
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a request line, without its line end; above: 414. Default 8 KiB.
+    pub request_line: usize,
+    /// Bytes of all header lines of a request together; above: 431. Default 32 KiB.
+    pub headers: usize,
+    /// Header lines of a request; above: 431. Default 100, never more than [`Limits::MAX_HEADER_COUNT`].
+    pub header_count: usize,
+    /// Bytes of a request's content, after the chunked coding is taken off; above: 413, as soon as the handler
+    /// reads. One request may be given more (or less) with [`Request::limit_body`](crate::Request::limit_body).
+    /// Default 1 MiB.
+    pub body: u64,
+    /// Bytes of chunk extensions in one request; above: 400. Default 4 KiB.
+    pub chunk_extensions: usize,
+    /// Bytes of trailer fields of one request; above: 431. Default 8 KiB.
+    pub trailers: usize,
+    /// Bytes of content which a handler left unread that the server reads away to keep the connection; when more
+    /// is left, the connection is closed instead. Default 256 KiB.
+    pub drain: u64,
+    /// How long a connection may stay open between requests (and before the first); then it is closed quietly.
+    /// Default 60 s.
+    pub idle: Duration,
+    /// How long a request's head may take from its first byte to its last; then 408. Default 10 s.
+    pub head_wait: Duration,
+    /// How long the handler's read of the content may wait for the next bytes; then 408. Default 30 s.
+    pub body_wait: Duration,
+    /// How long a write may wait for the peer to take any byte; then the connection is closed. Default 30 s.
+    pub write_wait: Duration,
+    /// How long a connection which is closed with the peer's bytes still under way is read from, so that the
+    /// kernel does not throw the answer away with a reset (RFC 9112, section 9.6). Default 2 s.
+    pub linger: Duration,
+    /// Open connections of one server; at this number it stops accepting until one ends. Default 10,000.
+    pub connections: usize,
+}
+
+impl Limits {
+    /// The most header lines that [`Limits::header_count`] can allow.
+    pub const MAX_HEADER_COUNT: usize = 128;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_line: 8 << 10,
+            headers: 32 << 10,
+            header_count: 100,
+            body: 1 << 20,
+            chunk_extensions: 4 << 10,
+            trailers: 8 << 10,
+            drain: 256 << 10,
+            idle: Duration::from_secs(60),
+            head_wait: Duration::from_secs(10),
+            body_wait: Duration::from_secs(30),
+            write_wait: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            connections: 10_000,
+        }
+    }
+}

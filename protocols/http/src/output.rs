@@ -1,0 +1,102 @@
+//! The writing side of a connection: answers gather in a buffer and leave in as few writes as can be.
+
+use std::io::IoSlice;
+
+use grapeshot::with_timeout;
+
+use crate::stream::Stream;
+use crate::{Error, Limits};
+
+/// Bytes gathered before a write is made although more answers could join.
+const HIGH_WATER: usize = 32 << 10;
+/// From this size on, content is written from where it lies and not copied.
+const COPY_UP_TO: usize = 8 << 10;
+
+/// Answers on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    buffer: Vec<u8>,
+    /// True while a write is under way. Found true at the next one: that write was left in the middle.
+    writing: bool,
+    /// Bytes handed to the stream since the connection began.
+    written: u64,
+}
+
+impl Output {
+    /// What has been gathered, to append to.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Appends content; writes when that is better than copying, or when much has gathered. **May suspend.**
+    pub(crate) fn append(
+        &mut self,
+        stream: &dyn Stream,
+        limits: &Limits,
+        content: &[u8],
+    ) -> Result<(), Error> {
+        if content.len() >= COPY_UP_TO {
+            return self.write_all(stream, limits, content);
+        }
+        self.buffer.extend_from_slice(content);
+        if self.buffer.len() >= HIGH_WATER {
+            self.flush(stream, limits)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes all that has gathered. **May suspend.**
+    pub(crate) fn flush(&mut self, stream: &dyn Stream, limits: &Limits) -> Result<(), Error> {
+        if self.buffer.is_empty() && !self.writing {
+            Ok(())
+        } else {
+            self.write_all(stream, limits, &[])
+        }
+    }
+
+    /// Writes what has gathered and then `tail`, with one vectored write if the stream takes it all.
+    fn write_all(
+        &mut self,
+        stream: &dyn Stream,
+        limits: &Limits,
+        tail: &[u8],
+    ) -> Result<(), Error> {
+        if std::mem::replace(&mut self.writing, true) {
+            return Err(Error::LeftInTheMiddle);
+        }
+        let (mut front, mut back) = (self.buffer.as_slice(), tail);
+        while !front.is_empty() || !back.is_empty() {
+            let result = with_timeout(limits.write_wait, || match (front, back) {
+                (only, []) | ([], only) => stream.write(only),
+                (front, back) => stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
+            });
+            let count = match result {
+                Err(_) => return Err(Error::WriteTimeout),
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(0)) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                Ok(Ok(count)) => count,
+            };
+            self.written += count as u64;
+            let in_front = count.min(front.len());
+            front = &front[in_front..];
+            back = &back[count - in_front..];
+        }
+        self.buffer.clear();
+        // One large answer must not pin its memory for as long as the connection idles.
+        if self.buffer.capacity() > 4 * HIGH_WATER {
+            self.buffer.shrink_to(COPY_UP_TO);
+        }
+        self.writing = false;
+        Ok(())
+    }
+}

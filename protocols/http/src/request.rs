@@ -1,0 +1,244 @@
+//! What a handler is given of a request: its head, and its content as a `Read`.
+
+use std::io::{self, Read};
+use std::ops::Deref;
+
+use grapeshot::with_timeout;
+
+use crate::body::{Decoder, Step};
+use crate::connection::Exchange;
+use crate::head::HeadView;
+use crate::stream::Peer;
+use crate::{Error, Refusal};
+
+/// A request. Its head is there; its content is read from the connection as the handler reads it (`Request` is
+/// `Read`). The methods of the head are those of [`HeadView`], to which it dereferences.
+///
+/// What it lends lives as long as the request, not as long as a borrow of it: the path may be kept while the
+/// content is read.
+#[derive(Debug)]
+pub struct Request<'c> {
+    head: HeadView<'c>,
+    pub(crate) body: Body<'c>,
+}
+
+impl<'c> Request<'c> {
+    pub(crate) fn new(head: HeadView<'c>, body: Body<'c>) -> Self {
+        Self { head, body }
+    }
+
+    /// The value of a header, if it occurs and is ASCII or UTF-8; of several the first.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'c str> {
+        self.head
+            .values(name)
+            .next()
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.body.exchange.peer
+    }
+
+    /// The length of the content, if the client declared it (0 if there is none); `None` if it is chunked.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        match self.head.head().framing() {
+            crate::head::Framing::Length(n) => Some(n),
+            crate::head::Framing::Chunked => None,
+        }
+    }
+
+    /// Allows this request's content `bytes` instead of [`Limits::body`](crate::Limits::body). To be called before
+    /// the content is read.
+    pub fn limit_body(&mut self, bytes: u64) {
+        self.body.decoder.limit(bytes);
+    }
+
+    /// Reads the whole content, which the limit on it bounds. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of reading: a refusal (too long, malformed, too slow), or the stream's. Pass them on from the handler:
+    /// the server then gives the answer that belongs to them.
+    pub fn read_body(&mut self) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        self.read_to_end(&mut content)
+            .map_err(|error| match error.downcast::<Error>() {
+                Ok(ours) => ours,
+                Err(other) => Error::Io(other),
+            })?;
+        Ok(content)
+    }
+}
+
+impl<'c> Deref for Request<'c> {
+    type Target = HeadView<'c>;
+
+    fn deref(&self) -> &HeadView<'c> {
+        &self.head
+    }
+}
+
+impl Read for Request<'_> {
+    /// Reads content; 0 at its end. **May suspend**, each time for [`Limits::body_wait`](crate::Limits::body_wait)
+    /// at most.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.body.read(out).map_err(io::Error::from)
+    }
+}
+
+/// The content of the current request: the part of the connection's buffer behind the head, and the stream.
+#[derive(Debug)]
+pub(crate) struct Body<'c> {
+    pub(crate) exchange: &'c Exchange<'c>,
+    pub(crate) decoder: Decoder,
+    window: &'c mut [u8],
+    /// Bytes received and not taken: `window[pos..end]`.
+    pos: usize,
+    end: usize,
+    failed: Failed,
+}
+
+/// Why the content cannot be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    No,
+    Refused(Refusal),
+    Truncated,
+    Stream,
+}
+
+impl<'c> Body<'c> {
+    pub(crate) fn new(
+        exchange: &'c Exchange<'c>,
+        decoder: Decoder,
+        window: &'c mut [u8],
+        received: usize,
+    ) -> Self {
+        let body = Self {
+            exchange,
+            decoder,
+            window,
+            pos: 0,
+            end: received,
+            failed: Failed::No,
+        };
+        body.note_what_is_left();
+        body
+    }
+
+    /// The received bytes that do not belong to this request.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.window[self.pos..self.end]
+    }
+
+    pub(crate) fn rest_bounds(&self) -> (usize, usize) {
+        (self.pos, self.end)
+    }
+
+    pub(crate) fn failed(&self) -> Failed {
+        self.failed
+    }
+
+    pub(crate) fn forget_rest(&mut self) {
+        self.pos = self.end;
+    }
+
+    /// Reads content; 0 at its end. **May suspend.**
+    pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        match self.failed {
+            Failed::No => {}
+            Failed::Refused(refusal) => return Err(refusal.into()),
+            Failed::Truncated => return Err(Error::Truncated),
+            Failed::Stream => return Err(Error::LeftInTheMiddle),
+        }
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let result = self.read_some(out);
+        self.failed = match &result {
+            Ok(_) => Failed::No,
+            Err(Error::Refused(refusal)) => Failed::Refused(*refusal),
+            Err(Error::Truncated) => Failed::Truncated,
+            Err(_) => Failed::Stream,
+        };
+        self.note_what_is_left();
+        result
+    }
+
+    fn read_some(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match self.decoder.advance(&self.window[self.pos..self.end])? {
+                Step::Done { skip } => {
+                    self.pos += skip;
+                    return Ok(0);
+                }
+                Step::Data { skip, available } => {
+                    let from = self.pos + skip;
+                    let count = available.min(out.len());
+                    out[..count].copy_from_slice(&self.window[from..from + count]);
+                    self.pos = from + count;
+                    self.decoder.take(count);
+                    return Ok(count);
+                }
+                Step::NeedMore => {}
+            }
+            // All that was received is taken.
+            (self.pos, self.end) = (0, 0);
+            self.exchange.before_reading_content()?;
+            let run = usize::try_from(self.decoder.run()).unwrap_or(usize::MAX);
+            if run.min(out.len()) >= self.window.len() {
+                // Long content goes straight to where the handler wants it.
+                let limit = run.min(out.len());
+                let count = receive(self.exchange, &mut out[..limit])?;
+                self.decoder.take(count);
+                return Ok(count);
+            }
+            self.end = receive(self.exchange, self.window)?;
+        }
+    }
+
+    /// Reads the rest of the content away, so that the next request can be read. False if that is not worth it or
+    /// not possible: then the connection must be closed. **May suspend.**
+    pub(crate) fn drain(&mut self, mut budget: u64) -> bool {
+        if self.decoder.left().is_some_and(|left| left > budget) {
+            return false;
+        }
+        // What is thrown away is bounded by the budget, not by the limit on content.
+        self.decoder.limit(u64::MAX);
+        let mut sink = [0; 2048];
+        while !self.decoder.is_done() {
+            match self.read(&mut sink) {
+                Ok(count) if count as u64 <= budget => budget -= count as u64,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Tells the answer's head, which must announce a close if too much content will be left unread.
+    fn note_what_is_left(&self) {
+        let exchange = self.exchange;
+        let too_much = self
+            .decoder
+            .left()
+            .is_some_and(|left| left > exchange.limits.drain);
+        exchange
+            .content_in_the_way
+            .set(too_much || self.failed != Failed::No);
+    }
+}
+
+fn receive(exchange: &Exchange<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+    loop {
+        return match with_timeout(exchange.limits.body_wait, || exchange.stream.read(buffer)) {
+            Err(_) => Err(Refusal::BodyTimeout.into()),
+            Ok(Ok(0)) => Err(Error::Truncated),
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(Err(error)) => Err(error.into()),
+        };
+    }
+}

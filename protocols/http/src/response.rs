@@ -1,0 +1,439 @@
+//! What a handler answers with.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::body::{self, is_token};
+use crate::connection::{Answer, Exchange};
+use crate::request::Request;
+use crate::stream::Stream;
+use crate::{Error, Status, date};
+
+/// Content gathered before it becomes a chunk.
+const CHUNK: usize = 8 << 10;
+
+/// The answer to a request, `200 OK` unless told otherwise. It is sent whole by [`send`](Response::send), piece by
+/// piece through [`start`](Response::start), or turns into another protocol by [`upgrade`](Response::upgrade).
+///
+/// `Date`, `Content-Length`, `Transfer-Encoding` and `Connection` are the server's to write.
+#[derive(Debug)]
+#[must_use = "an answer must be sent"]
+pub struct Response<'c> {
+    exchange: &'c Exchange<'c>,
+    status: Status,
+    /// Complete header lines.
+    headers: Vec<u8>,
+    length: Option<u64>,
+    misuse: Option<&'static str>,
+}
+
+impl<'c> Response<'c> {
+    pub(crate) fn new(exchange: &'c Exchange<'c>) -> Self {
+        let mut headers = exchange.scratch.take();
+        headers.clear();
+        Self {
+            exchange,
+            status: Status::OK,
+            headers,
+            length: None,
+            misuse: None,
+        }
+    }
+
+    /// Answers with this status.
+    pub fn status(mut self, status: Status) -> Self {
+        if status.is_informational() {
+            self.misuse = Some("an informational status is no final answer");
+        }
+        self.status = status;
+        self
+    }
+
+    /// Adds a header. A name that is no token, a value with a control character, and the headers that are the
+    /// server's to write make the sending fail with [`Error::Misuse`].
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let value = value.as_ref();
+        if name.is_empty() || !name.bytes().all(is_token) {
+            self.misuse = Some("a header's name is not a token");
+        } else if value
+            .iter()
+            .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
+        {
+            self.misuse = Some("a header's value has a control character");
+        } else if is_framing(name) {
+            self.misuse = Some(
+                "Date, Content-Length, Transfer-Encoding and Connection are written by the server",
+            );
+        } else {
+            self.line(name, value);
+        }
+        self
+    }
+
+    fn line(&mut self, name: &str, value: &[u8]) {
+        self.headers.extend_from_slice(name.as_bytes());
+        self.headers.extend_from_slice(b": ");
+        self.headers.extend_from_slice(value);
+        self.headers.extend_from_slice(b"\r\n");
+    }
+
+    /// Declares the length of the content, for [`start`](Response::start), or for an answer to HEAD.
+    pub fn content_length(mut self, bytes: u64) -> Self {
+        self.length = Some(bytes);
+        self
+    }
+
+    /// Closes the connection after this answer.
+    pub fn close(self) -> Self {
+        self.exchange.close.set(true);
+        self
+    }
+
+    /// Whether the request was HEAD: the answer's content will not be sent, so it need not be made either.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.exchange.is_head
+    }
+
+    /// Sends the whole answer. It may be held back until the connection waits, to leave with its successors.
+    /// **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` for an answer that cannot be (see [`header`](Response::header)); else the stream's.
+    pub fn send(mut self, content: impl AsRef<[u8]>) -> Result<(), Error> {
+        let content = content.as_ref();
+        let length = match self.length {
+            Some(length) if content.is_empty() && self.exchange.is_head => length,
+            Some(length) if length != content.len() as u64 => {
+                return Err(Error::Misuse("the content is not as long as was declared"));
+            }
+            _ => content.len() as u64,
+        };
+        if self.status.is_bodyless() && !content.is_empty() {
+            return Err(Error::Misuse("an answer with this status has no content"));
+        }
+        self.write_head(Some(length))?;
+        let exchange = self.exchange;
+        // From here on there is no other answer to give: a failing write ends the connection.
+        exchange.answer.set(Answer::Started);
+        if !exchange.is_head && !content.is_empty() {
+            exchange
+                .output
+                .borrow_mut()
+                .append(&**exchange.stream, exchange.limits, content)?;
+        }
+        exchange.answer.set(Answer::Complete);
+        Ok(())
+    }
+
+    /// Sends plain text.
+    ///
+    /// # Errors
+    /// As [`send`](Response::send).
+    pub fn send_text(self, text: &str) -> Result<(), Error> {
+        self.header("Content-Type", "text/plain; charset=utf-8")
+            .send(text)
+    }
+
+    /// Begins an answer whose content is written piece by piece: with the declared
+    /// [`content_length`](Response::content_length) if there is one, else chunked, or for HTTP/1.0 up to the
+    /// connection's end.
+    ///
+    /// # Errors
+    /// `Misuse` for an answer that cannot be (see [`header`](Response::header)).
+    pub fn start(mut self) -> Result<BodyWriter<'c>, Error> {
+        let exchange = self.exchange;
+        let length = if self.status.is_bodyless() {
+            Some(0)
+        } else {
+            self.length
+        };
+        if length.is_none() && exchange.is_http10 {
+            exchange.close.set(true);
+        }
+        self.write_head(length)?;
+        exchange.answer.set(Answer::Started);
+        let framing = match length {
+            _ if exchange.is_head => Coding::Nowhere,
+            Some(length) => Coding::Length(length),
+            None if exchange.is_http10 => Coding::UntilClose,
+            None => Coding::Chunked,
+        };
+        let mut gathered = std::mem::take(&mut self.headers);
+        gathered.clear();
+        Ok(BodyWriter {
+            exchange,
+            framing,
+            gathered,
+        })
+    }
+
+    /// Answers `101 Switching Protocols` and hands over the stream, with whatever was received behind the request.
+    /// HTTP has no part in it any more: the handler goes on with the stream for as long as it likes, in its own
+    /// coroutine or in others. **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` if the request was HTTP/1.0 or has content; else the stream's.
+    pub fn upgrade(mut self, request: &mut Request<'_>, protocol: &str) -> Result<Upgraded, Error> {
+        let exchange = self.exchange;
+        if exchange.is_http10
+            || !request.body.decoder.is_done()
+            || exchange.answer.get() != Answer::None
+        {
+            return Err(Error::Misuse("this request cannot change the protocol"));
+        }
+        self.line("Upgrade", protocol.as_bytes());
+        if let Some(misuse) = self.misuse {
+            return Err(Error::Misuse(misuse));
+        }
+        let mut output = exchange.output.borrow_mut();
+        let out = output.buffer();
+        encode_start(out, Status::SWITCHING_PROTOCOLS, exchange.now);
+        out.extend_from_slice(&self.headers);
+        out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        exchange.answer.set(Answer::Upgraded);
+        output.flush(&**exchange.stream, exchange.limits)?;
+        let received = request.body.rest().to_vec();
+        request.body.forget_rest();
+        Ok(Upgraded {
+            stream: Arc::clone(exchange.stream),
+            received,
+        })
+    }
+
+    /// Writes the head for content of `length`; without one, chunked or up to the connection's end.
+    fn write_head(&mut self, length: Option<u64>) -> Result<(), Error> {
+        let exchange = self.exchange;
+        if exchange.answer.get() != Answer::None {
+            return Err(Error::Misuse("the request is answered already"));
+        }
+        if let Some(misuse) = self.misuse {
+            return Err(Error::Misuse(misuse));
+        }
+        let close = exchange.must_close();
+        exchange.close.set(close);
+        let mut output = exchange.output.borrow_mut();
+        let out = output.buffer();
+        encode_start(out, self.status, exchange.now);
+        out.extend_from_slice(&self.headers);
+        match length {
+            _ if self.status.is_bodyless() => {}
+            Some(length) => encode_length(out, length),
+            None if exchange.is_http10 => {}
+            None => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        }
+        if close {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if exchange.is_http10 {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+impl Drop for Response<'_> {
+    fn drop(&mut self) {
+        // The memory serves the connection's next answer.
+        if let Ok(mut scratch) = self.exchange.scratch.try_borrow_mut() {
+            *scratch = std::mem::take(&mut self.headers);
+        }
+    }
+}
+
+fn is_framing(name: &str) -> bool {
+    matches!(name.len(), 4 | 10 | 14 | 17)
+        && ["date", "connection", "content-length", "transfer-encoding"]
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// The status line and the date.
+fn encode_start(out: &mut Vec<u8>, status: Status, now: u64) {
+    if status == Status::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        encode_decimal(out, status.code().into());
+        out.push(b' ');
+        out.extend_from_slice(status.reason().as_bytes());
+        out.extend_from_slice(b"\r\nDate: ");
+    }
+    date::append(out, now);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    encode_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// A whole answer of the server's own, after which the connection closes.
+pub(crate) fn encode_failure(
+    out: &mut Vec<u8>,
+    status: Status,
+    text: &str,
+    now: u64,
+    with_content: bool,
+) {
+    encode_start(out, status, now);
+    out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
+    encode_length(out, text.len() as u64 + 1);
+    out.extend_from_slice(b"Connection: close\r\n\r\n");
+    if with_content {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Coding {
+    /// So many bytes are still to be written.
+    Length(u64),
+    Chunked,
+    UntilClose,
+    /// HEAD: content is thrown away.
+    Nowhere,
+}
+
+/// Writes an answer's content. Small writes are gathered; [`flush`](Write::flush) sends what there is.
+/// [`finish`](BodyWriter::finish) must be called at the end: an answer that is dropped before was not completed, and
+/// the peer learns it by the connection's end.
+#[derive(Debug)]
+#[must_use = "call finish() at the end of the content"]
+pub struct BodyWriter<'c> {
+    exchange: &'c Exchange<'c>,
+    framing: Coding,
+    /// Content of the next chunk.
+    gathered: Vec<u8>,
+}
+
+impl BodyWriter<'_> {
+    /// Completes the answer. **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` if less was written than was declared; else the stream's.
+    pub fn finish(mut self) -> Result<(), Error> {
+        match self.framing {
+            Coding::Length(left) if left > 0 => {
+                return Err(Error::Misuse("less content was written than was declared"));
+            }
+            Coding::Chunked => {
+                self.send_gathered()?;
+                self.exchange
+                    .output
+                    .borrow_mut()
+                    .buffer()
+                    .extend_from_slice(body::LAST_CHUNK);
+            }
+            _ => {}
+        }
+        self.exchange.answer.set(Answer::Complete);
+        Ok(())
+    }
+
+    fn put(&mut self, content: &[u8]) -> Result<(), Error> {
+        let exchange = self.exchange;
+        match &mut self.framing {
+            Coding::Nowhere => Ok(()),
+            Coding::Length(left) if *left < content.len() as u64 => {
+                Err(Error::Misuse("more content was written than was declared"))
+            }
+            Coding::Length(left) => {
+                *left -= content.len() as u64;
+                exchange
+                    .output
+                    .borrow_mut()
+                    .append(&**exchange.stream, exchange.limits, content)
+            }
+            Coding::UntilClose => {
+                exchange
+                    .output
+                    .borrow_mut()
+                    .append(&**exchange.stream, exchange.limits, content)
+            }
+            Coding::Chunked if content.len() < CHUNK => {
+                self.gathered.extend_from_slice(content);
+                if self.gathered.len() >= CHUNK {
+                    self.send_gathered()
+                } else {
+                    Ok(())
+                }
+            }
+            Coding::Chunked => {
+                self.send_gathered()?;
+                let mut output = exchange.output.borrow_mut();
+                body::encode_chunk_size(output.buffer(), content.len());
+                output.append(&**exchange.stream, exchange.limits, content)?;
+                output.buffer().extend_from_slice(b"\r\n");
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a chunk of what has gathered.
+    fn send_gathered(&mut self) -> Result<(), Error> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let exchange = self.exchange;
+        let mut output = exchange.output.borrow_mut();
+        body::encode_chunk_size(output.buffer(), self.gathered.len());
+        output.append(&**exchange.stream, exchange.limits, &self.gathered)?;
+        output.buffer().extend_from_slice(b"\r\n");
+        self.gathered.clear();
+        Ok(())
+    }
+}
+
+impl Write for BodyWriter<'_> {
+    /// Takes all of `content`. **May suspend.**
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.put(content)?;
+        Ok(content.len())
+    }
+
+    /// Sends what was written so far. **May suspend.**
+    fn flush(&mut self) -> io::Result<()> {
+        if matches!(self.framing, Coding::Chunked) {
+            self.send_gathered()?;
+        }
+        let exchange = self.exchange;
+        exchange
+            .output
+            .borrow_mut()
+            .flush(&**exchange.stream, exchange.limits)?;
+        Ok(())
+    }
+}
+
+/// A connection that HTTP has handed over.
+pub struct Upgraded {
+    /// The stream.
+    pub stream: Arc<dyn Stream>,
+    /// What was received behind the request: the first bytes of the new protocol.
+    pub received: Vec<u8>,
+}
+
+impl std::fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upgraded")
+            .field("received", &self.received.len())
+            .finish_non_exhaustive()
+    }
+}

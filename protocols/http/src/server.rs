@@ -1,0 +1,422 @@
+//! The server: accepts connections, runs a coroutine for each, and ends them all in order.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use grapeshot::net::Shutdown;
+use grapeshot::sync::Event;
+use grapeshot::{Builder, CoroutineId, JoinError, JoinHandle};
+use rustix::io::Errno;
+
+use crate::connection::{Connection, Context, Control, DynHandler};
+use crate::stream::{Listener, Peer, Stream};
+use crate::{HandlerError, Limits, Refusal, Request, Response};
+
+/// First and longest pause after an `accept` that found a resource exhausted.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// An HTTP/1.1 server: a handler and the limits under which it is called. A clone is the same server.
+///
+/// The handler runs in the connection's own coroutine, one request at a time, and may block as it likes. When it
+/// fails before it has answered, the client gets a 500 (or the refusal that reading the content ended in); when it
+/// panics, the same, and only its connection ends.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handler: Box<DynHandler>,
+    context: Arc<Context>,
+    table: Mutex<Table>,
+    /// Set whenever a connection has ended.
+    departed: Event,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Entry>,
+    accepting: Vec<CoroutineId>,
+    total: u64,
+    /// Requests of connections that have ended.
+    requests: u64,
+    /// When the connections that are left are interrupted; set by the first `shutdown`.
+    deadline: Option<Instant>,
+}
+
+struct Entry {
+    stream: Arc<dyn Stream>,
+    control: Arc<Control>,
+    /// `None` for the moment between entry and spawn.
+    coroutine: Option<JoinHandle<()>>,
+}
+
+/// What a server has counted while it ran.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    refused: [AtomicU64; Refusal::ALL.len()],
+    pub(crate) panicked: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    exhausted: AtomicU64,
+    full: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A server's figures, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Connections open now, those that were upgraded included.
+    pub connections: usize,
+    /// Connections accepted since the server was made.
+    pub connections_total: u64,
+    /// Requests handed to the handler.
+    pub requests: u64,
+    /// Requests refused, by reason; only the reasons that occurred.
+    pub refused: Vec<(Refusal, u64)>,
+    /// Handlers that panicked.
+    pub panicked: u64,
+    /// Handlers that failed by their own fault before they had answered.
+    pub failed: u64,
+    /// Episodes in which `accept` lacked descriptors or memory.
+    pub accept_exhausted: u64,
+    /// Times accepting paused because [`Limits::connections`] were open.
+    pub accept_full: u64,
+}
+
+impl Server {
+    /// A server that answers with `handler`, with default [`Limits`].
+    pub fn new<F, E>(handler: F) -> Self
+    where
+        F: Fn(&mut Request<'_>, Response<'_>) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<HandlerError>,
+    {
+        Self::with_limits(Limits::default(), handler)
+    }
+
+    /// A server that answers with `handler`, within `limits`.
+    pub fn with_limits<F, E>(limits: Limits, handler: F) -> Self
+    where
+        F: Fn(&mut Request<'_>, Response<'_>) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<HandlerError>,
+    {
+        let inner = Inner {
+            handler: Box::new(move |request: &mut Request<'_>, response: Response<'_>| {
+                handler(request, response).map_err(Into::into)
+            }),
+            context: Arc::new(Context {
+                limits,
+                ..Context::default()
+            }),
+            table: Mutex::default(),
+            departed: Event::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Accepts from `listener` and serves until [`shutdown`](Server::shutdown), then waits for the connections to
+    /// end. Accepting is done in a coroutine named `http accept ADDRESS`, each connection is served in one named
+    /// `http ADDRESS`. May be called for several listeners at once. **May suspend.**
+    ///
+    /// When descriptors or memory run out it logs that once an episode, pauses, and goes on. When this call is left
+    /// by unwinding, accepting and all connections are interrupted.
+    ///
+    /// # Errors
+    /// An error of `accept` from which there is no recovery.
+    pub fn serve<L: Listener>(&self, listener: L) -> io::Result<()> {
+        let inner = Arc::clone(&self.inner);
+        let name = format!("http accept {}", listener.name());
+        let acceptor = {
+            let mut table = self.inner.table();
+            if table.deadline.is_some() {
+                return Ok(());
+            }
+            let acceptor = Builder::new()
+                .name(name)
+                .spawn(move || accept_loop(&inner, &listener));
+            table.accepting.push(acceptor.id());
+            acceptor
+        };
+        let guard = EndAll(&self.inner);
+        let id = acceptor.id();
+        let result = match acceptor.join() {
+            Ok(result) => result,
+            Err(JoinError::Panicked(_)) => {
+                Err(io::Error::other("the accepting coroutine panicked"))
+            }
+            // `shutdown` interrupts it; so may an operator, from the console.
+            Err(_) => Ok(()),
+        };
+        self.inner.table().accepting.retain(|other| *other != id);
+        self.inner.wait_for_connections();
+        std::mem::forget(guard);
+        result
+    }
+
+    /// Serves one connection that came from elsewhere, in the calling coroutine, until it ends. **May suspend.**
+    pub fn serve_stream(&self, stream: impl Stream, peer: Peer) {
+        let (place, control, stream) = self.inner.enter(Arc::new(stream));
+        place.serve(stream, peer, control);
+    }
+
+    /// Stops accepting, closes the connections that are idle, lets the requests in progress (and upgraded
+    /// connections) finish within `grace`, and interrupts what is left then. Returns at once; [`serve`](Server::serve)
+    /// returns when all is over. Does not suspend.
+    pub fn shutdown(&self, grace: Duration) {
+        self.inner.context.closing.store(true, Ordering::SeqCst);
+        let mut table = self.inner.table();
+        table
+            .deadline
+            .get_or_insert_with(|| grapeshot::time::now() + grace);
+        for id in table.accepting.drain(..) {
+            grapeshot::registry::interrupt(id);
+        }
+        for entry in table.open.values() {
+            if entry.control.dismiss_if_idle() {
+                // Its wait for a request ends with an end of file. If the stream cannot do that, the deadline will.
+                let _ = entry.stream.shutdown(Shutdown::Both);
+            }
+        }
+        drop(table);
+        self.inner.departed.set();
+    }
+
+    /// The server's figures.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.inner.context.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let table = self.inner.table();
+        let open: u64 = table
+            .open
+            .values()
+            .map(|entry| count(&entry.control.requests))
+            .sum();
+        Statistics {
+            connections: table.open.len(),
+            connections_total: table.total,
+            requests: table.requests + open,
+            refused: Refusal::ALL
+                .iter()
+                .map(|&refusal| (refusal, count(&counters.refused[refusal as usize])))
+                .filter(|&(_, times)| times > 0)
+                .collect(),
+            panicked: count(&counters.panicked),
+            failed: count(&counters.failed),
+            accept_exhausted: count(&counters.exhausted),
+            accept_full: count(&counters.full),
+        }
+    }
+}
+
+impl Inner {
+    /// Locked for moments, never across a suspension.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>, stream: Arc<dyn Stream>) -> (Place, Arc<Control>, Arc<dyn Stream>) {
+        let control = Arc::new(Control::default());
+        let mut table = self.table();
+        table.total += 1;
+        let id = table.total;
+        let entry = Entry {
+            stream: Arc::clone(&stream),
+            control: Arc::clone(&control),
+            coroutine: None,
+        };
+        table.open.insert(id, entry);
+        (
+            Place {
+                inner: Arc::clone(self),
+                id,
+            },
+            control,
+            stream,
+        )
+    }
+
+    /// Waits until there are fewer than the allowed connections. **May suspend.**
+    fn wait_for_room(&self) {
+        let most = self.context.limits.connections.max(1);
+        let mut told = false;
+        loop {
+            self.departed.clear();
+            if self.table().open.len() < most {
+                return;
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.context.counters.full.fetch_add(1, Ordering::Relaxed);
+                log::warn!(
+                    "http: {most} connections are open, which is the limit; accepting pauses"
+                );
+            }
+            self.departed.wait();
+        }
+    }
+
+    /// Waits for the last connection to end, and past the deadline interrupts those that are left. **May suspend.**
+    fn wait_for_connections(&self) {
+        loop {
+            self.departed.clear();
+            let (empty, deadline) = {
+                let table = self.table();
+                (table.open.is_empty(), table.deadline)
+            };
+            match deadline {
+                _ if empty => return,
+                None => self.departed.wait(),
+                Some(deadline) => {
+                    if grapeshot::with_deadline(deadline, || self.departed.wait()).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.interrupt_connections();
+        loop {
+            self.departed.clear();
+            if self.table().open.is_empty() {
+                return;
+            }
+            self.departed.wait();
+        }
+    }
+
+    fn interrupt_connections(&self) {
+        for entry in self.table().open.values() {
+            if let Some(coroutine) = &entry.coroutine {
+                coroutine.interrupt();
+            }
+        }
+    }
+}
+
+/// A connection's place in the table. It is given back however the connection's coroutine ends, even before it began.
+struct Place {
+    inner: Arc<Inner>,
+    id: u64,
+}
+
+impl Place {
+    fn serve(self, stream: Arc<dyn Stream>, peer: Peer, control: Arc<Control>) {
+        Connection::new(stream, peer, Arc::clone(&self.inner.context), control)
+            .serve(&*self.inner.handler);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut table = self.inner.table();
+        let entry = table.open.remove(&self.id);
+        if let Some(entry) = &entry {
+            table.requests += entry.control.requests.load(Ordering::Relaxed);
+        }
+        drop(table);
+        self.inner.departed.set();
+    }
+}
+
+/// Ends everything if `serve` is left by unwinding: its coroutines must not outlive it.
+struct EndAll<'s>(&'s Inner);
+
+impl Drop for EndAll<'_> {
+    fn drop(&mut self) {
+        self.0.context.closing.store(true, Ordering::SeqCst);
+        for id in self.0.table().accepting.drain(..) {
+            grapeshot::registry::interrupt(id);
+        }
+        self.0.interrupt_connections();
+    }
+}
+
+fn accept_loop<L: Listener>(inner: &Arc<Inner>, listener: &L) -> io::Result<()> {
+    let mut pause = None;
+    loop {
+        inner.wait_for_room();
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if pause.take().is_some() {
+                    log::info!("http {}: accepting again", listener.name());
+                }
+                spawn_connection(inner, Arc::new(stream), peer);
+            }
+            Err(error) => match judge(&error) {
+                Verdict::Ignore => log::debug!("http {}: accept: {error}", listener.name()),
+                Verdict::BackOff => {
+                    let wait = match pause {
+                        None => {
+                            inner
+                                .context
+                                .counters
+                                .exhausted
+                                .fetch_add(1, Ordering::Relaxed);
+                            log::warn!(
+                                "http {}: accept: {error}; trying again until it works",
+                                listener.name()
+                            );
+                            BACK_OFF.0
+                        }
+                        Some(last) => BACK_OFF.1.min(last * 2),
+                    };
+                    pause = Some(wait);
+                    grapeshot::sleep(wait);
+                }
+                Verdict::GiveUp => return Err(error),
+            },
+        }
+    }
+}
+
+fn spawn_connection(inner: &Arc<Inner>, stream: Arc<dyn Stream>, peer: Peer) {
+    let (place, control, stream) = inner.enter(stream);
+    let id = place.id;
+    let coroutine = Builder::new()
+        .name(format!("http {peer}"))
+        .spawn(move || place.serve(stream, peer, control));
+    if let Some(entry) = inner.table().open.get_mut(&id) {
+        entry.coroutine = Some(coroutine);
+    }
+}
+
+enum Verdict {
+    /// The connection was gone before it was accepted, or a signal came.
+    Ignore,
+    /// A resource is exhausted; others give it back.
+    BackOff,
+    GiveUp,
+}
+
+fn judge(error: &io::Error) -> Verdict {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Verdict::BackOff,
+        // What accept(2) says is to be treated like EAGAIN: errors of the new connection, not of the listener.
+        // EINVAL comes from setting TCP_NODELAY on a connection that the peer has reset already (macOS).
+        Some(
+            Errno::CONNABORTED
+            | Errno::CONNRESET
+            | Errno::INTR
+            | Errno::AGAIN
+            | Errno::PROTO
+            | Errno::PERM
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NOPROTOOPT
+            | Errno::OPNOTSUPP
+            | Errno::TIMEDOUT,
+        ) => Verdict::Ignore,
+        _ => Verdict::GiveUp,
+    }
+}

@@ -1,0 +1,173 @@
+//! The streams and listeners a server works on.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use grapeshot::net::{Shutdown, TcpListener, TcpStream, UnixListener, UnixStream};
+use grapeshot::sync::Mutex;
+
+/// A byte stream that one coroutine may read while another writes: what `&TcpStream` is.
+///
+/// A read that is left by unwinding (a timeout, an interrupt) must have consumed nothing; sockets keep that promise.
+/// A write that is left so may have sent a part, and whoever called it never uses the stream again.
+pub trait Stream: Send + Sync + 'static {
+    /// As [`Read::read`]. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// As [`Write::write`]. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// As [`Write::write_vectored`]. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.write(
+            slices
+                .iter()
+                .find(|slice| !slice.is_empty())
+                .map_or(&[], |slice| slice),
+        )
+    }
+
+    /// Ends one direction or both; a coroutine that waits in a read which is ended gets 0. Does not suspend.
+    ///
+    /// # Errors
+    /// Those of the stream; `Unsupported` if it cannot do that.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+macro_rules! socket {
+    ($($socket:ty),*) => {$(
+        impl Stream for $socket {
+            fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                Read::read(&mut &*self, buffer)
+            }
+            fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+                Write::write(&mut &*self, bytes)
+            }
+            fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+                Write::write_vectored(&mut &*self, slices)
+            }
+            fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                <$socket>::shutdown(self, how)
+            }
+        }
+    )*};
+}
+socket!(TcpStream, UnixStream);
+
+impl<S: Stream + ?Sized> Stream for Arc<S> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read(buffer)
+    }
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).write(bytes)
+    }
+    fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        (**self).write_vectored(slices)
+    }
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        (**self).shutdown(how)
+    }
+}
+
+/// Makes a [`Stream`] of anything that is `Read + Write`, for protocols that take turns, as HTTP does. A read and a
+/// write exclude each other, so it must not carry a WebSocket, whose reader would keep its writers out.
+#[derive(Debug)]
+pub struct TakingTurns<S>(Mutex<S>);
+
+impl<S> TakingTurns<S> {
+    /// Wraps `stream`.
+    pub fn new(stream: S) -> Self {
+        Self(Mutex::new(stream))
+    }
+}
+
+impl<S: Read + Write + Send + 'static> Stream for TakingTurns<S> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.lock().read(buffer)
+    }
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(bytes)
+    }
+    fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.lock().write_vectored(slices)
+    }
+    fn shutdown(&self, _how: Shutdown) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Peer {
+    /// A TCP peer.
+    Tcp(SocketAddr),
+    /// A peer on a Unix socket, which has no address worth showing.
+    Unix,
+    /// Not known.
+    #[default]
+    Unknown,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(f),
+            Peer::Unix => f.write_str("unix"),
+            Peer::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// What a server accepts connections from.
+pub trait Listener: Send + 'static {
+    /// What it accepts.
+    type Stream: Stream;
+
+    /// Waits for the next connection. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of `accept(2)`.
+    fn accept(&self) -> io::Result<(Self::Stream, Peer)>;
+
+    /// What to call it in the console.
+    fn name(&self) -> String;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = TcpListener::accept(self)?;
+        // An answer goes out in one write; nothing is gained by holding its last segment back.
+        stream.set_nodelay(true)?;
+        Ok((stream, Peer::Tcp(address)))
+    }
+
+    fn name(&self) -> String {
+        self.local_addr()
+            .map_or_else(|_| "tcp".to_owned(), |address| address.to_string())
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = UnixListener::accept(self)?;
+        Ok((stream, Peer::Unix))
+    }
+
+    fn name(&self) -> String {
+        "unix".to_owned()
+    }
+}

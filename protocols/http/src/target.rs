@@ -1,0 +1,143 @@
+//! The request target (RFC 9112, section 3.2) and the authority in it. Performs no I/O.
+
+/// A target, cut into its parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    /// Only in the absolute form.
+    pub(crate) authority: Option<&'a str>,
+    /// Empty if an absolute target ends with its authority; `*` for the asterisk form.
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
+/// Takes the origin form (`/path?query`), the absolute form (`http://host/path?query`) and, for `OPTIONS`, `*`.
+/// `None` for anything else, for bytes beyond ASCII, and for a fragment, which no client may send.
+pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
+    if !target.is_ascii() || memchr::memchr(b'#', target.as_bytes()).is_some() {
+        return None;
+    }
+    if target == "*" {
+        return (method == "OPTIONS").then_some(Parts {
+            authority: None,
+            path: target,
+            query: None,
+        });
+    }
+    let (authority, rest) = if target.starts_with('/') {
+        (None, target)
+    } else {
+        let (scheme, rest) = target.split_once("://")?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return None;
+        }
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.is_empty() || !is_authority(authority.as_bytes()) {
+            return None;
+        }
+        (Some(authority), rest)
+    };
+    let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    };
+    Some(Parts {
+        authority,
+        path,
+        query,
+    })
+}
+
+/// Whether `text` can be `uri-host [":" port]` (RFC 3986, section 3.2, without the user's name). Empty is allowed:
+/// so says a client whose target has no authority.
+pub(crate) fn is_authority(text: &[u8]) -> bool {
+    let (host, port) = if text.first() == Some(&b'[') {
+        let Some(end) = text.iter().position(|&byte| byte == b']') else {
+            return false;
+        };
+        let inside = &text[1..end];
+        let literal = !inside.is_empty()
+            && inside
+                .iter()
+                .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v'));
+        if !literal {
+            return false;
+        }
+        (&b""[..], &text[end + 1..])
+    } else {
+        text.split_at(
+            text.iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(text.len()),
+        )
+    };
+    let host_ok = host
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte));
+    let port_ok = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    host_ok && port_ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_cut_in_its_parts() {
+        let parts = |authority, path, query| {
+            Some(Parts {
+                authority,
+                path,
+                query,
+            })
+        };
+        assert_eq!(split("GET", "/"), parts(None, "/", None));
+        assert_eq!(split("GET", "/a?b?c"), parts(None, "/a", Some("b?c")));
+        assert_eq!(split("GET", "//host/x"), parts(None, "//host/x", None));
+        assert_eq!(
+            split("GET", "http://h:1/x?y"),
+            parts(Some("h:1"), "/x", Some("y"))
+        );
+        assert_eq!(split("GET", "HTTPS://h"), parts(Some("h"), "", None));
+        assert_eq!(split("GET", "http://h?q"), parts(Some("h"), "", Some("q")));
+        assert_eq!(split("OPTIONS", "*"), parts(None, "*", None));
+        for wrong in [
+            "*",
+            "x",
+            "http:/x",
+            "ftp://h/",
+            "http:///x",
+            "http://u@h/",
+            "/a#b",
+            "/\u{e9}",
+            "h:80",
+            "",
+        ] {
+            assert_eq!(split("GET", wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_authority_names_a_host_and_a_port() {
+        for right in [
+            "",
+            "localhost",
+            "a.b-c:8080",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+            "h:",
+        ] {
+            assert!(is_authority(right.as_bytes()), "{right}");
+        }
+        for wrong in [
+            "a b", "a,b", "a/b", "u@h", "h:8x", "h:123456", "[::1", "[]", "[::1]x", "a\0b",
+            "h:1:2", "\"h\"",
+        ] {
+            assert!(!is_authority(wrong.as_bytes()), "{wrong}");
+        }
+    }
+}
