@@ -1,1 +1,32 @@
-//! In preparation.
+//! A console into the running server.
+//!
+//! [`Backdoor`] serves it: name the application, expose functions in one line each, and serve a Unix socket that
+//! only the server's user can open. The program `console` attaches to it. What the two say to each other is in
+//! [`protocol`]; how results look is in [`render`].
+//!
+//! The language is rhai. Every session has variables of its own; `_` is its last result; `help()` lists what there is.
+//! An evaluation runs in a coroutine of its own and lets others run every few thousand steps, so a console that loops
+//! holds up nobody; it ends by Ctrl-C, at its time limit, or when its console leaves.
+#![forbid(unsafe_code)]
+
+mod backdoor;
+mod backtrace;
+mod builtin;
+mod complaint;
+mod complete;
+mod evaluation;
+mod expose;
+mod language;
+mod limits;
+mod pace;
+mod probe;
+pub mod protocol;
+pub mod render;
+mod rows;
+mod server;
+mod session;
+mod value;
+
+pub use backdoor::Backdoor;
+pub use expose::{Exposed, SharedValue, TryExposed};
+pub use server::Handle;

@@ -1,0 +1,226 @@
+//! What an application says to have a console: a name, its functions, a path.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::builtin;
+use crate::expose::{Exposed, Function, SharedValue, TryExposed};
+use crate::limits;
+use crate::server::{self, Handle};
+use crate::value::Shapes;
+
+/// A console's view into an application, to be built once and then served.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use grapeshot_backdoor::Backdoor;
+///
+/// #[derive(serde::Serialize)]
+/// struct Player { name: String, score: u32 }
+///
+/// # fn main() -> std::io::Result<()> {
+/// grapeshot::run(|| {
+///     let speed = Arc::new(AtomicU32::new(10));
+///     let players = || vec![Player { name: "ann".into(), score: 3 }];
+///     let backdoor = Backdoor::new("game")
+///         .expose("players", "everybody who plays", players)
+///         .expose("kick", "throw a player out", |name: String| -> Result<(), String> {
+///             Err(format!("nobody is called {name}"))
+///         })
+///         .try_expose("save", "write the game to a file", |path: String| std::fs::write(path, "…"))
+///         .expose_value("speed", "steps a second", &speed)
+///         .serve_unix("/run/game.sock")?;
+///     // … serve players …
+///     drop(backdoor);
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// Then `console /run/game.sock`, and at its prompt `players()`, `kick("ann")`, `speed(20)`, `ps()`.
+///
+/// The functions run in a coroutine of their own, on a worker of the runtime: they may block as any coroutine may, and
+/// a console that gives up waiting interrupts them there. A panic in one is shown at the console and harms nobody else.
+pub struct Backdoor {
+    name: String,
+    functions: Vec<Function>,
+    time_limit: Duration,
+    max_sessions: usize,
+}
+
+impl Backdoor {
+    /// A backdoor of the application called `name`, with the built-in functions.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            functions: Vec::new(),
+            time_limit: limits::TIME_LIMIT,
+            max_sessions: limits::MAX_SESSIONS,
+        }
+    }
+
+    /// Lets the console call `name(..)`. `doc` is what `help()` says about it, in a few words.
+    ///
+    /// A struct becomes a list of its fields, a `Vec` of structs a table, a `Duration` is shown as one, and the `Err` of
+    /// a `Result` becomes the call's error. The same name may be exposed again with another number of arguments.
+    ///
+    /// # Panics
+    /// If `name` cannot be the name of a function, is built in, or is already taken with as many arguments.
+    #[must_use]
+    pub fn expose<Args: 'static>(self, name: &str, doc: &str, closure: impl Exposed<Args>) -> Self {
+        self.add(Function::plain(name, doc, closure))
+    }
+
+    /// Like [`Backdoor::expose`] for a closure whose error can be displayed but not serialized, such as `io::Error`.
+    ///
+    /// # Panics
+    /// As [`Backdoor::expose`].
+    #[must_use]
+    pub fn try_expose<Args: 'static>(
+        self,
+        name: &str,
+        doc: &str,
+        closure: impl TryExposed<Args>,
+    ) -> Self {
+        self.add(Function::fallible(name, doc, closure))
+    }
+
+    /// Lets the console read a value with `name()` and replace it with `name(value)`.
+    ///
+    /// # Panics
+    /// As [`Backdoor::expose`].
+    #[must_use]
+    pub fn expose_value<V>(self, name: &str, doc: &str, value: &V) -> Self
+    where
+        V: SharedValue + Clone,
+        V::Stored: 'static,
+    {
+        let (reader, writer) = (value.clone(), value.clone());
+        self.expose(name, doc, move || reader.load()).expose(
+            name,
+            &format!("set: {doc}"),
+            move |value: V::Stored| writer.store(value),
+        )
+    }
+
+    /// How long an evaluation may run; 30 seconds unless set.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// How many consoles may be attached at once; 32 unless set.
+    #[must_use]
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
+    /// Serves consoles on a Unix socket at `path`, which only this user (and root) can open, until the handle is
+    /// dropped or the runtime ends. Never suspends.
+    ///
+    /// A socket file that a dead server left behind is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another server answers at `path`, `AlreadyExists` if something else than a socket is there, or
+    /// what the system said. The message names the path and says what to do.
+    pub fn serve_unix(self, path: impl AsRef<Path>) -> io::Result<Handle> {
+        let shared = Arc::new(Shared {
+            name: self.name,
+            functions: self.functions,
+            shapes: Shapes::default(),
+            time_limit: self.time_limit,
+            max_sessions: self.max_sessions,
+            started: grapeshot::time::now(),
+        });
+        server::serve_unix(shared, path.as_ref())
+    }
+
+    fn add(mut self, function: Function) -> Self {
+        let name = &function.name;
+        assert!(
+            is_name(name),
+            "{name:?} cannot be the name of a function in the console's language"
+        );
+        assert!(
+            builtin::HELP.iter().all(|entry| entry.name != name),
+            "`{name}` is built into the console"
+        );
+        let taken = self
+            .functions
+            .iter()
+            .any(|f| f.name == *name && f.parameters.len() == function.parameters.len());
+        assert!(!taken, "`{}` is already exposed", function.signature());
+        self.functions.push(function);
+        self
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let mut engine = rhai::Engine::new_raw();
+    engine.set_optimization_level(rhai::OptimizationLevel::None);
+    let word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    // The parser knows which words are reserved.
+    word && engine.compile(format!("{name}()")).is_ok()
+}
+
+/// What all sessions of a backdoor share.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) shapes: Shapes,
+    pub(crate) time_limit: Duration,
+    pub(crate) max_sessions: usize,
+    started: Instant,
+}
+
+impl Shared {
+    /// How long the runtime has been up; without one, how long the backdoor has.
+    pub(crate) fn uptime(&self) -> Duration {
+        let since_start = || grapeshot::time::now().saturating_duration_since(self.started);
+        grapeshot::registry::stats().map_or_else(since_start, |stats| stats.uptime)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(backdoor: Backdoor) -> Arc<Self> {
+        Arc::new(Self {
+            name: backdoor.name,
+            functions: backdoor.functions,
+            shapes: Shapes::default(),
+            time_limit: backdoor.time_limit,
+            max_sessions: backdoor.max_sessions,
+            started: grapeshot::time::now(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn names_that_cannot_be_called_are_refused_at_once() {
+        for name in ["", "two words", "1st", "spawn", "if", "ps", "a-b", "x;exit"] {
+            let refused = catch_unwind(|| drop(Backdoor::new("test").expose(name, "", || 1)));
+            assert!(refused.is_err(), "{name:?} was taken");
+        }
+        let twice = catch_unwind(|| {
+            drop(
+                Backdoor::new("t")
+                    .expose("a", "", || 1)
+                    .expose("a", "", || 2),
+            )
+        });
+        assert!(twice.is_err());
+        drop(
+            Backdoor::new("t")
+                .expose("a", "", || 1)
+                .expose("a", "", |x: i64| x),
+        );
+    }
+}

@@ -1,0 +1,435 @@
+//! The functions that every console has: they read the runtime's registry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grapeshot::CoroutineId;
+use grapeshot::registry::{self, CoroutineInfo, State, WaitFor};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, INT};
+
+use crate::backdoor::Shared;
+use crate::backtrace;
+use crate::language::{Printer, failed, terminated};
+use crate::limits;
+use crate::pace::Pace;
+use crate::rows;
+use crate::value::{Shapes, duration, record};
+
+/// One line of `help()`.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) call: &'static str,
+    pub(crate) about: &'static str,
+    /// What `help("name")` adds.
+    pub(crate) more: &'static str,
+}
+
+impl Entry {
+    /// Whether it stands behind a point.
+    pub(crate) fn is_method(&self) -> bool {
+        self.call.contains('.')
+    }
+}
+
+/// What is built in, in the order of `help()`.
+pub(crate) const HELP: &[Entry] = &[
+    Entry {
+        name: "help",
+        call: "help()",
+        about: "this list; help(\"ps\") tells more about one name",
+        more: "",
+    },
+    Entry {
+        name: "ps",
+        call: "ps()",
+        about: "all coroutines; ps(\"text\") only those with text in their names",
+        more: "since: how long it has been waiting. cpu: processor time used. switches: how often it was resumed.\n\
+               It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"waits_for\")",
+    },
+    Entry {
+        name: "groups",
+        call: "groups()",
+        about: "coroutines whose names differ only in numbers, counted and summed up",
+        more: "",
+    },
+    Entry {
+        name: "info",
+        call: "info(id)",
+        about: "all that is known about one coroutine",
+        more: "",
+    },
+    Entry {
+        name: "where",
+        call: "where(id)",
+        about: "the backtrace of a suspended coroutine; where(id, true) with the runtime's own frames",
+        more: "The innermost frame comes first. A coroutine that is running cannot be walked: ask again.",
+    },
+    Entry {
+        name: "kill",
+        call: "kill(id)",
+        about: "ask a coroutine to end, at its next blocking call",
+        more: "Its destructors run. It is gone from ps() once it has unwound.",
+    },
+    Entry {
+        name: "workers",
+        call: "workers()",
+        about: "the threads that run coroutines",
+        more: "",
+    },
+    Entry {
+        name: "stats",
+        call: "stats()",
+        about: "the runtime's counters",
+        more: "",
+    },
+    Entry {
+        name: "sleep",
+        call: "sleep(seconds)",
+        about: "suspend this evaluation",
+        more: "",
+    },
+    Entry {
+        name: "top",
+        call: "rows.top(field, n)",
+        about: "the n rows with the largest field, the largest first",
+        more: "",
+    },
+    Entry {
+        name: "order",
+        call: "rows.order(field)",
+        about: "the rows in the order of a field, the smallest first",
+        more: "",
+    },
+    Entry {
+        name: "count_by",
+        call: "rows.count_by(field)",
+        about: "how many rows have each value of a field",
+        more: "",
+    },
+];
+
+type Answer = Result<Dynamic, Box<EvalAltResult>>;
+
+/// Makes the built-in functions callable.
+pub(crate) fn register(
+    engine: &mut Engine,
+    shared: &Arc<Shared>,
+    pace: &Arc<Pace>,
+    printer: &Printer,
+) {
+    register_help(engine, shared, printer);
+    register_lists(engine, shared, pace, printer);
+    let shapes = Arc::clone(shared);
+    engine.register_fn("info", move |id: INT| -> Answer {
+        info(id, &shapes.shapes)
+    });
+    let shapes = Arc::clone(shared);
+    engine.register_fn("where", move |id: INT| -> Answer {
+        backtrace::of(coroutine_id(id)?, false, &shapes.shapes)
+    });
+    let shapes = Arc::clone(shared);
+    engine.register_fn("where", move |id: INT, all: bool| -> Answer {
+        backtrace::of(coroutine_id(id)?, all, &shapes.shapes)
+    });
+    engine.register_fn("kill", kill);
+    let shapes = Arc::clone(shared);
+    engine.register_fn("workers", move || workers(&shapes.shapes));
+    let shapes = Arc::clone(shared);
+    engine.register_fn("stats", move || stats(&shapes.shapes));
+    // The language's own `sleep` would put the worker to sleep.
+    engine.register_fn("sleep", |seconds: INT| sleep(seconds as f64));
+    engine.register_fn("sleep", sleep);
+    rows::register(engine, shared);
+}
+
+fn register_help(engine: &mut Engine, shared: &Arc<Shared>, printer: &Printer) {
+    let (all, print) = (Arc::clone(shared), Arc::clone(printer));
+    engine.register_fn("help", move || {
+        let tag = all.shapes.tag(vec!["call".into(), "what it does".into()]);
+        let line = |call: &str, about: &str| record(tag, [("call", call.into()), ("what it does", about.into())]);
+        let own = all.functions.iter().map(|function| line(&function.signature(), &function.doc));
+        let lines: Array = own.chain(HELP.iter().map(|entry| line(entry.call, entry.about))).collect();
+        print("The language is rhai: 1 + 2, let x = 5, [1, 2].map(|n| n * x), if x > 3 { \"big\" }; _ is the last result.");
+        Dynamic::from_array(lines)
+    });
+    let shared = Arc::clone(shared);
+    engine.register_fn("help", move |name: &str| -> Answer {
+        let own = shared
+            .functions
+            .iter()
+            .filter(|f| f.name == name)
+            .map(|f| format!("{}: {}", f.signature(), f.doc));
+        let built_in = HELP.iter().filter(|entry| entry.name == name).map(|entry| {
+            let more = if entry.more.is_empty() {
+                String::new()
+            } else {
+                format!("\n{}", entry.more)
+            };
+            format!("{}: {}{more}", entry.call, entry.about)
+        });
+        let text: Vec<String> = own.chain(built_in).collect();
+        if text.is_empty() {
+            return Err(failed(&format!(
+                "there is no help for {name:?}; help() lists what there is"
+            )));
+        }
+        Ok(text.join("\n").into())
+    });
+}
+
+fn register_lists(engine: &mut Engine, shared: &Arc<Shared>, pace: &Arc<Pace>, printer: &Printer) {
+    let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
+    engine.register_fn("ps", move || -> Answer {
+        ps("", &all.shapes, &steps, &print)
+    });
+    let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
+    engine.register_fn("ps", move |text: &str| -> Answer {
+        ps(text, &all.shapes, &steps, &print)
+    });
+    let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
+    engine.register_fn("groups", move || -> Answer { groups(&all.shapes, &steps) });
+}
+
+fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
+    let columns = [
+        "id",
+        "name",
+        "state",
+        "waits_for",
+        "since",
+        "cpu",
+        "switches",
+        "worker",
+    ];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let mut found = registry::coroutines();
+    if !text.is_empty() {
+        found.retain(|coroutine| coroutine.name.contains(text));
+    }
+    if found.len() > limits::PS_ROWS {
+        print(&format!(
+            "{} coroutines, of which these are the first {}: groups() counts them all, ps(\"name\") shows some",
+            found.len(),
+            limits::PS_ROWS
+        ));
+        found.truncate(limits::PS_ROWS);
+    }
+    let mut lines = Array::with_capacity(found.len());
+    for coroutine in found {
+        pace.step().map_err(|stop| terminated(&stop.to_string()))?;
+        lines.push(record(
+            tag,
+            [
+                ("id", id_value(coroutine.id)),
+                ("name", coroutine.name.as_str().into()),
+                ("state", state(coroutine.state)),
+                (
+                    "waits_for",
+                    coroutine
+                        .waits_for
+                        .map_or(Dynamic::UNIT, |wait| waits_for(&wait)),
+                ),
+                (
+                    "since",
+                    coroutine
+                        .waits_for
+                        .map_or(Dynamic::UNIT, |wait| duration(wait.since)),
+                ),
+                ("cpu", duration(coroutine.cpu)),
+                ("switches", count(coroutine.switches)),
+                ("worker", optional_count(coroutine.worker)),
+            ],
+        ));
+    }
+    Ok(Dynamic::from_array(lines))
+}
+
+#[derive(Default)]
+struct Group {
+    coroutines: u64,
+    waiting: u64,
+    cpu: Duration,
+    switches: u64,
+}
+
+fn groups(shapes: &Shapes, pace: &Pace) -> Answer {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for coroutine in registry::coroutines() {
+        pace.step().map_err(|stop| terminated(&stop.to_string()))?;
+        let group = groups.entry(without_numbers(&coroutine.name)).or_default();
+        group.coroutines += 1;
+        group.waiting += u64::from(coroutine.state == State::Waiting);
+        group.cpu += coroutine.cpu;
+        group.switches += coroutine.switches;
+    }
+    let columns = ["name", "coroutines", "waiting", "cpu", "switches"];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let lines = groups.into_iter().map(|(name, group)| {
+        let fields = [
+            ("name", name.into()),
+            ("coroutines", count(group.coroutines)),
+            ("waiting", count(group.waiting)),
+            ("cpu", duration(group.cpu)),
+            ("switches", count(group.switches)),
+        ];
+        record(tag, fields)
+    });
+    Ok(Dynamic::from_array(lines.collect()))
+}
+
+/// `npc-17` and `npc-18` are both `npc-*`.
+fn without_numbers(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    for character in name.chars() {
+        if !character.is_ascii_digit() {
+            short.push(character);
+        } else if !short.ends_with('*') {
+            short.push('*');
+        }
+    }
+    short
+}
+
+fn info(id: INT, shapes: &Shapes) -> Answer {
+    let Some(coroutine) = registry::coroutine(coroutine_id(id)?) else {
+        return Err(failed(&gone(id)));
+    };
+    Ok(details(&coroutine, shapes))
+}
+
+fn details(coroutine: &CoroutineInfo, shapes: &Shapes) -> Dynamic {
+    let fields = [
+        ("id", id_value(coroutine.id)),
+        ("name", coroutine.name.as_str().into()),
+        ("parent", coroutine.parent.map_or(Dynamic::UNIT, id_value)),
+        ("worker", optional_count(coroutine.worker)),
+        ("state", state(coroutine.state)),
+        (
+            "waits_for",
+            coroutine
+                .waits_for
+                .map_or(Dynamic::UNIT, |wait| waits_for(&wait)),
+        ),
+        (
+            "since",
+            coroutine
+                .waits_for
+                .map_or(Dynamic::UNIT, |wait| duration(wait.since)),
+        ),
+        ("age", duration(coroutine.age)),
+        ("cpu", duration(coroutine.cpu)),
+        ("switches", count(coroutine.switches)),
+        ("stack_size", count(coroutine.stack_size as u64)),
+        ("stack_used", optional_count(coroutine.stack_used)),
+        ("interrupted", coroutine.interrupted.into()),
+    ];
+    let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+    record(shapes.tag(names), fields)
+}
+
+fn kill(id: INT) -> Answer {
+    let coroutine = coroutine_id(id)?;
+    // Read before it is asked: it may be gone at once.
+    let name = registry::coroutine(coroutine).map(|info| info.name);
+    match name {
+        Some(name) if registry::interrupt(coroutine) => {
+            log::info!("console: asked coroutine {id} ({name}) to end");
+            Ok(format!("asked {name} ({id}) to end").into())
+        }
+        _ => Err(failed(&gone(id))),
+    }
+}
+
+fn workers(shapes: &Shapes) -> Dynamic {
+    let lines = registry::workers().into_iter().map(|worker| {
+        let fields = [
+            ("worker", count(worker.index as u64)),
+            ("running", worker.running.map_or(Dynamic::UNIT, id_value)),
+            ("sleeping", worker.sleeping.into()),
+            ("coroutines", count(worker.coroutines as u64)),
+            ("ready", count(worker.ready as u64)),
+            ("timers", count(worker.timers as u64)),
+            ("resumes", count(worker.resumes)),
+            ("polls", count(worker.polls)),
+            ("stolen", count(worker.stolen)),
+            ("busy", duration(worker.busy)),
+            ("idle", duration(worker.idle)),
+            ("stacks_pooled", count(worker.stacks_pooled as u64)),
+        ];
+        let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+        record(shapes.tag(names), fields)
+    });
+    Dynamic::from_array(lines.collect())
+}
+
+fn stats(shapes: &Shapes) -> Answer {
+    let Some(stats) = registry::stats() else {
+        return Err(failed("there is no runtime here"));
+    };
+    let fields = [
+        ("uptime", duration(stats.uptime)),
+        ("workers", count(stats.workers as u64)),
+        ("live", count(stats.live as u64)),
+        ("spawned", count(stats.spawned)),
+        ("ended", count(stats.ended)),
+        ("panicked", count(stats.panicked)),
+        ("interrupted", count(stats.interrupted)),
+        ("timeouts", count(stats.timeouts)),
+        (
+            "resident_bytes",
+            stats.resident_bytes.map_or(Dynamic::UNIT, count),
+        ),
+    ];
+    let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+    Ok(record(shapes.tag(names), fields))
+}
+
+fn sleep(seconds: f64) -> Result<(), Box<EvalAltResult>> {
+    let duration =
+        Duration::try_from_secs_f64(seconds).map_err(|error| failed(&format!("sleep: {error}")))?;
+    grapeshot::sleep(duration);
+    Ok(())
+}
+
+fn gone(id: INT) -> String {
+    format!("no coroutine has the id {id}: it may have ended; ps() lists those that live")
+}
+
+fn coroutine_id(id: INT) -> Result<CoroutineId, Box<EvalAltResult>> {
+    u64::try_from(id)
+        .map(CoroutineId)
+        .map_err(|_| failed(&gone(id)))
+}
+
+fn id_value(id: CoroutineId) -> Dynamic {
+    count(id.0)
+}
+
+fn count(number: u64) -> Dynamic {
+    INT::try_from(number).unwrap_or(INT::MAX).into()
+}
+
+fn optional_count(number: Option<usize>) -> Dynamic {
+    number.map_or(Dynamic::UNIT, |number| count(number as u64))
+}
+
+fn state(state: State) -> Dynamic {
+    format!("{state:?}").to_lowercase().into()
+}
+
+fn waits_for(wait: &WaitFor) -> Dynamic {
+    wait.operation.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_numbers_are_one_group() {
+        assert_eq!(without_numbers("npc-17"), "npc-*");
+        assert_eq!(without_numbers("conn-127.0.0.1:80"), "conn-*.*.*.*:*");
+        assert_eq!(without_numbers("main"), "main");
+    }
+}

@@ -1,0 +1,192 @@
+//! What could stand at the cursor.
+
+use rhai::{AST, Scope};
+
+use crate::builtin;
+use crate::expose::Function;
+use crate::protocol::Completion;
+
+/// More candidates than this help nobody.
+const MAX_CANDIDATES: usize = 200;
+
+/// The language's words that begin something.
+const KEYWORDS: &[&str] = &[
+    "const", "do", "else", "false", "fn", "for", "if", "in", "let", "loop", "print", "return",
+    "switch", "throw", "true", "try", "while",
+];
+
+/// The methods that a console is used with most; the language has more.
+const METHODS: &[&str] = &[
+    "all",
+    "chunks",
+    "contains",
+    "count_by",
+    "dedup",
+    "drain",
+    "ends_with",
+    "extract",
+    "filter",
+    "find",
+    "index_of",
+    "insert",
+    "is_empty",
+    "keys",
+    "len",
+    "map",
+    "order",
+    "pop",
+    "push",
+    "reduce",
+    "remove",
+    "retain",
+    "reverse",
+    "some",
+    "sort",
+    "split",
+    "starts_with",
+    "sub_string",
+    "to_float",
+    "to_int",
+    "to_lower",
+    "to_string",
+    "to_upper",
+    "top",
+    "trim",
+    "values",
+];
+
+/// Where the word before `cursor` begins, and what could replace it.
+pub(crate) fn at(
+    line: &str,
+    cursor: usize,
+    exposed: &[Function],
+    scope: &Scope<'_>,
+    defined: &AST,
+) -> (usize, Vec<Completion>) {
+    let before = line.get(..cursor).unwrap_or(line);
+    let word = before
+        .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default();
+    let start = before.len() - word.len();
+    let mut names = if before[..start].ends_with('.') {
+        METHODS
+            .iter()
+            .map(|method| same(&format!("{method}(")))
+            .chain(fields(&before[..start - 1], scope))
+            .collect()
+    } else {
+        everything(exposed, scope, defined)
+    };
+    names.retain(|name| name.text.starts_with(word));
+    names.sort_by(|a, b| a.text.cmp(&b.text).then_with(|| a.label.cmp(&b.label)));
+    names.dedup_by(|a, b| a.text == b.text);
+    names.truncate(MAX_CANDIDATES);
+    (start, names)
+}
+
+fn everything(exposed: &[Function], scope: &Scope<'_>, defined: &AST) -> Vec<Completion> {
+    let calls = builtin::HELP
+        .iter()
+        .filter(|entry| !entry.is_method())
+        .map(|entry| (entry.name.to_owned(), entry.call.to_owned()))
+        .chain(
+            exposed
+                .iter()
+                .map(|function| (function.name.clone(), function.signature())),
+        )
+        .chain(
+            defined
+                .iter_functions()
+                .map(|function| (function.name.to_owned(), function.to_string())),
+        );
+    let calls: Vec<(String, String)> = calls.collect();
+    let mut names: Vec<Completion> = calls
+        .iter()
+        .map(|(name, label)| {
+            // A name that is only ever called without arguments is completed to the whole call.
+            let bare = calls
+                .iter()
+                .filter(|(other, _)| other == name)
+                .all(|(_, label)| label.ends_with("()"));
+            Completion {
+                text: format!("{name}({}", if bare { ")" } else { "" }),
+                label: label.clone(),
+            }
+        })
+        .collect();
+    names.extend(
+        scope
+            .iter_raw()
+            .filter(|(name, ..)| *name != "_")
+            .map(|(name, ..)| same(name)),
+    );
+    names.extend(KEYWORDS.iter().map(|keyword| same(keyword)));
+    names
+}
+
+/// The fields of the variable that stands before the point, or of the first row of its table.
+fn fields(before: &str, scope: &Scope<'_>) -> Vec<Completion> {
+    let name = before
+        .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default();
+    let Some((.., value)) = scope.iter_raw().find(|(variable, ..)| *variable == name) else {
+        return Vec::new();
+    };
+    value
+        .as_map_ref()
+        .map(|map| map.keys().map(|key| same(key)).collect())
+        .unwrap_or_default()
+}
+
+fn same(text: &str) -> Completion {
+    Completion {
+        text: text.to_owned(),
+        label: text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(line: &str) -> (usize, Vec<String>) {
+        let exposed = [
+            Function::plain("players", "", || 1),
+            Function::plain("speed", "", |_: f64| ()),
+        ];
+        let mut scope = Scope::new();
+        scope.push("spare", 1_i64);
+        scope.push_dynamic("row", rhai::Map::from([("state".into(), 1.into())]).into());
+        let (start, names) = at(line, line.len(), &exposed, &scope, &AST::empty());
+        (start, names.into_iter().map(|name| name.text).collect())
+    }
+
+    #[test]
+    fn names_of_every_kind_are_offered() {
+        assert_eq!(
+            texts("let x = sp"),
+            (8, vec!["spare".to_owned(), "speed(".to_owned()])
+        );
+        assert_eq!(texts("pl"), (0, vec!["players()".to_owned()]));
+        assert_eq!(texts("wor"), (0, vec!["workers()".to_owned()]));
+        assert_eq!(texts("whi"), (0, vec!["while".to_owned()]));
+        assert_eq!(texts("zzz"), (0, vec![]));
+    }
+
+    #[test]
+    fn after_a_point_come_methods_and_fields() {
+        assert_eq!(texts("ps().fil"), (5, vec!["filter(".to_owned()]));
+        assert_eq!(
+            texts("row.sta"),
+            (4, vec!["starts_with(".to_owned(), "state".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_cursor_inside_a_character_is_harmless() {
+        let (start, _) = at("ü", 1, &[], &Scope::new(), &AST::empty());
+        assert_eq!(start, 0);
+    }
+}

@@ -1,0 +1,274 @@
+//! A session's side of the console's language: its engine, its variables, and what its errors say.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::{
+    AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, ParseErrorType, Position, Scope, Token,
+};
+
+use crate::backdoor::Shared;
+use crate::builtin;
+use crate::complaint::{Complaint, Names};
+use crate::complete;
+use crate::expose::Function;
+use crate::limits;
+use crate::pace::Pace;
+use crate::protocol::Completion;
+use crate::value::{self, Durations};
+
+/// The variable that holds the last result.
+const LAST: &str = "_";
+
+/// Takes what an evaluation prints. May suspend.
+pub(crate) type Printer = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How an evaluation ended.
+pub(crate) enum Outcome {
+    Value(Dynamic),
+    Incomplete,
+    Failed(Complaint),
+}
+
+/// One session's variables and functions.
+pub(crate) struct Interpreter {
+    engine: Engine,
+    scope: Scope<'static>,
+    /// The functions that the session's statements have defined so far.
+    functions: AST,
+    /// The statement that is being parsed; the token hook looks behind a `_` in it.
+    source: Arc<Mutex<String>>,
+    pace: Arc<Pace>,
+    names: Names,
+    shared: Arc<Shared>,
+}
+
+impl Interpreter {
+    pub(crate) fn new(shared: &Arc<Shared>, pace: &Arc<Pace>, printer: &Printer) -> Self {
+        let mut engine = Engine::new();
+        set_limits(&mut engine);
+        let source = Arc::default();
+        make_underscore_a_variable(&mut engine, &source);
+        connect(&mut engine, pace, printer);
+        builtin::register(&mut engine, shared, pace, printer);
+        for function in &shared.functions {
+            register(&mut engine, function, shared, pace);
+        }
+        Self {
+            engine,
+            scope: Scope::new(),
+            functions: AST::empty(),
+            source,
+            pace: Arc::clone(pace),
+            names: Names::new(&shared.functions),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Evaluates one statement. May suspend, in the application's functions and every few thousand steps.
+    ///
+    /// Whatever unwinds out of here, the session's variables are whole afterwards once [`Interpreter::rewind`] was called
+    /// with what [`Interpreter::mark`] gave before.
+    pub(crate) fn evaluate(&mut self, source: &str) -> Outcome {
+        let ast = match self.parse(source) {
+            Ok(ast) => ast,
+            Err(error) if continues(&error, source) => return Outcome::Incomplete,
+            Err(error) => return Outcome::Failed(self.names.explain_parse(&error)),
+        };
+        let whole = self.functions.merge(&ast);
+        let mark = self.mark();
+        let result = self
+            .engine
+            .eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole);
+        self.functions = whole.clone_functions_only();
+        match result {
+            Ok(value) => {
+                let value = value.flatten();
+                if !value.is_unit() {
+                    self.scope.set_or_push(LAST, value.clone());
+                }
+                Outcome::Value(value)
+            }
+            Err(error) => {
+                self.rewind(mark);
+                Outcome::Failed(self.names.explain(*error, &self.variables()))
+            }
+        }
+    }
+
+    /// Whether more lines would make this a whole statement.
+    pub(crate) fn is_incomplete(&self, source: &str) -> bool {
+        self.parse(source)
+            .is_err_and(|error| continues(&error, source))
+    }
+
+    /// What could stand at the cursor, and where the word there begins.
+    pub(crate) fn complete(&self, line: &str, cursor: usize) -> (usize, Vec<Completion>) {
+        complete::at(
+            line,
+            cursor,
+            &self.shared.functions,
+            &self.scope,
+            &self.functions,
+        )
+    }
+
+    /// How many variables there are now.
+    pub(crate) fn mark(&self) -> usize {
+        self.scope.len()
+    }
+
+    /// Drops the variables that a statement left behind which did not end well: those of its inner blocks are among them.
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        self.scope.rewind(mark.min(self.scope.len()));
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn parse(&self, source: &str) -> Result<AST, rhai::ParseError> {
+        source.clone_into(&mut self.source.lock().unwrap_or_else(PoisonError::into_inner));
+        self.engine.compile(source)
+    }
+
+    fn variables(&self) -> Vec<String> {
+        self.scope
+            .iter_raw()
+            .map(|(name, ..)| name.to_owned())
+            .collect()
+    }
+}
+
+fn set_limits(engine: &mut Engine) {
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_max_call_levels(limits::CALL_LEVELS)
+        .set_max_expr_depths(limits::EXPRESSION_DEPTH.0, limits::EXPRESSION_DEPTH.1)
+        .set_max_variables(limits::VARIABLES)
+        .set_max_functions(limits::FUNCTIONS)
+        .set_max_modules(0)
+        .set_max_string_size(limits::STRING_BYTES)
+        .set_max_array_size(limits::ARRAY_ELEMENTS)
+        .set_max_map_size(limits::MAP_FIELDS)
+        // Operations are not counted: the time limit bounds them.
+        .set_max_operations(0)
+        .set_fail_on_invalid_map_property(true)
+        // `import` would read the server's files.
+        .set_module_resolver(rhai::module_resolvers::DummyModuleResolver::new());
+}
+
+/// The language keeps `_` for the default of a `switch`; everywhere else it is the last result here.
+fn make_underscore_a_variable(engine: &mut Engine, source: &Arc<Mutex<String>>) {
+    let source = Arc::clone(source);
+    // Marked as volatile in rhai, not as deprecated; the tests of this module hold it.
+    #[allow(deprecated)]
+    engine.on_parse_token(move |token, position, _| match token {
+        Token::Underscore
+            if !is_switch_default(
+                &source.lock().unwrap_or_else(PoisonError::into_inner),
+                position,
+            ) =>
+        {
+            Token::Identifier(Box::new(LAST.into()))
+        }
+        token => token,
+    });
+}
+
+fn is_switch_default(source: &str, position: Position) -> bool {
+    let (Some(line), Some(column)) = (position.line(), position.position()) else {
+        return false;
+    };
+    let rest_of_line = source
+        .split('\n')
+        .nth(line - 1)
+        .unwrap_or_default()
+        .chars()
+        .skip(column);
+    let later_lines = source.split('\n').skip(line).flat_map(str::chars);
+    let mut behind = rest_of_line
+        .chain(later_lines)
+        .skip_while(|c| c.is_whitespace());
+    behind.next() == Some('=') && behind.next() == Some('>')
+}
+
+fn connect(engine: &mut Engine, pace: &Arc<Pace>, printer: &Printer) {
+    let progress = Arc::clone(pace);
+    engine.on_progress(move |_| progress.step().err().map(|stop| stop.to_string().into()));
+    let print = Arc::clone(printer);
+    engine.on_print(move |text| print(text));
+    let debug = Arc::clone(printer);
+    engine.on_debug(move |text, _, position| match position.line() {
+        Some(line) if line > 1 => debug(&format!("[line {line}] {text}")),
+        _ => debug(text),
+    });
+}
+
+/// Makes one function of the application callable.
+fn register(engine: &mut Engine, function: &Function, shared: &Arc<Shared>, pace: &Arc<Pace>) {
+    let (body, name) = (Arc::clone(&function.body), function.name.clone());
+    let (shared, pace) = (Arc::clone(shared), Arc::clone(pace));
+    let any = vec![std::any::TypeId::of::<Dynamic>(); function.parameters.len()];
+    engine.register_raw_fn(&function.name, any, move |_context, arguments| {
+        let stopped = |stop: crate::pace::Stop| terminated(&stop.to_string());
+        let mut converted = Vec::with_capacity(arguments.len());
+        for argument in arguments.iter() {
+            converted.push(
+                value::to_json(argument, Durations::Plain, &shared.shapes, &pace)
+                    .map_err(stopped)?,
+            );
+        }
+        pace.check().map_err(stopped)?;
+        let result = body(converted).map_err(|message| failed(&format!("{name}: {message}")))?;
+        value::from_json(result, &shared.shapes, &pace).map_err(stopped)
+    });
+}
+
+/// An error with a message for the person at the console.
+pub(crate) fn failed(message: &str) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorRuntime(message.into(), Position::NONE).into()
+}
+
+/// The end of an evaluation that no `try` of the language can catch.
+pub(crate) fn terminated(message: &str) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorTerminated(message.into(), Position::NONE).into()
+}
+
+/// A statement goes on if the parser stumbled over its end, and not before.
+fn continues(error: &rhai::ParseError, source: &str) -> bool {
+    if let ParseErrorType::BadInput(rhai::LexError::UnterminatedString) = error.err_type() {
+        // Only back-quoted strings, and others whose line ends in a backslash, may span lines.
+        let opening = character_at(source, error.position());
+        return opening == Some('`')
+            || (opening == Some('"') && source.trim_end_matches('\n').ends_with('\\'));
+    }
+    let written = source.trim_end();
+    let end = (
+        written.split('\n').count(),
+        written
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count(),
+    );
+    let position = error.position();
+    match (position.line(), position.position()) {
+        (Some(line), Some(column)) => (line, column) > end,
+        (Some(line), None) => line > end.0,
+        // The end of the text has no position.
+        (None, _) => matches!(error.err_type(), ParseErrorType::UnexpectedEOF),
+    }
+}
+
+fn character_at(source: &str, position: Position) -> Option<char> {
+    let (line, column) = (position.line()?, position.position()?);
+    source.split('\n').nth(line - 1)?.chars().nth(column - 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+use super::*;
+use crate::backdoor::Backdoor;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// An interpreter on a thread with the stack of an evaluation, and what it printed.
+struct Bench {
+    interpreter: Interpreter,
+    printed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::limited(Duration::from_secs(600))
+    }
+
+    fn limited(limit: Duration) -> Self {
+        let backdoor = Backdoor::new("test")
+            .expose("players", "everybody", || {
+                vec![
+                    json!({"name": "ann", "score": 3}),
+                    json!({"name": "bob", "score": 5}),
+                ]
+            })
+            .expose("speed", "steps a second", |steps: f64| steps * 2.0)
+            .expose("double", "twice", |n: i64| n * 2)
+            .expose("kick", "throw out", |name: String| -> Result<(), String> {
+                Err(format!("nobody is called {name}"))
+            })
+            .expose("age", "a duration", || Duration::from_millis(2500))
+            .expose("boom", "panics", || -> i64 { panic!("the roof fell in") });
+        let shared = Shared::of(backdoor);
+        let pace = Arc::new(Pace::new(limit));
+        let printed: Arc<Mutex<Vec<String>>> = Arc::default();
+        let into = Arc::clone(&printed);
+        let printer: Printer =
+            Arc::new(move |text: &str| into.lock().unwrap().push(text.to_owned()));
+        Self {
+            interpreter: Interpreter::new(&shared, &pace, &printer),
+            printed,
+        }
+    }
+
+    fn outcome(&mut self, source: &str) -> Outcome {
+        self.interpreter.pace.start();
+        self.interpreter.evaluate(source)
+    }
+
+    fn value(&mut self, source: &str) -> Value {
+        match self.outcome(source) {
+            Outcome::Value(value) => value::to_json(
+                &value,
+                Durations::Marked,
+                &self.interpreter.shared.shapes,
+                &self.interpreter.pace,
+            )
+            .unwrap(),
+            Outcome::Incomplete => panic!("{source:?} is incomplete"),
+            Outcome::Failed(complaint) => panic!("{source:?}: {complaint:?}"),
+        }
+    }
+
+    fn complaint(&mut self, source: &str) -> Complaint {
+        match self.outcome(source) {
+            Outcome::Failed(complaint) => complaint,
+            Outcome::Incomplete => panic!("{source:?} is incomplete"),
+            Outcome::Value(value) => panic!("{source:?} gave {value}"),
+        }
+    }
+}
+
+/// The language's frames are large in debug builds; test threads have 2 MiB, as evaluations have.
+fn on_an_evaluations_stack(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new()
+        .stack_size(limits::STACK_SIZE)
+        .spawn(test)
+        .unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn variables_functions_and_the_last_result_stay() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.value("let x = 20; x + 1"), json!(21));
+    assert_eq!(bench.value("_ * 2"), json!(42));
+    assert_eq!(bench.value("fn half(n) { n / 2 }"), Value::Null);
+    assert_eq!(bench.value("half(_) + x"), json!(41));
+    assert_eq!(bench.value("let s = `_ is ${_}`; s"), json!("_ is 41"));
+    assert_eq!(bench.value("print(\"a _ b\")"), Value::Null);
+    assert_eq!(bench.value("_"), json!("_ is 41"), "nothing is no result");
+    assert_eq!(bench.printed.lock().unwrap().as_slice(), ["a _ b"]);
+}
+
+#[test]
+fn the_default_of_a_switch_is_still_the_default() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.value("7"), json!(7));
+    assert_eq!(bench.value("switch 3 { 1 => 2, _ => _ + 1 }"), json!(8));
+    assert_eq!(
+        bench.value("switch 3 {\n 1 => 2,\n _\n =>\n \"ü\" }"),
+        json!("ü")
+    );
+}
+
+#[test]
+fn the_applications_functions_are_called() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.value("players().filter(|p| p.score > 3)"),
+        json!([{"name": "bob", "score": 5}])
+    );
+    assert_eq!(bench.value("players().map(|p| p.score)"), json!([3, 5]));
+    assert_eq!(bench.value("speed(2)"), json!(4.0));
+    assert_eq!(bench.value("age()"), json!({"$duration": 2.5}));
+    assert_eq!(
+        bench.value("age() * 2"),
+        json!(5.0),
+        "arithmetic makes it a number"
+    );
+    assert_eq!(
+        bench.value("players().top(\"score\", 1)[0].name"),
+        json!("bob")
+    );
+    assert_eq!(
+        bench.value("players().order(\"score\")[0].name"),
+        json!("ann")
+    );
+    assert_eq!(
+        bench.value("[#{a: 1}, #{a: 2}, #{a: 1}].count_by(\"a\")[0]"),
+        json!({"value": 1, "count": 2})
+    );
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let mut bench = Bench::new();
+    let mut check = |source: &str, message: &str, hint: Option<&str>| {
+        let complaint = bench.complaint(source);
+        assert_eq!(
+            (complaint.message.as_str(), complaint.hint.as_deref()),
+            (message, hint),
+            "{source}"
+        );
+    };
+    check("kick(\"zoe\")", "kick: nobody is called zoe", None);
+    check(
+        "playrs()",
+        "there is no function playrs()",
+        Some("did you mean players?"),
+    );
+    check(
+        "zebra()",
+        "there is no function zebra()",
+        Some("help() lists the functions"),
+    );
+    check(
+        "speed()",
+        "speed cannot be called like this: speed()",
+        Some("it is speed(number)"),
+    );
+    check(
+        "players",
+        "there is no variable `players`",
+        Some("it is a function: players()"),
+    );
+    check(
+        "nothing",
+        "there is no variable `nothing`",
+        Some("`let nothing = …` makes one"),
+    );
+    check("_", "there is no last result yet", None);
+    check("throw \"out\"", "out", None);
+    check(
+        "#{a: 1}.b",
+        "there is no field `b`",
+        Some("show the value to see its fields"),
+    );
+    check("1 +* 2", "unexpected '*'", None);
+    check(
+        "help(\"zebra\")",
+        "there is no help for \"zebra\"; help() lists what there is",
+        None,
+    );
+    check(
+        "kill(123456789)",
+        "no coroutine has the id 123456789: it may have ended; ps() lists those that live",
+        None,
+    );
+    check(
+        "where(-1)",
+        "no coroutine has the id -1: it may have ended; ps() lists those that live",
+        None,
+    );
+    let wrong = bench.complaint("double(\"x\")");
+    assert!(
+        wrong
+            .message
+            .starts_with("double: argument 1: invalid type: string \"x\""),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn errors_know_their_place() {
+    let mut bench = Bench::new();
+    let complaint = bench.complaint("let a = 1;\nlet b = zebra;");
+    assert_eq!((complaint.line, complaint.column), (Some(2), Some(9)));
+    let complaint = bench.complaint("let a = ;");
+    assert_eq!((complaint.line, complaint.column), (Some(1), Some(9)));
+}
+
+#[test]
+fn what_goes_on_in_the_next_line_is_told_from_what_is_wrong() {
+    let bench = Bench::new();
+    let goes_on = [
+        "let a = [1,2",
+        "fn f(x) {",
+        "1 +",
+        "if x",
+        "foo(",
+        "foo(1",
+        "let x =",
+        "#{a: 1",
+        "#{",
+        "[1,2].map(|x|",
+        "for i in",
+        "x.",
+        "if true { 1",
+        "if true { 1 } else",
+        "switch 3 {",
+        "loop",
+        "`abc",
+        "\"abc\\",
+        "a[",
+        "fn",
+        "foo(\n1,\n",
+        "let x = [ 1,\n\n",
+        "try {",
+        "if a {\n b();\n",
+    ];
+    for source in goes_on {
+        assert!(
+            bench.interpreter.is_incomplete(source),
+            "{source:?} goes on"
+        );
+    }
+    for source in [
+        "",
+        "1 + 1",
+        "1 2",
+        "]",
+        "let x = 5 }",
+        "\"abc",
+        "#",
+        "@",
+        "let 5 = x",
+        "foo(1))",
+        "if true { 1 2 }",
+        "'ab'",
+    ] {
+        assert!(
+            !bench.interpreter.is_incomplete(source),
+            "{source:?} does not go on"
+        );
+    }
+}
+
+#[test]
+fn an_error_leaves_the_variables_as_they_were() {
+    let mut bench = Bench::new();
+    bench.value("let kept = 1;");
+    bench.complaint("let lost = 2; if true { let inner = 3; zebra() }");
+    assert_eq!(bench.interpreter.variables(), ["kept"]);
+    assert_eq!(bench.value("kept"), json!(1));
+}
+
+#[test]
+fn loops_end_at_the_time_limit() {
+    let mut bench = Bench::limited(Duration::from_millis(50));
+    for endless in [
+        "loop {}",
+        "while true { }",
+        "fn f() { loop { } } f()",
+        "try { loop {} } catch { 1 }",
+        "let a = [3,2,1]; loop { a.sort(|x, y| x - y) }",
+    ] {
+        let complaint = bench.complaint(endless);
+        assert_eq!(
+            complaint.message, "stopped after 0.05 s, the time limit of this console",
+            "{endless}"
+        );
+    }
+    assert_eq!(bench.value("1"), json!(1));
+}
+
+#[test]
+fn an_interrupt_ends_a_loop() {
+    let mut bench = Bench::new();
+    let pace = Arc::clone(&bench.interpreter.pace);
+    let register = move || pace.interrupt();
+    bench
+        .interpreter
+        .engine
+        .register_fn("interrupt_now", register);
+    assert_eq!(
+        bench.complaint("interrupt_now(); loop {}").message,
+        "interrupted"
+    );
+}
+
+#[test]
+fn memory_and_depth_are_limited() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        let too_large = "is more than a console may hold";
+        for greedy in [
+            "let s = \"x\"; loop { s += s; }",
+            "let a = [1]; loop { a += a; }",
+            "let a = []; a.pad(1000000, 7); a",
+        ] {
+            let complaint = bench.complaint(greedy);
+            assert!(
+                complaint.message.contains(too_large),
+                "{greedy}: {complaint:?}"
+            );
+        }
+        let complaint = bench.complaint("fn f(n) { f(n + 1) } f(0)");
+        assert_eq!(complaint.message, "calls are nested deeper than 64");
+        let deep = format!("{}1{}", "(".repeat(500), ")".repeat(500));
+        assert_eq!(
+            bench.complaint(&deep).message,
+            "expressions are nested too deep"
+        );
+        bench.complaint("import \"/etc/passwd\" as p;");
+    });
+}
+
+#[test]
+fn help_lists_everything_and_explains_one_name() {
+    let mut bench = Bench::new();
+    let list = bench.value("help()");
+    let calls: Vec<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["call"].as_str().unwrap())
+        .collect();
+    assert!(
+        calls.starts_with(&["players()", "speed(number)"]),
+        "{calls:?}"
+    );
+    for built_in in ["ps()", "where(id)", "kill(id)", "workers()", "stats()"] {
+        assert!(calls.contains(&built_in), "{built_in} in {calls:?}");
+    }
+    assert_eq!(
+        bench.value("help(\"speed\")"),
+        json!("speed(number): steps a second")
+    );
+}

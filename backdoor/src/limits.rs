@@ -1,0 +1,48 @@
+//! Everything that a console may make the server hold, and how much of it.
+
+use std::time::Duration;
+
+/// How long an evaluation may run unless the application says otherwise.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Sessions at once, unless the application says otherwise.
+pub(crate) const MAX_SESSIONS: usize = 32;
+
+/// Bytes that one evaluation may print.
+pub(crate) const MAX_OUTPUT: u64 = 16 << 20;
+
+/// Address space of an evaluation's stack. The language's frames are large: about 20 KiB for a call from script to script.
+pub(crate) const STACK_SIZE: usize = 2 << 20;
+
+/// Calls from script function to script function.
+pub(crate) const CALL_LEVELS: usize = 64;
+
+/// Expressions inside expressions, outside of functions and inside of them.
+pub(crate) const EXPRESSION_DEPTH: (usize, usize) = (64, 32);
+
+/// Variables of a session.
+pub(crate) const VARIABLES: usize = 1024;
+
+/// Functions that one statement may define.
+pub(crate) const FUNCTIONS: usize = 256;
+
+/// Bytes of all strings in one value.
+pub(crate) const STRING_BYTES: usize = 32 << 20;
+
+/// Elements of all arrays in one value.
+pub(crate) const ARRAY_ELEMENTS: usize = 250_000;
+
+/// Fields of all maps in one value.
+pub(crate) const MAP_FIELDS: usize = 1_000_000;
+
+/// Rows that `ps()` gives; a server with more coroutines narrows it by name.
+pub(crate) const PS_ROWS: usize = 100_000;
+
+/// A console that takes longer than this to take a message is given up.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A peer that has not said hello by then is given up.
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages that wait for a slow console before its evaluation waits too.
+pub(crate) const QUEUED_MESSAGES: usize = 64;

@@ -1,0 +1,135 @@
+//! The pace of an evaluation: it lets others run every so often, and is where it learns that it must stop.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Steps of the language between two suspensions: about a third of a millisecond in a release build.
+const STEPS: u32 = 4096;
+
+/// Why an evaluation was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Somebody asked.
+    Interrupted,
+    /// It ran longer than the backdoor allows.
+    TimeLimit(Duration),
+    /// It printed more than the backdoor allows.
+    TooMuchOutput,
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::TimeLimit(limit) => write!(
+                f,
+                "stopped after {} s, the time limit of this console",
+                limit.as_secs_f64()
+            ),
+            Self::TooMuchOutput => {
+                write!(
+                    f,
+                    "stopped: it printed more than {} MiB",
+                    crate::limits::MAX_OUTPUT >> 20
+                )
+            }
+        }
+    }
+}
+
+/// Shared by an evaluation and the session that may stop it.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interrupted: AtomicBool,
+    output: AtomicU64,
+    steps: AtomicU32,
+    limit: Duration,
+    /// When the evaluation that runs must have ended.
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            interrupted: AtomicBool::new(false),
+            output: AtomicU64::new(0),
+            steps: AtomicU32::new(0),
+            limit,
+            deadline: Mutex::new(None),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unlimited() -> Self {
+        Self::new(Duration::MAX)
+    }
+
+    /// A new evaluation begins now.
+    pub(crate) fn start(&self) {
+        self.interrupted.store(false, Ordering::Relaxed);
+        self.output.store(0, Ordering::Relaxed);
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) =
+            grapeshot::time::now().checked_add(self.limit);
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was printed; false once that is too much.
+    pub(crate) fn count_output(&self, bytes: usize) -> bool {
+        let before = self.output.fetch_add(bytes as u64, Ordering::Relaxed);
+        before + bytes as u64 <= crate::limits::MAX_OUTPUT
+    }
+
+    /// One step of work. Suspends every few thousand steps, so that an evaluation never holds up its worker.
+    pub(crate) fn step(&self) -> Result<(), Stop> {
+        let steps = self.steps.fetch_add(1, Ordering::Relaxed);
+        if steps.is_multiple_of(STEPS) {
+            self.breathe()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets others run, then says whether to go on.
+    pub(crate) fn breathe(&self) -> Result<(), Stop> {
+        // Shielded: an interrupt that unwound through the language here could leave its locks poisoned. The
+        // checks below end the evaluation by an ordinary error instead.
+        grapeshot::shield(grapeshot::yield_now);
+        self.check()
+    }
+
+    /// Whether to go on. Never suspends.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        if self.is_interrupted() || killed() {
+            return Err(Stop::Interrupted);
+        }
+        if self.output.load(Ordering::Relaxed) > crate::limits::MAX_OUTPUT {
+            return Err(Stop::TooMuchOutput);
+        }
+        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        match deadline {
+            Some(deadline) if grapeshot::time::now() >= deadline => {
+                Err(Stop::TimeLimit(self.limit))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether somebody interrupted this very coroutine, as the console's `kill` does.
+fn killed() -> bool {
+    grapeshot::registry::current()
+        .and_then(grapeshot::registry::coroutine)
+        .is_some_and(|info| info.interrupted)
+}

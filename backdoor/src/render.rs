@@ -1,0 +1,1 @@
+//! How results look: tables that fit a terminal, backtraces, plain JSON.

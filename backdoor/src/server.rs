@@ -1,0 +1,243 @@
+//! The listening end: a socket file that only its owner can open, and a coroutine for each console.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use grapeshot::net::{UnixListener, UnixStream};
+use grapeshot::{Builder, JoinHandle};
+use rustix::fs::{CWD, RenameFlags};
+
+use crate::backdoor::Shared;
+use crate::session;
+
+/// A backdoor that is being served. Dropping it closes the socket, removes its file and ends the sessions.
+#[must_use = "dropping it closes the backdoor"]
+pub struct Handle {
+    file: Arc<SocketFile>,
+    listener: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Where the socket is.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Leaves the backdoor open for as long as the runtime runs.
+    pub fn detach(self) {
+        // The listening coroutine holds the file too, and removes it when the runtime ends.
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.listener.interrupt();
+        self.file.remove();
+    }
+}
+
+/// A socket in the file system that is ours: its inode tells it from one that replaced it.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn remove(&self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            log::warn!("console: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Held by the listening coroutine, so that the file goes when the runtime ends, whatever became of the handle.
+struct Listening(Arc<SocketFile>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
+pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle> {
+    make_room(path)?;
+    let (listener, file) = bind(path).map_err(|error| explain(error, path))?;
+    let file = Arc::new(file);
+    log::info!("console: listening at {}", path.display());
+    let listening = Listening(Arc::clone(&file));
+    let listener = Builder::new().name("console-listener").spawn(move || {
+        let _file = listening;
+        accept_forever(&shared, &listener);
+    });
+    Ok(Handle { file, listener })
+}
+
+/// Removes what a dead server left at `path`; refuses if a live one is there, or something else.
+fn make_room(path: &Path) -> io::Result<()> {
+    let refuse = |kind, message: String| Err(io::Error::new(kind, message));
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(explain(error, path)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return refuse(
+                io::ErrorKind::AlreadyExists,
+                format!(
+                    "{shown} exists and is not a socket; remove it or choose another path for the backdoor"
+                ),
+            );
+        }
+        Ok(_) => {}
+    }
+    match StdUnixStream::connect(path) {
+        Ok(_) => refuse(
+            io::ErrorKind::AddrInUse,
+            format!(
+                "another server already answers at {shown}; stop it or choose another path for the backdoor"
+            ),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            log::info!("console: {shown} was left behind by a server that is gone; replacing it");
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(explain(error, path)),
+                _ => Ok(()),
+            }
+        }
+        // Somebody was quicker than we.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(explain(error, path)),
+    }
+}
+
+/// Binds in a folder that nobody else can enter, and moves the socket to its place once its mode is right: at no
+/// moment can another user open it, and the process's umask, which belongs to all threads, is left alone.
+fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder = PrivateFolder::beside(parent)?;
+    let draft = folder.0.join("s");
+    let listener = UnixListener::bind(&draft)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))?;
+    let made = fs::symlink_metadata(&draft)?;
+    match rustix::fs::renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE) {
+        // A file system that cannot: the window in which two servers start at the same path is theirs.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(&draft, path)?,
+        other => other?,
+    }
+    Ok((
+        listener,
+        SocketFile {
+            path: path.to_owned(),
+            device: made.dev(),
+            inode: made.ino(),
+        },
+    ))
+}
+
+/// A folder of mode 0700 that goes away with its content.
+struct PrivateFolder(PathBuf);
+
+impl PrivateFolder {
+    fn beside(parent: &Path) -> io::Result<Self> {
+        // The name is short, because a socket's path may have 107 bytes only.
+        for attempt in 0..100 {
+            let folder = parent.join(format!(".c{:x}{attempt:x}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map(|()| Self(folder)),
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "no free name for a temporary folder",
+        ))
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn explain(error: io::Error, path: &Path) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot open a backdoor at {}: {error}", path.display()),
+    )
+}
+
+/// Sessions that run; dropping it asks them all to end.
+#[derive(Default)]
+struct Sessions(Vec<JoinHandle<()>>);
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        for session in &self.0 {
+            session.interrupt();
+        }
+    }
+}
+
+fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
+    let mut sessions = Sessions::default();
+    let mut number = 0_u64;
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Descriptors may be exhausted; the backlog keeps whoever waits.
+                log::warn!("console: cannot accept: {error}; trying again in 100 ms");
+                grapeshot::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        sessions.0.retain(|session| !session.is_finished());
+        number += 1;
+        let refusal = refusal(shared, &stream, sessions.0.len());
+        let shared = Arc::clone(shared);
+        let session = Builder::new().name(format!("console-session-{number}"));
+        sessions.0.push(session.spawn(move || match refusal {
+            Some(message) => session::refuse(stream, message),
+            None => session::run(&shared, stream, number),
+        }));
+    }
+}
+
+/// Why this peer gets no session, if so.
+fn refusal(shared: &Shared, stream: &UnixStream, sessions: usize) -> Option<String> {
+    let owner = rustix::process::geteuid();
+    match rustix::net::sockopt::socket_peercred(stream) {
+        Ok(peer) if peer.uid != owner && !peer.uid.is_root() => {
+            log::warn!(
+                "console: refused uid {} (process {})",
+                peer.uid.as_raw(),
+                peer.pid.as_raw_nonzero()
+            );
+            return Some(format!(
+                "this server runs as uid {} and you are uid {}; attach as that user or as root",
+                owner.as_raw(),
+                peer.uid.as_raw()
+            ));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            log::warn!("console: refused a peer whose user cannot be told: {error}");
+            return Some("the system does not say who you are".to_owned());
+        }
+    }
+    (sessions >= shared.max_sessions).then(|| {
+        format!("{sessions} consoles are attached already, which is the limit; close one of them")
+    })
+}
