@@ -1,2 +1,72 @@
-//! In preparation.
-fn main() {}
+//! `cargo xtask`: what a newcomer and CI both run.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `cargo xtask test` | format, lints, tests, model checks, AddressSanitizer, the demo in a browser |
+//! | `cargo xtask test --quick` | the part of it that is done in a minute or two |
+//! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
+//! | `cargo xtask bench mmo` | the demo under its load |
+//! | `cargo xtask peers` | only installs what the others need |
+//! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
+#![forbid(unsafe_code)]
+
+mod asan;
+mod bench;
+mod media;
+mod models;
+mod packages;
+mod place;
+mod section;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Tests, measures and documents Grapeshot"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that must pass.
+    Test(test::Options),
+    /// Measure ours beside the peers.
+    #[command(subcommand)]
+    Bench(bench::Which),
+    /// Install the foreign programs that the tests and the benchmarks need.
+    Peers,
+    /// Make the screenshots and the recorded console session in docs/.
+    DocsMedia(media::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Bench(which) => bench::run(&which),
+        Command::Peers => install_peers(),
+        Command::DocsMedia(options) => media::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn install_peers() -> anyhow::Result<()> {
+    let missing = packages::install(packages::ALL)?;
+    let go = bench::go::find_or_install()?;
+    println!("Go: {}", go.display());
+    anyhow::ensure!(missing.is_empty(), "could not get: {}", missing.join(", "));
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! `cargo xtask bench`: ours beside the peers, in one run, on this machine.
+
+mod claims;
+pub(crate) mod go;
+mod machine;
+mod mmo;
+mod programs;
+mod rows;
+mod runtime;
+mod table;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Which {
+    /// Switches, spawns, channels, memory, sleepers, TCP echo; beside tokio, Go, may, threads and C.
+    Runtime(runtime::Options),
+    /// The demo with 1,000 to 100,000 NPCs and 1 to 200 viewports.
+    Mmo(mmo::Options),
+}
+
+pub(crate) fn run(which: &Which) -> Result<()> {
+    match which {
+        Which::Runtime(options) => runtime::run(options),
+        Which::Mmo(options) => mmo::run(options),
+    }
+}

@@ -1,0 +1,96 @@
+//! The rows of the runtime's table. What each measures in detail: `benches/measure/src/lib.rs`.
+
+/// How a row is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The program measures itself and prints its figures.
+    Alone,
+    /// The program serves; the load generator drives so many connections and measures.
+    Echo { connections: u32 },
+}
+
+/// A figure that a row gives.
+pub(crate) struct Metric {
+    /// Its key in the JSON.
+    pub(crate) key: &'static str,
+    pub(crate) unit: &'static str,
+    /// Digits after the point in the table.
+    pub(crate) digits: usize,
+}
+
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) kind: Kind,
+    /// The first is what is compared: less is better.
+    pub(crate) metrics: &'static [Metric],
+}
+
+impl Row {
+    /// The word on the command line of the program.
+    pub(crate) fn argument(&self) -> &'static str {
+        match self.kind {
+            Kind::Alone => self.name,
+            Kind::Echo { .. } => "echo",
+        }
+    }
+}
+
+const fn metric(key: &'static str, unit: &'static str, digits: usize) -> Metric {
+    Metric { key, unit, digits }
+}
+
+const NANOSECONDS: &[Metric] = &[metric("ns", "ns", 1)];
+const MEMORY: &[Metric] = &[
+    metric("kib_each", "KiB each", 2),
+    metric("mappings", "mappings", 0),
+    metric("resident_kib", "KiB in all", 0),
+];
+const SLEEPERS: &[Metric] = &[
+    metric("p99_ms", "ms p99", 2),
+    metric("p50_ms", "ms p50", 2),
+    metric("cpu_s", "s of processor", 3),
+];
+const ECHO: &[Metric] = &[
+    metric("cpu_us", "µs a request", 2),
+    metric("per_second", "requests/s", 0),
+    metric("rss_kib", "KiB resident", 0),
+];
+
+const fn alone(name: &'static str, title: &'static str, metrics: &'static [Metric]) -> Row {
+    Row {
+        name,
+        title,
+        kind: Kind::Alone,
+        metrics,
+    }
+}
+
+const fn echo(name: &'static str, title: &'static str, connections: u32) -> Row {
+    Row {
+        name,
+        title,
+        kind: Kind::Echo { connections },
+        metrics: ECHO,
+    }
+}
+
+pub(crate) const ALL: &[Row] = &[
+    alone("yield", "resume + suspend", NANOSECONDS),
+    alone("spawn-1000", "spawn + join, batches of 1,000", NANOSECONDS),
+    alone(
+        "spawn-10000",
+        "spawn + join, batches of 10,000",
+        NANOSECONDS,
+    ),
+    alone("channel", "channel round trip", NANOSECONDS),
+    alone("mutex", "mutex hand-off", NANOSECONDS),
+    alone("timeout", "time limit around a ready call", NANOSECONDS),
+    alone("memory-10000", "10,000 suspended", MEMORY),
+    alone("memory-100000", "100,000 suspended", MEMORY),
+    alone("memory-1000000", "1,000,000 suspended", MEMORY),
+    alone("sleepers", "100,000 sleepers of 0–1 s, lateness", SLEEPERS),
+    echo("echo-100", "TCP echo 64 B, 100 connections", 100),
+    echo("echo-1000", "TCP echo 64 B, 1,000 connections", 1_000),
+    echo("echo-10000", "TCP echo 64 B, 10,000 connections", 10_000),
+];

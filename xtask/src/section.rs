@@ -1,0 +1,148 @@
+//! The sections of a run: a heading before each, a summary with durations after all.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How a section that did not fail ended.
+pub(crate) enum Outcome {
+    /// It ran; how many tests it was, where that can be counted.
+    Done(Option<Tally>),
+    /// It could not run here, for this reason.
+    Skipped(String),
+}
+
+/// Tests counted from the lines `test result: …` of cargo's test runner.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+}
+
+impl Tally {
+    /// Adds what the line says, if it is the closing line of a test binary.
+    pub(crate) fn count(&mut self, line: &str) {
+        let Some(rest) = line.trim_start().strip_prefix("test result: ") else {
+            return;
+        };
+        for part in rest.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+/// All sections of one run, in order.
+#[derive(Default)]
+pub(crate) struct Sections {
+    ended: Vec<(String, Duration, Result<Outcome>)>,
+}
+
+impl Sections {
+    /// Runs one section. A failure is kept for the summary and does not stop the sections after it.
+    pub(crate) fn run(&mut self, name: &str, section: impl FnOnce() -> Result<Outcome>) {
+        println!("\n━━━ {name} ━━━");
+        let start = Instant::now();
+        let outcome = section();
+        match &outcome {
+            Ok(Outcome::Done(_)) => {}
+            Ok(Outcome::Skipped(why)) => println!("skipped: {why}"),
+            Err(error) => println!("FAILED: {error:#}"),
+        }
+        self.ended.push((name.to_owned(), start.elapsed(), outcome));
+    }
+
+    /// Prints the summary; an error if any section failed or no test ran.
+    pub(crate) fn close(self) -> Result<()> {
+        println!("\n━━━ summary ━━━");
+        let mut total = Tally::default();
+        let mut failed_sections = 0;
+        for (name, took, outcome) in &self.ended {
+            let word = match outcome {
+                Ok(Outcome::Done(None)) => "ok".to_owned(),
+                Ok(Outcome::Done(Some(tally))) => {
+                    total.add(*tally);
+                    format!("ok, {} tests", tally.passed)
+                }
+                Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
+                Err(error) => {
+                    failed_sections += 1;
+                    format!("FAILED: {error}")
+                }
+            };
+            println!("{:>7.1} s  {name:<34} {word}", took.as_secs_f64());
+        }
+        let all: Duration = self.ended.iter().map(|(_, took, _)| *took).sum();
+        println!("{:>7.1} s  in all\n", all.as_secs_f64());
+        // A section that failed counts as one failure here, whatever it was.
+        println!("{} passed, {failed_sections} failed", total.passed);
+        if failed_sections > 0 {
+            bail!("{failed_sections} of {} sections failed", self.ended.len());
+        }
+        if total.passed == 0 {
+            bail!("no test ran");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted_and_nothing_else_is() {
+        let mut tally = Tally::default();
+        tally.count("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.52s");
+        tally.count("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.00s");
+        tally.count("test frames_survive_every_cut ... ok");
+        tally.count("running 12 tests");
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 13,
+                failed: 2,
+                ignored: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_run_without_tests_is_a_failure() {
+        let mut sections = Sections::default();
+        sections.run("nothing", || Ok(Outcome::Done(None)));
+        assert!(sections.close().is_err());
+    }
+
+    #[test]
+    fn one_failed_section_fails_the_run() {
+        let mut sections = Sections::default();
+        sections.run("good", || {
+            Ok(Outcome::Done(Some(Tally {
+                passed: 1,
+                failed: 0,
+                ignored: 0,
+            })))
+        });
+        sections.run("bad", || bail!("broken"));
+        assert!(sections.close().is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Running other programs: with their words passed on, captured, or bounded in time.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::place;
+
+/// `cargo` of the toolchain that runs us, in the workspace.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(place::root());
+    command
+}
+
+/// `cargo` of the nightly toolchain, in the workspace. Goes through rustup, because the `cargo` in the path may
+/// already be one toolchain's own, which does not know `+nightly`.
+pub(crate) fn nightly_cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .args(["run", "nightly", "cargo"])
+        .args(arguments)
+        .current_dir(place::root());
+    command
+}
+
+/// The command as one would type it.
+pub(crate) fn written(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let set = |name: &str| {
+        let value = command.get_envs().find(|(key, _)| *key == name)?.1?;
+        Some(format!("{name}={:?} ", value.to_string_lossy()))
+    };
+    format!("{}{line}", set("RUSTFLAGS").unwrap_or_default())
+}
+
+/// Runs it to its end; its words go where ours go.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    println!("$ {}", written(command));
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", written(command)))?;
+    ensure!(
+        status.success(),
+        "`{}` ended with {status}",
+        written(command)
+    );
+    Ok(())
+}
+
+/// Runs it to its end and gives what it printed; fails with what it complained of.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {}", written(command)))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "`{}` ended with {}: {}",
+        written(command),
+        output.status,
+        complaint.trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs it to its end, passes its standard output on line by line, and shows every line to `inspect`.
+pub(crate) fn run_inspected(
+    command: &mut Command,
+    mut inspect: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    println!("$ {}", written(command));
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("cannot start {}", written(command)))?;
+    let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    for line in stdout.split(b'\n') {
+        let line = line.context("reading what it printed")?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        inspect(&line);
+    }
+    child.wait().context("waiting for its end")
+}
+
+/// What a bounded program came to.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs it to its end, captured; kills it and fails when it takes longer than `limit`.
+pub(crate) fn run_bounded(command: &mut Command, limit: Duration) -> Result<Ended> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", written(command)))?;
+    let stdout = drain(child.stdout.take().expect("it is piped"));
+    let stderr = drain(child.stderr.take().expect("it is piped"));
+    let give_up = Instant::now() + limit;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("waiting for its end")? {
+            break status;
+        }
+        if Instant::now() > give_up {
+            end(child);
+            bail!("`{}` had not ended after {limit:?}", written(command));
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
+    Ok(Ended {
+        status,
+        stdout: text(stdout),
+        stderr: text(stderr),
+    })
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What could be read before an error is still worth showing.
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Kills it and takes its status, so that no corpse stays.
+pub(crate) fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A child that does not outlive us on any path out of a function.
+pub(crate) struct Server(Option<Child>);
+
+impl Server {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", written(command)))?;
+        Ok(Self(Some(child)))
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is only taken on drop")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = self.0.take() {
+            end(child);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask test`: everything that must pass, in the order in which failures are cheapest.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::section::{Outcome, Sections, Tally};
+use crate::{asan, models, packages, place, shell};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Leave out AddressSanitizer, the model checks, the benchmark programs and the whole-system tests.
+    #[arg(long)]
+    quick: bool,
+    /// Do not fail when a foreign program that the tests need can neither be found nor installed.
+    #[arg(long)]
+    allow_missing_peers: bool,
+}
+
+/// The package that holds the whole-system tests.
+const WHOLE_SYSTEM: &str = "grapeshot-tests";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut sections = Sections::default();
+    if !options.quick {
+        sections.run("foreign programs", || peers(options.allow_missing_peers));
+    }
+    sections.run("format", || {
+        shell::run(&mut shell::cargo(&["fmt", "--all", "--check"]))?;
+        shell::run(&mut shell::cargo(&[
+            "fmt",
+            "--all",
+            "--check",
+            "--manifest-path",
+            "benches/Cargo.toml",
+        ]))?;
+        done()
+    });
+    sections.run("lints", || {
+        shell::run(&mut shell::cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))?;
+        done()
+    });
+    sections.run("licences, bans, advisories, sources", deny);
+    if !options.quick {
+        sections.run("release build of the programs", || {
+            shell::run(&mut shell::cargo(&[
+                "build",
+                "--release",
+                "--workspace",
+                "--bins",
+            ]))?;
+            done()
+        });
+    }
+    sections.run("tests", || tests(options.quick));
+    if !options.quick {
+        sections.run("model checks (loom)", models::run);
+        sections.run("AddressSanitizer", asan::run);
+        sections.run("benchmark programs build", || {
+            let mut lint = shell::cargo(&[
+                "clippy",
+                "--workspace",
+                "--manifest-path",
+                "benches/Cargo.toml",
+            ]);
+            lint.arg("--target-dir")
+                .arg(place::target().join("benches"));
+            shell::run(lint.args(["--", "-D", "warnings"]))?;
+            done()
+        });
+    }
+    sections.close()
+}
+
+fn done() -> Result<Outcome> {
+    Ok(Outcome::Done(None))
+}
+
+fn peers(allow_missing: bool) -> Result<Outcome> {
+    let missing = packages::install(&[packages::FOR_TESTS])?;
+    if missing.is_empty() {
+        return done();
+    }
+    let names = missing.join(", ");
+    if allow_missing {
+        return Ok(Outcome::Skipped(format!(
+            "not to be had, as allowed: {names}"
+        )));
+    }
+    bail!("not to be had: {names} (--allow-missing-peers goes on without)")
+}
+
+/// cargo-deny takes minutes to build, so it is used where it is and never installed.
+fn deny() -> Result<Outcome> {
+    if place::in_path("cargo-deny").is_none() {
+        return Ok(Outcome::Skipped(
+            "cargo-deny is not installed (cargo install --locked cargo-deny)".into(),
+        ));
+    }
+    // The advisories come from a repository that not every machine reaches.
+    shell::run(&mut shell::cargo(&[
+        "deny",
+        "--offline",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    done()
+}
+
+fn tests(quick: bool) -> Result<Outcome> {
+    let mut command = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if quick {
+        command.args(["--exclude", WHOLE_SYSTEM]);
+    }
+    let mut tally = Tally::default();
+    let status = shell::run_inspected(&mut command, |line| tally.count(line))?;
+    ensure!(
+        status.success(),
+        "{} tests failed, {} passed ({status})",
+        tally.failed,
+        tally.passed
+    );
+    ensure!(tally.passed > 0, "no test ran");
+    Ok(Outcome::Done(Some(tally)))
+}
