@@ -1,1 +1,4 @@
-//! In preparation.
+//! A field of wandering coroutines, watched from browsers.
+pub mod lateness;
+pub mod names;
+pub mod wire;
