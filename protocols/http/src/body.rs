@@ -146,10 +146,10 @@ impl Decoder {
     /// # Errors
     /// A malformed or too long body; the decoder must not be used after that.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Step, Refusal> {
-        if let State::Length(left) = self.state {
-            if self.announced == 0 {
-                self.announce(left)?;
-            }
+        if let State::Length(left) = self.state
+            && self.announced == 0
+        {
+            self.announce(left)?;
         }
         let mut at = 0;
         loop {

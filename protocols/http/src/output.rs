@@ -18,22 +18,12 @@ pub(crate) struct Output {
     buffer: Vec<u8>,
     /// True while a write is under way. Found true at the next one: that write was left in the middle.
     writing: bool,
-    /// Bytes handed to the stream since the connection began.
-    written: u64,
 }
 
 impl Output {
     /// What has been gathered, to append to.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    pub(crate) fn written(&self) -> u64 {
-        self.written
     }
 
     /// Appends content; writes when that is better than copying, or when much has gathered. **May suspend.**
@@ -86,7 +76,6 @@ impl Output {
                 Ok(Ok(0)) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
                 Ok(Ok(count)) => count,
             };
-            self.written += count as u64;
             let in_front = count.min(front.len());
             front = &front[in_front..];
             back = &back[count - in_front..];

@@ -1,1 +1,36 @@
-//! In preparation.
+//! WebSocket (RFC 6455) in blocking style: a server over an upgrade of `grapeshot-http`, and a client.
+//!
+//! ```no_run
+//! use grapeshot_http::{HandlerError, Request, Response};
+//!
+//! fn shout(request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
+//!     let socket = grapeshot_websocket::accept(request, response)?;
+//!     while let Ok(message) = socket.recv() {
+//!         socket.send_text(&String::from_utf8_lossy(message.as_bytes()).to_uppercase())?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! All methods of [`WebSocket`] take `&self`: one coroutine receives while others send; share it by `Arc`. Pings are
+//! answered, fragments put together, texts checked and the close handshake done by whoever receives.
+//!
+//! The parts that perform no I/O are public as well: [`frame`] encodes and decodes frames and messages.
+#![forbid(unsafe_code)]
+
+pub mod client;
+mod error;
+pub mod frame;
+mod handshake;
+mod limits;
+mod mask;
+mod server;
+mod socket;
+mod utf8;
+
+pub use error::{Error, Fault, Violation};
+pub use frame::{CloseCode, Message};
+pub use handshake::HandshakeError;
+pub use limits::Limits;
+pub use server::{Origins, Upgrade, accept};
+pub use socket::{Closed, Statistics, WebSocket};

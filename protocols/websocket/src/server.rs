@@ -1,0 +1,184 @@
+//! The server's side of the handshake, within a handler of `grapeshot-http`.
+
+use grapeshot_http::{HandlerError, Request, Response, Status, Version};
+
+use crate::frame::Role;
+use crate::handshake::{HandshakeError, accept_key, is_key, is_same_origin};
+use crate::limits::Limits;
+use crate::socket::WebSocket;
+
+/// Pages of which origins may connect. A browser sends its page's origin and no script can forge it; clients that
+/// are no browsers send none, and are let in: they could say anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// Pages which came from the host (and port) that the request names.
+    #[default]
+    Same,
+    /// Those and these, each written as browsers do: `https://example.com`.
+    Also(Vec<String>),
+    /// Any page of anybody: right only where a stranger's page could do no harm.
+    Any,
+}
+
+/// Settings of a handshake.
+#[derive(Debug, Clone, Default)]
+pub struct Upgrade {
+    protocols: Vec<String>,
+    origins: Origins,
+    limits: Limits,
+}
+
+/// Turns a request into a WebSocket, with default settings; see [`Upgrade::accept`].
+///
+/// # Errors
+/// As [`Upgrade::accept`].
+pub fn accept(
+    request: &mut Request<'_>,
+    response: Response<'_>,
+) -> Result<WebSocket, HandlerError> {
+    Upgrade::new().accept(request, response)
+}
+
+impl Upgrade {
+    /// Default settings: no subprotocol, same origin, default [`Limits`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Speaks these subprotocols, the preferred first. The first that the client offers is agreed on; if it offers
+    /// none of them, none is, and [`WebSocket::protocol`] tells.
+    #[must_use]
+    pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Lets pages of these origins connect.
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Works within these limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Turns a request into a WebSocket. The handler then goes on with it for as long as it likes, here or in other
+    /// coroutines. **May suspend.**
+    ///
+    /// # Errors
+    /// [`HandshakeError`] if the request is refused: the client has been answered, and the handler has only to pass
+    /// the error on. Else an error of the stream.
+    pub fn accept(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+    ) -> Result<WebSocket, HandlerError> {
+        let key = match self.check(request) {
+            Ok(key) => key,
+            Err(error) => {
+                refuse(error, response)?;
+                return Err(error.into());
+            }
+        };
+        let protocol = self.choose(request);
+        let mut response = response.header("Sec-WebSocket-Accept", accept_key(key));
+        if let Some(protocol) = &protocol {
+            response = response.header("Sec-WebSocket-Protocol", protocol);
+        }
+        let upgraded = response.upgrade(request, "websocket")?;
+        let limits = self.limits.clone();
+        Ok(WebSocket::new(
+            upgraded.stream,
+            Role::Server,
+            limits,
+            protocol,
+            upgraded.received,
+        ))
+    }
+
+    /// RFC 6455, section 4.2.1; gives the key.
+    fn check<'c>(&self, request: &Request<'c>) -> Result<&'c str, HandshakeError> {
+        let has = |name, token: &str| request.values(name).any(|value| lists(value, token));
+        let asked = request.method() == "GET"
+            && request.head().version() == Version::Http11
+            && request.content_length() == Some(0)
+            && has("Connection", "upgrade")
+            && has("Upgrade", "websocket");
+        if !asked {
+            return Err(HandshakeError::NotAsked);
+        }
+        if request.header("Sec-WebSocket-Version") != Some("13") {
+            return Err(HandshakeError::Version);
+        }
+        let key = request
+            .header("Sec-WebSocket-Key")
+            .filter(|key| is_key(key))
+            .ok_or(HandshakeError::Key)?;
+        if request.values("Sec-WebSocket-Key").count() != 1 {
+            return Err(HandshakeError::Key);
+        }
+        if !self.allows_origin(request) {
+            return Err(HandshakeError::Origin);
+        }
+        Ok(key)
+    }
+
+    fn allows_origin(&self, request: &Request<'_>) -> bool {
+        let mut origins = request.values("Origin");
+        let Some(origin) = origins.next() else {
+            return true;
+        };
+        let Ok(origin) = std::str::from_utf8(origin) else {
+            return false;
+        };
+        let same = || is_same_origin(origin, request.host());
+        match &self.origins {
+            Origins::Any => true,
+            _ if origins.next().is_some() => false,
+            Origins::Same => same(),
+            Origins::Also(list) => {
+                same() || list.iter().any(|other| other.eq_ignore_ascii_case(origin))
+            }
+        }
+    }
+
+    fn choose(&self, request: &Request<'_>) -> Option<String> {
+        let offered = |protocol: &&String| {
+            let mut lists = request.values("Sec-WebSocket-Protocol");
+            // Subprotocols are compared with their case.
+            lists.any(|list| {
+                list.split(|&byte| byte == b',')
+                    .any(|item| item.trim_ascii() == protocol.as_bytes())
+            })
+        };
+        self.protocols.iter().find(offered).cloned()
+    }
+}
+
+fn lists(value: &[u8], token: &str) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn refuse(error: HandshakeError, response: Response<'_>) -> Result<(), grapeshot_http::Error> {
+    let status = match error {
+        HandshakeError::NotAsked | HandshakeError::Version => Status::UPGRADE_REQUIRED,
+        HandshakeError::Key => Status::BAD_REQUEST,
+        HandshakeError::Origin => Status::FORBIDDEN,
+    };
+    let mut response = response.status(status);
+    if status == Status::UPGRADE_REQUIRED {
+        response = response
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13");
+    }
+    response.send_text(&format!("{error}\n"))
+}
