@@ -12,6 +12,7 @@
 
 mod asan;
 mod bench;
+mod demo;
 mod media;
 mod models;
 mod packages;

@@ -1,0 +1,82 @@
+//! The demo, started for a measurement or a picture, on a free port and with a socket of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::{place, shell};
+
+/// A running `target/release/mmo`; it ends with this.
+pub(crate) struct Demo {
+    server: shell::Server,
+    address: String,
+    backdoor: PathBuf,
+}
+
+impl Demo {
+    pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
+        let backdoor =
+            std::env::temp_dir().join(format!("grapeshot-xtask-{}.sock", std::process::id()));
+        let mut command = Command::new(place::release_binary("mmo"));
+        command
+            .args(["--listen", "127.0.0.1:0", "--backdoor"])
+            .arg(&backdoor)
+            .args(arguments);
+        let mut server = shell::Server::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let mut lines = BufReader::new(server.child().stdout.take().expect("it is piped")).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| address_in(&line))
+            .context("the demo ended without saying where it serves")?;
+        // It must never wait for somebody to read what else it says.
+        thread::spawn(move || lines.for_each(drop));
+        Ok(Self {
+            server,
+            address,
+            backdoor,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT/`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn backdoor(&self) -> &Path {
+        &self.backdoor
+    }
+
+    pub(crate) fn pid(&mut self) -> u32 {
+        self.server.child().id()
+    }
+}
+
+fn address_in(line: &str) -> Option<String> {
+    let address = &line[line.find("http://")?..];
+    address
+        .split(|c: char| c.is_whitespace() || c == '\x1b')
+        .next()
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address_in;
+
+    #[test]
+    fn the_address_is_found_among_words_and_colours() {
+        assert_eq!(
+            address_in("look at  http://127.0.0.1:8080/  now").as_deref(),
+            Some("http://127.0.0.1:8080/")
+        );
+        assert_eq!(
+            address_in("\x1b[1mhttp://[::1]:80/\x1b[0m").as_deref(),
+            Some("http://[::1]:80/")
+        );
+        assert_eq!(address_in("attach with: console /tmp/mmo.sock"), None);
+    }
+}

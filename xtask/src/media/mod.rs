@@ -1,0 +1,120 @@
+//! `cargo xtask docs-media`: the pictures and the recorded session in `docs/`, made from the running demo.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `docs/mmo.png` | the demo's page in Chromium |
+//! | `docs/console-session.txt` | a session with the console, as text |
+//! | `docs/console.png` | the end of the same session, as a terminal shows it |
+
+mod ansi;
+mod browser;
+mod terminal;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::demo::Demo;
+use crate::{packages, place, shell};
+use browser::{Browser, wait_for};
+use terminal::Terminal;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where the files go.
+    #[arg(long, default_value = "docs")]
+    to: PathBuf,
+}
+
+/// What is typed in the recorded session.
+const SESSION: &[&str] = &[
+    "help()",
+    "stats()",
+    "workers()",
+    "players()",
+    "npcs()",
+    "speed(0)",
+    "speed(1)",
+];
+const PROMPT: &str = "> ";
+const COLUMNS: u32 = 108;
+const LINES: u32 = 48;
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let missing = packages::install(&[packages::FOR_TESTS])?;
+    ensure!(
+        missing.is_empty(),
+        "no pictures without {}",
+        missing.join(", ")
+    );
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "--release",
+        "--bin",
+        "mmo",
+        "--bin",
+        "console",
+    ]))?;
+    let to = place::root().join(&options.to);
+    fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
+
+    let demo = Demo::start(&["--npcs", "1000"])?;
+    let browser = Browser::start(1280, 800)?;
+    browser.open(demo.address())?;
+    // The world needs a moment to be drawn, and its figures to settle.
+    thread::sleep(Duration::from_secs(3));
+    picture(&browser, &to.join("mmo.png"))?;
+
+    let screen = record(&demo)?;
+    let text = to.join("console-session.txt");
+    fs::write(&text, ansi::plain(&screen))
+        .with_context(|| format!("writing {}", text.display()))?;
+    println!("written: {}", text.display());
+    show_terminal(&browser, &screen, &to.join("console.png"))
+}
+
+fn picture(browser: &Browser, to: &Path) -> Result<()> {
+    browser.screenshot(to)?;
+    println!("written: {}", to.display());
+    Ok(())
+}
+
+fn record(demo: &Demo) -> Result<String> {
+    let terminal = Terminal::start(
+        &place::release_binary("console"),
+        demo.backdoor(),
+        COLUMNS,
+        LINES,
+    )?;
+    terminal.wait_for_prompt(PROMPT)?;
+    for line in SESSION {
+        terminal.type_line(line, PROMPT)?;
+    }
+    terminal.screen()
+}
+
+fn show_terminal(browser: &Browser, screen: &str, to: &Path) -> Result<()> {
+    let page = place::target().join("console.html");
+    fs::write(&page, ansi::page("console", screen)).context("writing the console's page")?;
+    browser.open(&format!("file://{}", page.display()))?;
+    let mut size = (0, 0);
+    wait_for("the page's size", || {
+        let value = browser.script(
+            "const w = document.querySelector('.window'); return [w.offsetWidth, w.offsetHeight]",
+        )?;
+        let side = |i: usize| {
+            value[i]
+                .as_u64()
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(0)
+        };
+        size = (side(0), side(1));
+        Ok(size.0 > 0)
+    })?;
+    // The page's own margin, on both sides.
+    browser.resize(size.0 + 56, size.1 + 56)?;
+    picture(browser, to)
+}
