@@ -43,14 +43,14 @@ pub(crate) const HELP: &[Entry] = &[
     Entry {
         name: "ps",
         call: "ps()",
-        about: "all coroutines; ps(\"text\") only those with text in their names",
+        about: "all coroutines; ps(\"text\"): those with that in the name",
         more: "since: how long it has been waiting. cpu: processor time used. switches: how often it was resumed.\n\
                It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"waits_for\")",
     },
     Entry {
         name: "groups",
         call: "groups()",
-        about: "coroutines whose names differ only in numbers, counted and summed up",
+        about: "coroutines summed up; npc-1 and npc-2 are one group",
         more: "",
     },
     Entry {
@@ -62,8 +62,9 @@ pub(crate) const HELP: &[Entry] = &[
     Entry {
         name: "where",
         call: "where(id)",
-        about: "the backtrace of a suspended coroutine; where(id, true) with the runtime's own frames",
-        more: "The innermost frame comes first. A coroutine that is running cannot be walked: ask again.",
+        about: "backtrace of a suspended coroutine; see help(\"where\")",
+        more: "The innermost frame comes first; where(id, true) has the runtime's own frames too.\n\
+               A coroutine that is running cannot be walked: ask again.",
     },
     Entry {
         name: "kill",
@@ -92,13 +93,13 @@ pub(crate) const HELP: &[Entry] = &[
     Entry {
         name: "top",
         call: "rows.top(field, n)",
-        about: "the n rows with the largest field, the largest first",
+        about: "the n rows with the largest field",
         more: "",
     },
     Entry {
         name: "order",
         call: "rows.order(field)",
-        about: "the rows in the order of a field, the smallest first",
+        about: "the rows in the order of a field",
         more: "",
     },
     Entry {

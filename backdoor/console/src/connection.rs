@@ -1,0 +1,447 @@
+//! The session with the server: a thread reads its messages, the main thread asks and waits.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grapeshot_backdoor::protocol::{
+    ClientMessage, Completion, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage,
+    VERSION, encode,
+};
+use signal_hook::consts::SIGINT;
+use signal_hook::iterator::Signals;
+
+use crate::output::Output;
+use crate::terminal;
+
+/// How long the server may take to greet, and to answer what needs no evaluation.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tab must not hang: rather no candidates than late ones.
+const COMPLETION_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why there is no session, in words for the person who wanted one.
+#[derive(Debug)]
+pub(crate) struct Lost(String);
+
+impl Lost {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+enum Event {
+    Message(ServerMessage),
+    /// The stream has ended; the reason, if it is more than that.
+    Closed(Option<String>),
+    /// Ctrl-C.
+    Interrupt,
+}
+
+/// How an evaluation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Well,
+    Badly,
+}
+
+impl Ended {
+    pub(crate) fn is_good(self) -> bool {
+        self == Self::Well
+    }
+}
+
+pub(crate) struct Connection {
+    stream: UnixStream,
+    events: Receiver<Event>,
+    next_id: u64,
+    greeting: Greeting,
+    at_prompt: Arc<AtomicBool>,
+}
+
+/// What the server said about itself.
+pub(crate) struct Greeting {
+    pub(crate) application: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime: f64,
+}
+
+impl Connection {
+    /// Connects and exchanges greetings.
+    pub(crate) fn open(path: &Path) -> Result<Self, Lost> {
+        let stream = UnixStream::connect(path).map_err(|error| cannot_connect(path, &error))?;
+        let (sender, events) = mpsc::channel();
+        let at_prompt = Arc::new(AtomicBool::new(false));
+        let reader = stream
+            .try_clone()
+            .map_err(|error| Lost(format!("cannot use the connection: {error}")))?;
+        let (to, flag) = (sender.clone(), Arc::clone(&at_prompt));
+        thread::spawn(move || read_all(reader, &to, &flag));
+        forward_interrupts(sender);
+        let greeting = Greeting {
+            application: String::new(),
+            pid: 0,
+            uptime: 0.0,
+        };
+        let mut connection = Self {
+            stream,
+            events,
+            next_id: 1,
+            greeting,
+            at_prompt,
+        };
+        connection.greet()?;
+        Ok(connection)
+    }
+
+    pub(crate) fn application(&self) -> &str {
+        &self.greeting.application
+    }
+
+    pub(crate) fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// From now on nobody waits for messages: if the server goes away, the thread that reads ends the program.
+    pub(crate) fn begin_prompt(&self) -> Result<(), Lost> {
+        self.at_prompt.store(true, Ordering::SeqCst);
+        self.forget_events()
+    }
+
+    pub(crate) fn end_prompt(&self) {
+        self.at_prompt.store(false, Ordering::SeqCst);
+    }
+
+    /// Drops what came while nobody waited: late answers, and a Ctrl-C that was not meant for what follows.
+    fn forget_events(&self) -> Result<(), Lost> {
+        loop {
+            match self.events.try_recv() {
+                Ok(Event::Closed(reason)) => return Err(gone(reason)),
+                Ok(_) => {}
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(gone(None)),
+            }
+        }
+    }
+
+    fn greet(&mut self) -> Result<(), Lost> {
+        // A server that refuses closes at once; what it said is still there to be read.
+        let sent = self.send(&ClientMessage::Hello { version: VERSION });
+        match self.next(PATIENCE)? {
+            Some(Event::Message(ServerMessage::Hello {
+                application,
+                pid,
+                uptime,
+                ..
+            })) => {
+                self.greeting = Greeting {
+                    application,
+                    pid,
+                    uptime,
+                };
+                sent
+            }
+            Some(Event::Interrupt) => Err(Lost("interrupted".into())),
+            Some(_) => Err(Lost(
+                "what answers there is not a backdoor of this version".into(),
+            )),
+            None => Err(Lost(
+                "something took the connection but does not greet; is the server stuck?".into(),
+            )),
+        }
+    }
+
+    /// Evaluates a statement and shows what comes of it. Ctrl-C interrupts it; another one leaves.
+    pub(crate) fn evaluate(
+        &mut self,
+        source: &str,
+        rows: Option<u64>,
+        output: &mut Output,
+    ) -> Result<Ended, Lost> {
+        self.forget_events()?;
+        let id = self.new_id();
+        self.send(&ClientMessage::Eval {
+            id,
+            source: source.to_owned(),
+            rows,
+        })?;
+        let mut interrupted = false;
+        loop {
+            match self.events.recv().map_err(|_| gone(None))? {
+                Event::Interrupt if interrupted => {
+                    return Err(Lost(
+                        "left; the server may still be busy with the statement".into(),
+                    ));
+                }
+                Event::Interrupt => {
+                    interrupted = true;
+                    self.send(&ClientMessage::Interrupt { id })?;
+                }
+                Event::Closed(reason) => return Err(gone(reason)),
+                Event::Message(message) => {
+                    if let Some(ended) = handle(message, id, source, output)? {
+                        return Ok(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the statement goes on in the next line.
+    pub(crate) fn is_incomplete(&mut self, source: &str) -> bool {
+        let id = self.new_id();
+        let asked = self.send(&ClientMessage::Check {
+            id,
+            source: source.to_owned(),
+        });
+        asked.is_ok()
+            && self.answer(PATIENCE, |message| match message {
+                ServerMessage::Incomplete { id: of } if of == id => Some(true),
+                ServerMessage::Ready { id: of } if of == id => Some(false),
+                _ => None,
+            }) == Some(true)
+    }
+
+    /// What could stand at the cursor, and where the word there begins.
+    pub(crate) fn complete(&mut self, line: &str, cursor: usize) -> (usize, Vec<Completion>) {
+        let id = self.new_id();
+        let asked = self.send(&ClientMessage::Complete {
+            id,
+            line: line.to_owned(),
+            cursor,
+        });
+        let answer = asked.ok().and_then(|()| {
+            self.answer(COMPLETION_PATIENCE, |message| match message {
+                ServerMessage::Completions {
+                    id: of,
+                    start,
+                    names,
+                } if of == id => Some((start, names)),
+                _ => None,
+            })
+        });
+        // A start that is not in the line would make the editor panic.
+        answer
+            .filter(|(start, _)| *start <= cursor && line.is_char_boundary(*start))
+            .unwrap_or((cursor, Vec::new()))
+    }
+
+    /// The first message that `pick` takes; late answers to earlier questions are dropped.
+    fn answer<T>(
+        &mut self,
+        patience: Duration,
+        pick: impl Fn(ServerMessage) -> Option<T>,
+    ) -> Option<T> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.next(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Some(Event::Message(message))) => {
+                    if let Some(answer) = pick(message) {
+                        return Some(answer);
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn next(&mut self, patience: Duration) -> Result<Option<Event>, Lost> {
+        match self.events.recv_timeout(patience) {
+            Ok(Event::Closed(reason)) => Err(gone(reason)),
+            Ok(Event::Message(ServerMessage::Refused { message })) => Err(Lost(message)),
+            Ok(event) => Ok(Some(event)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(gone(None)),
+        }
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn send(&mut self, message: &ClientMessage) -> Result<(), Lost> {
+        let frame = encode(message, MAX_CLIENT_MESSAGE)
+            .map_err(|error| Lost(format!("cannot be sent: {error}")))?;
+        self.stream.write_all(&frame).map_err(|_| gone(None))
+    }
+}
+
+/// Shows what belongs to the evaluation `id`; tells when that has ended.
+fn handle(
+    message: ServerMessage,
+    id: u64,
+    source: &str,
+    output: &mut Output,
+) -> Result<Option<Ended>, Lost> {
+    match message {
+        ServerMessage::Output {
+            id: of,
+            text,
+            partial,
+        } if of == id => output.printed(&text, partial),
+        ServerMessage::Rows { id: of, rows } if of == id => output.rows(rows),
+        ServerMessage::Result {
+            id: of,
+            value,
+            total,
+            elapsed,
+        } if of == id => {
+            output.result(value, total, elapsed);
+            return Ok(Some(Ended::Well));
+        }
+        ServerMessage::Error {
+            id: of,
+            message,
+            line,
+            column,
+            hint,
+        } if of == id => {
+            output.error(
+                &message,
+                line.map(|line| (line, column)),
+                hint.as_deref(),
+                source,
+            );
+            return Ok(Some(Ended::Badly));
+        }
+        ServerMessage::Incomplete { id: of } if of == id => {
+            output.error("the statement is not complete", None, None, source);
+            return Ok(Some(Ended::Badly));
+        }
+        ServerMessage::Refused { message } => return Err(Lost(message)),
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn read_all(mut stream: UnixStream, events: &Sender<Event>, at_prompt: &AtomicBool) {
+    let mut decoder = Decoder::new(MAX_SERVER_MESSAGE);
+    let mut chunk = [0; 64 * 1024];
+    let reason = loop {
+        match decoder.next_message() {
+            Ok(Some(message)) => {
+                if events.send(Event::Message(message)).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => break Some(error.to_string()),
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) => break None,
+            Ok(n) => decoder.feed(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    // In this order, and the other way round in `begin_prompt`: one of the two sides notices.
+    let message = gone(reason.clone()).to_string();
+    let _ = events.send(Event::Closed(reason));
+    if at_prompt.load(Ordering::SeqCst) {
+        terminal::leave(&message);
+    }
+}
+
+/// Ctrl-C while an evaluation runs. At the prompt the editor reads it as a key.
+fn forward_interrupts(events: Sender<Event>) {
+    let Ok(mut signals) = Signals::new([SIGINT]) else {
+        return;
+    };
+    thread::spawn(move || {
+        for _ in &mut signals {
+            if events.send(Event::Interrupt).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn gone(reason: Option<String>) -> Lost {
+    match reason {
+        None => Lost("the server has closed the connection; it may have ended".into()),
+        Some(reason) => Lost(format!("the connection to the server is lost: {reason}")),
+    }
+}
+
+fn cannot_connect(path: &Path, error: &io::Error) -> Lost {
+    let shown = path.display();
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => {
+            let others = sockets_beside(path);
+            let hint = if others.is_empty() {
+                String::new()
+            } else {
+                format!("\nsockets there: {}", others.join(", "))
+            };
+            format!(
+                "there is no socket at {shown}; is the server running, and serving its backdoor there?{hint}"
+            )
+        }
+        io::ErrorKind::ConnectionRefused => match fs::metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => format!("{shown} is not a socket"),
+            _ => format!(
+                "nobody listens at {shown}: the server that made it is gone; start it again"
+            ),
+        },
+        io::ErrorKind::PermissionDenied => match fs::metadata(path) {
+            Ok(found) => {
+                format!(
+                    "you may not open {shown}: it belongs to uid {}; attach as that user or as root",
+                    found.uid()
+                )
+            }
+            Err(_) => format!("you may not open {shown}; attach as the server's user or as root"),
+        },
+        _ => format!("cannot connect to {shown}: {error}"),
+    };
+    Lost(text)
+}
+
+/// Other sockets in the same folder: one of them may have been meant.
+fn sockets_beside(path: &Path) -> Vec<String> {
+    const MOST: usize = 8;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let is_socket = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(is_socket)
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found.truncate(MOST);
+    found
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+/// A connection that the editor's callbacks and the main loop take turns with.
+pub(crate) type Turns = Arc<Mutex<Connection>>;
+
+pub(crate) fn lock(turns: &Turns) -> std::sync::MutexGuard<'_, Connection> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
+}
