@@ -181,6 +181,8 @@ impl<'c> Body<'c> {
                     out[..count].copy_from_slice(&self.window[from..from + count]);
                     self.pos = from + count;
                     self.decoder.take(count);
+                    // A client that sends its content does not wait for leave to do so.
+                    self.exchange.expect_pending.set(false);
                     return Ok(count);
                 }
                 Step::NeedMore => {}

@@ -6,7 +6,11 @@ use grapeshot_http::{Limits, Refusal, Version};
 use proptest::prelude::*;
 
 /// Feeds `wire` to a scanner in pieces cut at `cuts`, as a growing buffer does, and parses what it finds.
-fn read_head(wire: &[u8], cuts: &[usize], limits: &Limits) -> Result<Option<(Head, std::ops::Range<usize>)>, Refusal> {
+fn read_head(
+    wire: &[u8],
+    cuts: &[usize],
+    limits: &Limits,
+) -> Result<Option<(Head, std::ops::Range<usize>)>, Refusal> {
     let mut scanner = Scanner::default();
     for end in cuts.iter().copied().chain([wire.len()]) {
         if let Some(range) = scanner.find(&wire[..end], limits)? {
@@ -60,11 +64,16 @@ fn a_head_survives_every_cut() {
     let wire = b"POST /a/b?c=d HTTP/1.1\r\nHost: example.com:8080\r\nContent-Length: 5\r\nX-Two: 1\r\nx-two:  2 \r\n\r\nhello";
     for first in 0..=wire.len() {
         for second in [first, (first + wire.len()) / 2, wire.len()] {
-            let (head, range) = read_head(wire, &[first, second], &Limits::default()).unwrap().expect("complete");
+            let (head, range) = read_head(wire, &[first, second], &Limits::default())
+                .unwrap()
+                .expect("complete");
             assert_eq!(range, 0..wire.len() - 5, "cut at {first} and {second}");
             let view = head.view(&wire[range]);
             assert_eq!((view.method(), view.target()), ("POST", "/a/b?c=d"));
-            assert_eq!((view.path(), view.query(), view.host()), ("/a/b", Some("c=d"), "example.com:8080"));
+            assert_eq!(
+                (view.path(), view.query(), view.host()),
+                ("/a/b", Some("c=d"), "example.com:8080")
+            );
             assert_eq!(head.framing(), Framing::Length(5));
             assert_eq!(view.values("X-TWO").collect::<Vec<_>>(), [b"1", b"2"]);
             assert!(head.keep_alive() && head.version() == Version::Http11);
@@ -76,7 +85,12 @@ fn a_head_survives_every_cut() {
 fn nothing_short_of_the_empty_line_is_a_head() {
     let wire = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     for end in 0..wire.len() {
-        assert!(read_head(&wire[..end], &[], &Limits::default()).unwrap().is_none(), "{end} bytes");
+        assert!(
+            read_head(&wire[..end], &[], &Limits::default())
+                .unwrap()
+                .is_none(),
+            "{end} bytes"
+        );
     }
 }
 
@@ -84,37 +98,58 @@ fn nothing_short_of_the_empty_line_is_a_head() {
 fn one_empty_line_in_front_is_overlooked_and_no_more() {
     let wire = b"\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n";
     for cut in 0..=wire.len() {
-        let (head, range) = read_head(wire, &[cut], &Limits::default()).unwrap().expect("complete");
+        let (head, range) = read_head(wire, &[cut], &Limits::default())
+            .unwrap()
+            .expect("complete");
         assert_eq!((range.start, head.view(&wire[range]).path()), (2, "/"));
     }
-    assert_eq!(refusal(b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), Some(Refusal::RequestLine));
+    assert_eq!(
+        refusal(b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+        Some(Refusal::RequestLine)
+    );
 }
 
 #[test]
 fn the_target_decides_path_and_host() {
     let of = |line: &str, host: &str| {
         let wire = format!("{line}\r\nHost: {host}\r\n\r\n").into_bytes();
-        let (head, range) = read_head(&wire, &[], &Limits::default()).unwrap().expect("complete");
+        let (head, range) = read_head(&wire, &[], &Limits::default())
+            .unwrap()
+            .expect("complete");
         let view = head.view(&wire[range]);
         (view.path().to_owned(), view.host().to_owned())
     };
-    assert_eq!(of("GET http://a:1/x?y HTTP/1.1", "b"), ("/x".into(), "a:1".into()));
+    assert_eq!(
+        of("GET http://a:1/x?y HTTP/1.1", "b"),
+        ("/x".into(), "a:1".into())
+    );
     assert_eq!(of("GET http://a HTTP/1.1", "b"), ("/".into(), "a".into()));
     assert_eq!(of("GET http://a?q HTTP/1.1", "b"), ("/".into(), "a".into()));
     assert_eq!(of("OPTIONS * HTTP/1.1", ""), ("*".into(), "".into()));
-    assert_eq!(of("GET /x HTTP/1.1", "[::1]:80"), ("/x".into(), "[::1]:80".into()));
+    assert_eq!(
+        of("GET /x HTTP/1.1", "[::1]:80"),
+        ("/x".into(), "[::1]:80".into())
+    );
 }
 
 #[test]
 fn persistence_follows_version_and_connection() {
     let keeps = |text: &str| {
-        let (head, _) = read_head(text.as_bytes(), &[], &Limits::default()).unwrap().expect("complete");
+        let (head, _) = read_head(text.as_bytes(), &[], &Limits::default())
+            .unwrap()
+            .expect("complete");
         head.keep_alive()
     };
     assert!(keeps("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
-    assert!(!keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
-    assert!(!keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, CLOSE\r\n\r\n"));
-    assert!(!keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: x\r\nConnection: keep-alive, close\r\n\r\n"));
+    assert!(!keeps(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    ));
+    assert!(!keeps(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: x, CLOSE\r\n\r\n"
+    ));
+    assert!(!keeps(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: x\r\nConnection: keep-alive, close\r\n\r\n"
+    ));
     assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
     assert!(keeps("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
 }
@@ -128,12 +163,27 @@ fn what_could_be_smuggled_is_refused() {
     let get = |line: &str| format!("{line}\r\n{H}\r\n");
     let corpus: Vec<(String, Refusal)> = vec![
         // Content-Length and Transfer-Encoding, in either order, however written.
-        (post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), LengthAndEncoding),
-        (post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), LengthAndEncoding),
-        (post("content-length: 0\r\ntransfer-encoding: CHUNKED\r\n"), LengthAndEncoding),
+        (
+            post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+            LengthAndEncoding,
+        ),
+        (
+            post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
+            LengthAndEncoding,
+        ),
+        (
+            post("content-length: 0\r\ntransfer-encoding: CHUNKED\r\n"),
+            LengthAndEncoding,
+        ),
         // Content-Length more than once or as a list, differing or not.
-        (post("Content-Length: 5\r\nContent-Length: 6\r\n"), ContentLength),
-        (post("Content-Length: 5\r\nContent-Length: 5\r\n"), ContentLength),
+        (
+            post("Content-Length: 5\r\nContent-Length: 6\r\n"),
+            ContentLength,
+        ),
+        (
+            post("Content-Length: 5\r\nContent-Length: 5\r\n"),
+            ContentLength,
+        ),
         (post("Content-Length: 5, 5\r\n"), ContentLength),
         (post("Content-Length: 5,6\r\n"), ContentLength),
         // Content-Length that is no plain number.
@@ -145,23 +195,47 @@ fn what_could_be_smuggled_is_refused() {
         (post("Content-Length: \"5\"\r\n"), ContentLength),
         (post("Content-Length:\r\n"), ContentLength),
         (post("Content-Length: \u{0665}\r\n"), ContentLength),
-        (post("Content-Length: 18446744073709551616\r\n"), ContentLength),
+        (
+            post("Content-Length: 18446744073709551616\r\n"),
+            ContentLength,
+        ),
         // Transfer-Encoding which is not exactly chunked.
         (post("Transfer-Encoding: gzip\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: gzip, chunked\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: chunked, gzip\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: chunked, identity\r\n"), TransferEncoding),
+        (
+            post("Transfer-Encoding: gzip, chunked\r\n"),
+            TransferEncoding,
+        ),
+        (
+            post("Transfer-Encoding: chunked, gzip\r\n"),
+            TransferEncoding,
+        ),
+        (
+            post("Transfer-Encoding: chunked, identity\r\n"),
+            TransferEncoding,
+        ),
         (post("Transfer-Encoding: identity\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: chunked, chunked\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), TransferEncoding),
-        (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n"), TransferEncoding),
+        (
+            post("Transfer-Encoding: chunked, chunked\r\n"),
+            TransferEncoding,
+        ),
+        (
+            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            TransferEncoding,
+        ),
+        (
+            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n"),
+            TransferEncoding,
+        ),
         (post("Transfer-Encoding: xchunked\r\n"), TransferEncoding),
         (post("Transfer-Encoding: chunked;q=1\r\n"), TransferEncoding),
         (post("Transfer-Encoding: ,chunked\r\n"), TransferEncoding),
         (post("Transfer-Encoding:\r\n"), TransferEncoding),
         (post("Transfer-Encoding: \"chunked\"\r\n"), TransferEncoding),
         (post("Transfer-Encoding: \u{b}chunked\r\n"), HeaderLine),
-        (format!("POST / HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), TransferEncoding),
+        (
+            format!("POST / HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            TransferEncoding,
+        ),
         // White space where it changes what a header's name is; folded lines.
         (post("Content-Length : 5\r\n"), HeaderLine),
         (post("Transfer-Encoding : chunked\r\n"), HeaderLine),
@@ -220,9 +294,19 @@ fn what_could_be_smuggled_is_refused() {
         ("\u{0}".into(), RequestLine),
         (post("Expect: 200-ok\r\n"), Expectation),
     ];
-    let got: Vec<_> = corpus.iter().map(|(wire, _)| (wire.clone(), refusal(wire.as_bytes()))).collect();
-    let want: Vec<_> = corpus.into_iter().map(|(wire, want)| (wire, Some(want))).collect();
-    let wrong: Vec<_> = got.iter().zip(&want).filter(|(got, want)| got != want).collect();
+    let got: Vec<_> = corpus
+        .iter()
+        .map(|(wire, _)| (wire.clone(), refusal(wire.as_bytes())))
+        .collect();
+    let want: Vec<_> = corpus
+        .into_iter()
+        .map(|(wire, want)| (wire, Some(want)))
+        .collect();
+    let wrong: Vec<_> = got
+        .iter()
+        .zip(&want)
+        .filter(|(got, want)| got != want)
+        .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -245,22 +329,38 @@ fn limits_hold_before_the_line_is_complete() {
     limits.headers = 60;
     limits.header_count = 3;
     let at = |wire: &str| read_head(wire.as_bytes(), &[], &limits).map(|found| found.is_some());
-    let line = |length: usize| format!("GET /{} HTTP/1.1", "x".repeat(length - "GET / HTTP/1.1".len()));
+    let line = |length: usize| {
+        format!(
+            "GET /{} HTTP/1.1",
+            "x".repeat(length - "GET / HTTP/1.1".len())
+        )
+    };
     assert_eq!(at(&format!("{}\r\nHost: h\r\n\r\n", line(30))), Ok(true));
-    assert_eq!(at(&format!("{}\r\nHost: h\r\n\r\n", line(31))), Err(Refusal::RequestLineTooLong));
+    assert_eq!(
+        at(&format!("{}\r\nHost: h\r\n\r\n", line(31))),
+        Err(Refusal::RequestLineTooLong)
+    );
     assert_eq!(at(&"x".repeat(31)), Ok(false));
     assert_eq!(at(&"x".repeat(32)), Err(Refusal::RequestLineTooLong));
     let headers = |length: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "y".repeat(length));
     assert_eq!(at(&headers(48)), Ok(false));
     assert_eq!(at(&headers(49)), Err(Refusal::HeadersTooLong));
-    let many = |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    let many = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
+            "X: y\r\n".repeat(count - 1)
+        )
+    };
     assert_eq!(at(&many(3)), Ok(true));
     assert_eq!(at(&many(4)), Err(Refusal::TooManyHeaders));
     limits.header_count = usize::MAX;
     limits.headers = usize::MAX;
     let most = Limits::MAX_HEADER_COUNT;
     assert!(read_head(many(most).as_bytes(), &[], &limits).is_ok());
-    assert_eq!(read_head(many(most + 1).as_bytes(), &[], &limits).err(), Some(Refusal::TooManyHeaders));
+    assert_eq!(
+        read_head(many(most + 1).as_bytes(), &[], &limits).err(),
+        Some(Refusal::TooManyHeaders)
+    );
 }
 
 #[test]
@@ -268,17 +368,28 @@ fn a_chunked_body_survives_every_cut() {
     let wire = b"5;a=\"b\"\r\nhello\r\n00010\t;x\r\n0123456789abcdef\r\n000\r\nTrailer: x\r\nAnother:\r\n\r\nGET ";
     let want = (b"hello0123456789abcdef".to_vec(), wire.len() - 4);
     for step in 1..=wire.len() {
-        assert_eq!(drain(Framing::Chunked, wire, step), Ok(Some(want.clone())), "{step} bytes at a time");
+        assert_eq!(
+            drain(Framing::Chunked, wire, step),
+            Ok(Some(want.clone())),
+            "{step} bytes at a time"
+        );
     }
     for end in 0..want.1 {
-        assert_eq!(drain(Framing::Chunked, &wire[..end], 7), Ok(None), "the first {end} bytes are not all");
+        assert_eq!(
+            drain(Framing::Chunked, &wire[..end], 7),
+            Ok(None),
+            "the first {end} bytes are not all"
+        );
     }
 }
 
 #[test]
 fn a_counted_body_ends_where_it_was_said() {
     for step in 1..9 {
-        assert_eq!(drain(Framing::Length(5), b"helloGET ", step), Ok(Some((b"hello".to_vec(), 5))));
+        assert_eq!(
+            drain(Framing::Length(5), b"helloGET ", step),
+            Ok(Some((b"hello".to_vec(), 5)))
+        );
     }
     assert_eq!(drain(Framing::Length(0), b"GET ", 9), Ok(Some((vec![], 0))));
     assert_eq!(drain(Framing::Length(5), b"hell", 9), Ok(None));
@@ -319,7 +430,12 @@ fn malformed_chunks_are_refused() {
     ];
     for (wire, want) in corpus {
         for step in [1, wire.len()] {
-            assert_eq!(drain(Framing::Chunked, wire, step), Err(*want), "{:?}", wire.escape_ascii().to_string());
+            assert_eq!(
+                drain(Framing::Chunked, wire, step),
+                Err(*want),
+                "{:?}",
+                wire.escape_ascii().to_string()
+            );
         }
     }
 }
@@ -335,12 +451,24 @@ fn limits_of_a_body_hold_when_it_is_announced() {
     assert_eq!(of(Framing::Length(11), b""), Err(Refusal::BodyTooLong));
     assert_eq!(of(Framing::Chunked, b"a\r\n"), Ok(None));
     assert_eq!(of(Framing::Chunked, b"b\r\n"), Err(Refusal::BodyTooLong));
-    assert_eq!(of(Framing::Chunked, b"5\r\nhello\r\n6\r\n"), Err(Refusal::BodyTooLong));
-    assert_eq!(of(Framing::Chunked, b"1\r\nx\r\nffffffffffffffff\r\n"), Err(Refusal::BodyTooLong));
+    assert_eq!(
+        of(Framing::Chunked, b"5\r\nhello\r\n6\r\n"),
+        Err(Refusal::BodyTooLong)
+    );
+    assert_eq!(
+        of(Framing::Chunked, b"1\r\nx\r\nffffffffffffffff\r\n"),
+        Err(Refusal::BodyTooLong)
+    );
     assert_eq!(of(Framing::Chunked, b"1;a\r\nx\r\n1;b\r\n"), Ok(None));
-    assert_eq!(of(Framing::Chunked, b"1;a\r\nx\r\n1;bc"), Err(Refusal::ChunkExtensions));
+    assert_eq!(
+        of(Framing::Chunked, b"1;a\r\nx\r\n1;bc"),
+        Err(Refusal::ChunkExtensions)
+    );
     assert_eq!(of(Framing::Chunked, b"0\r\nA: bcd"), Ok(None));
-    assert_eq!(of(Framing::Chunked, b"0\r\nA: bcde"), Err(Refusal::TrailersTooLong));
+    assert_eq!(
+        of(Framing::Chunked, b"0\r\nA: bcde"),
+        Err(Refusal::TrailersTooLong)
+    );
 }
 
 proptest! {
