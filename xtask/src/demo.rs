@@ -46,6 +46,13 @@ impl Demo {
         &self.address
     }
 
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn host(&self) -> &str {
+        self.address
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+    }
+
     pub(crate) fn backdoor(&self) -> &Path {
         &self.backdoor
     }

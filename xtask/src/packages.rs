@@ -132,12 +132,18 @@ fn apt_install(packages: &[&Package]) -> Result<()> {
     // The lists are old or empty on a fresh machine; on any other we have come here because something is missing.
     shell::run(
         as_root("apt-get")
-            .args(["update", "-q"])
+            .args(["update", "-q", "-o=Dpkg::Use-Pty=0"])
             .stdin(Stdio::null()),
     )?;
     let mut install = as_root("apt-get");
     install
-        .args(["install", "-q", "-y", "--no-install-recommends"])
+        .args([
+            "install",
+            "-q",
+            "-y",
+            "-o=Dpkg::Use-Pty=0",
+            "--no-install-recommends",
+        ])
         .args(packages.iter().map(|package| package.name));
     shell::run(install.stdin(Stdio::null()))
 }

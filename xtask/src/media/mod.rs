@@ -39,7 +39,7 @@ const SESSION: &[&str] = &[
     "speed(0)",
     "speed(1)",
 ];
-const PROMPT: &str = "> ";
+const PROMPT: &str = "mmo> ";
 const COLUMNS: u32 = 108;
 const LINES: u32 = 48;
 
