@@ -32,17 +32,7 @@ impl Scanner {
     /// # Errors
     /// A limit that is exceeded already, a line that does not end with CR LF, or a first byte that begins no request.
     pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, Refusal> {
-        // A TLS handshake, or any binary protocol, shows in the first byte.
-        if let Some(&first) = bytes.get(self.start)
-            && first != b'\r'
-            && !first.is_ascii_graphic()
-        {
-            return Err(if first == b'\n' {
-                Refusal::LineEnd
-            } else {
-                Refusal::RequestLine
-            });
-        }
+        self.check_first(bytes)?;
         loop {
             let from = self.line + self.scanned;
             let Some(lf) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) else {
@@ -60,12 +50,7 @@ impl Scanner {
             match (empty, self.headers) {
                 (true, 0) if self.start == 0 => {
                     self.start = self.line;
-                    if bytes
-                        .get(self.start)
-                        .is_some_and(|first| !first.is_ascii_graphic())
-                    {
-                        return Err(Refusal::RequestLine);
-                    }
+                    self.check_first(bytes)?;
                 }
                 (true, 0) => return Err(Refusal::RequestLine),
                 (true, _) => return Ok(Some(self.start..self.line)),
@@ -75,6 +60,15 @@ impl Scanner {
             if self.count > limits.header_count.min(Limits::MAX_HEADER_COUNT) {
                 return Err(Refusal::TooManyHeaders);
             }
+        }
+    }
+
+    /// Refuses a first byte that begins no request line: a TLS handshake, or any binary protocol, shows in it.
+    fn check_first(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        match bytes.get(self.start) {
+            None | Some(b'\r' | b'!'..=b'~') => Ok(()),
+            Some(b'\n') => Err(Refusal::LineEnd),
+            Some(_) => Err(Refusal::RequestLine),
         }
     }
 
