@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use grapeshot::net::Shutdown;
 use grapeshot::sync::Event;
-use grapeshot::{Builder, CoroutineId, JoinError, JoinHandle};
+use grapeshot::{Builder, JoinError, JoinHandle};
 use rustix::io::Errno;
 
 use crate::connection::{Connection, Context, Control, DynHandler};
@@ -39,7 +39,9 @@ struct Inner {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Entry>,
-    accepting: Vec<CoroutineId>,
+    accepting: HashMap<u64, JoinHandle<io::Result<()>>>,
+    /// Listeners so far.
+    listeners: u64,
     total: u64,
     /// Requests of connections that have ended.
     requests: u64,
@@ -136,28 +138,33 @@ impl Server {
     pub fn serve<L: Listener>(&self, listener: L) -> io::Result<()> {
         let inner = Arc::clone(&self.inner);
         let name = format!("http accept {}", listener.name());
-        let acceptor = {
+        let finished = Arc::new(Event::new());
+        let end = Finish(Arc::clone(&finished));
+        let id = {
             let mut table = self.inner.table();
             if table.deadline.is_some() {
                 return Ok(());
             }
-            let acceptor = Builder::new()
-                .name(name)
-                .spawn(move || accept_loop(&inner, &listener));
-            table.accepting.push(acceptor.id());
-            acceptor
+            let acceptor = Builder::new().name(name).spawn(move || {
+                let _end = end;
+                accept_loop(&inner, &listener)
+            });
+            table.listeners += 1;
+            let id = table.listeners;
+            table.accepting.insert(id, acceptor);
+            id
         };
         let guard = EndAll(&self.inner);
-        let id = acceptor.id();
-        let result = match acceptor.join() {
-            Ok(result) => result,
-            Err(JoinError::Panicked(_)) => {
+        finished.wait();
+        let acceptor = self.inner.table().accepting.remove(&id);
+        let result = match acceptor.map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(JoinError::Panicked(_))) => {
                 Err(io::Error::other("the accepting coroutine panicked"))
             }
             // `shutdown` interrupts it; so may an operator, from the console.
-            Err(_) => Ok(()),
+            _ => Ok(()),
         };
-        self.inner.table().accepting.retain(|other| *other != id);
         self.inner.wait_for_connections();
         std::mem::forget(guard);
         result
@@ -178,9 +185,7 @@ impl Server {
         table
             .deadline
             .get_or_insert_with(|| grapeshot::time::now() + grace);
-        for id in table.accepting.drain(..) {
-            grapeshot::registry::interrupt(id);
-        }
+        table.accepting.values().for_each(JoinHandle::interrupt);
         for entry in table.open.values() {
             if entry.control.dismiss_if_idle() {
                 // Its wait for a request ends with an end of file. If the stream cannot do that, the deadline will.
@@ -333,10 +338,21 @@ struct EndAll<'s>(&'s Inner);
 impl Drop for EndAll<'_> {
     fn drop(&mut self) {
         self.0.context.closing.store(true, Ordering::SeqCst);
-        for id in self.0.table().accepting.drain(..) {
-            grapeshot::registry::interrupt(id);
-        }
+        self.0
+            .table()
+            .accepting
+            .values()
+            .for_each(JoinHandle::interrupt);
         self.0.interrupt_connections();
+    }
+}
+
+/// Says that the accepting coroutine has ended, however it ended.
+struct Finish(Arc<Event>);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }
 
