@@ -1,2 +1,30 @@
-//! In preparation.
-fn main() {}
+//! `cargo run --release --bin mmo`: a living world made of coroutines.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use grapeshot_demos::mmo::{options::Options, program};
+
+/// Warnings go to the standard error; the demo needs no more of a log than that.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            eprintln!("mmo: {}", record.args());
+        }
+    }
+    fn flush(&self) {}
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if log::set_logger(&Warnings).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+    program::run(options)
+}

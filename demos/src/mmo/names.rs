@@ -42,8 +42,7 @@ pub fn unique(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
     (2u32..)
         .map(|n| {
             let suffix = format!("-{n}");
-            let kept: String = wanted.chars().take(LONGEST - suffix.len()).collect();
-            kept + &suffix
+            wanted.chars().take(LONGEST - suffix.len()).chain(suffix.chars()).collect::<String>()
         })
         .find(|name| !taken(name))
         .expect("fewer players than numbers")
