@@ -260,7 +260,24 @@ impl Decoder {
 
 /// `tchar` of RFC 9110, section 5.6.2.
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TABLE: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+    TABLE[usize::from(byte)]
+}
+
+/// Which bytes are letters, digits or among `others`. Looked up for each byte of names and hosts.
+pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 /// Appends one chunk. `data` must not be empty: an empty chunk ends the content.

@@ -1,5 +1,7 @@
 //! The request target (RFC 9112, section 3.2) and the authority in it. Performs no I/O.
 
+use crate::body::table;
+
 /// A target, cut into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Parts<'a> {
@@ -70,9 +72,8 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
                 .unwrap_or(text.len()),
         )
     };
-    let host_ok = host
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte));
+    const HOST: [bool; 256] = table(b"-._~%!$&'()*+;=");
+    let host_ok = host.iter().all(|&byte| HOST[usize::from(byte)]);
     let port_ok = match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),

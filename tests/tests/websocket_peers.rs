@@ -1,0 +1,181 @@
+//! The WebSocket server against Python's `websockets` (Debian's python3-websockets).
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use grapeshot::net::TcpListener;
+use grapeshot_http::{HandlerError, Server};
+use grapeshot_websocket::{CloseCode, Error, Limits, Message, Upgrade};
+
+/// Serves `/echo`, `/close`, `/small` (messages of 1,000 bytes at most) and `/chat` while a script runs against it.
+fn against(script: &str) -> Output {
+    let server = Server::new(|request, response| -> Result<(), HandlerError> {
+        let mut limits = Limits::default();
+        if request.path() == "/small" {
+            limits.message = 1000;
+        }
+        let upgrade = Upgrade::new()
+            .protocols(["chat.v2", "chat.v1"])
+            .limits(limits);
+        let closes = request.path() == "/close";
+        let socket = upgrade.accept(request, response)?;
+        if closes {
+            return Ok(socket.close(CloseCode::new(4001).unwrap(), "as you wish")?);
+        }
+        loop {
+            match socket.recv() {
+                Ok(Message::Text(text)) => socket.send_text(&text)?,
+                Ok(Message::Binary(bytes)) => socket.send_binary(&bytes)?,
+                Err(Error::Closed(_) | Error::Violation(_)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    let theirs = server.clone();
+    let serving = std::thread::spawn(move || {
+        grapeshot::run(move || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            theirs.serve(listener).unwrap();
+        });
+    });
+    let address = told.recv().unwrap();
+    let frame = format!(
+        "import asyncio, websockets\nfrom websockets.exceptions import *\nURL = 'ws://{address}'\n\
+         async def main():\n{}\nasyncio.run(asyncio.wait_for(main(), 30))\nprint('ok')\n",
+        script
+            .lines()
+            .map(|line| format!("    {line}\n"))
+            .collect::<String>()
+    );
+    // Debian's own interpreter, which has Debian's packages.
+    let output = Command::new("/usr/bin/python3")
+        .args(["-c", &frame])
+        .output()
+        .expect("python3 is installed");
+    server.shutdown(Duration::from_secs(1));
+    serving.join().unwrap();
+    output
+}
+
+#[track_caller]
+fn passes(script: &str) {
+    let output = against(script);
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.ends_with("ok\n"),
+        "{out}{err}"
+    );
+}
+
+#[test]
+fn messages_of_every_length_form_come_back() {
+    passes(
+        "async with websockets.connect(URL + '/echo', max_size=None, compression=None) as ws:
+    for n in [0, 1, 125, 126, 127, 4096, 65535, 65536, 900000]:
+        data = bytes(i % 251 for i in range(n))
+        await ws.send(data)
+        assert await ws.recv() == data, n
+    await ws.send('gr\\u00fc\\u00df \\U0001f600')
+    assert await ws.recv() == 'gr\\u00fc\\u00df \\U0001f600'
+assert ws.close_code == 1000, ws.close_code",
+    );
+}
+
+#[test]
+fn an_extension_that_is_offered_is_not_taken() {
+    // By default this client offers permessage-deflate.
+    passes(
+        "async with websockets.connect(URL + '/echo') as ws:
+    await ws.send('x' * 5000)
+    assert await ws.recv() == 'x' * 5000
+    assert ws.extensions == [], ws.extensions",
+    );
+}
+
+#[test]
+fn fragments_and_pings_between_them() {
+    passes(
+        "async with websockets.connect(URL + '/echo') as ws:
+    async def parts():
+        for part in ['a', '\\u20ac', '', 'c']:
+            yield part
+            await (await ws.ping())
+    await ws.send(parts())
+    assert await ws.recv() == 'a\\u20acc'
+    await asyncio.gather(*[await ws.ping(str(i)) for i in range(1)])",
+    );
+}
+
+#[test]
+fn the_server_closes_with_its_code() {
+    passes(
+        "async with websockets.connect(URL + '/close') as ws:
+    try:
+        await ws.recv()
+        assert False
+    except ConnectionClosed as error:
+        assert (error.rcvd.code, error.rcvd.reason) == (4001, 'as you wish'), error
+        assert error.rcvd_then_sent",
+    );
+}
+
+#[test]
+fn violations_are_answered_with_their_codes() {
+    passes(
+        "async def told(path, act):
+    async with websockets.connect(URL + path, compression=None) as ws:
+        await act(ws)
+        try:
+            while True:
+                await ws.recv()
+        except ConnectionClosed as error:
+            return error.rcvd and error.rcvd.code
+async def raw(data):
+    async def act(ws):
+        ws.transport.write(data)
+    return await told('/echo', act)
+assert await told('/small', lambda ws: ws.send('x' * 1001)) == 1009
+assert await told('/small', lambda ws: ws.send(b'x' * 300000)) == 1009
+assert await raw(b'\\x81\\x81\\0\\0\\0\\0\\xff') == 1007
+assert await raw(b'\\x81\\x01x') == 1002
+assert await raw(b'\\xf1\\x80\\0\\0\\0\\0') == 1002
+assert await raw(b'\\x83\\x80\\0\\0\\0\\0') == 1002
+assert await raw(b'\\x09\\x80\\0\\0\\0\\0') == 1002
+assert await raw(b'\\x80\\x80\\0\\0\\0\\0') == 1002",
+    );
+}
+
+#[test]
+fn subprotocols_and_origins() {
+    passes(
+        "async with websockets.connect(URL + '/chat', subprotocols=['chat.v1', 'chat.v2']) as ws:
+    assert ws.subprotocol == 'chat.v2', ws.subprotocol
+async with websockets.connect(URL + '/chat', subprotocols=['other']) as ws:
+    assert ws.subprotocol is None
+async with websockets.connect(URL + '/chat', origin=URL.replace('ws:', 'http:')):
+    pass
+try:
+    async with websockets.connect(URL + '/chat', origin='http://evil.example'):
+        assert False
+except InvalidStatusCode as error:
+    assert error.status_code == 403, error",
+    );
+}
+
+#[test]
+fn many_clients_at_once() {
+    passes(
+        "async def one(n):
+    async with websockets.connect(URL + '/echo') as ws:
+        for i in range(20):
+            await ws.send(f'{n} {i}')
+        for i in range(20):
+            assert await ws.recv() == f'{n} {i}'
+await asyncio.gather(*[one(n) for n in range(50)])",
+    );
+}
