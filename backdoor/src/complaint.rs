@@ -77,7 +77,8 @@ impl Names {
                 return self.explain(*inner, variables).or_at(position);
             }
             EvalAltResult::ErrorRuntime(thrown, _) => Complaint::new(thrown.to_string()),
-            EvalAltResult::ErrorTerminated(reason, _) => Complaint::new(reason.to_string()),
+            // Where a loop happened to be when it was stopped is no news.
+            EvalAltResult::ErrorTerminated(reason, _) => return Complaint::new(reason.to_string()),
             EvalAltResult::ErrorFunctionNotFound(signature, _) => self.no_function(&signature),
             EvalAltResult::ErrorVariableNotFound(name, _) => self.no_variable(&name, variables),
             EvalAltResult::ErrorPropertyNotFound(name, _) => {

@@ -80,7 +80,14 @@ pub(crate) fn at(
     };
     names.retain(|name| name.text.starts_with(word));
     names.sort_by(|a, b| a.text.cmp(&b.text).then_with(|| a.label.cmp(&b.label)));
-    names.dedup_by(|a, b| a.text == b.text);
+    // One candidate for a name with several numbers of arguments, which shows them all.
+    names.dedup_by(|later, first| {
+        let same = later.text == first.text;
+        if same && later.label != first.label {
+            first.label = format!("{} or {}", first.label, later.label);
+        }
+        same
+    });
     names.truncate(MAX_CANDIDATES);
     (start, names)
 }
@@ -173,6 +180,20 @@ mod tests {
         assert_eq!(texts("wor"), (0, vec!["workers()".to_owned()]));
         assert_eq!(texts("whi"), (0, vec!["while".to_owned()]));
         assert_eq!(texts("zzz"), (0, vec![]));
+    }
+
+    #[test]
+    fn all_ways_to_call_a_name_are_one_candidate() {
+        let exposed = [
+            Function::plain("pause", "", || 1),
+            Function::plain("pause", "", |_: u8| ()),
+        ];
+        let (_, names) = at("pau", 3, &exposed, &Scope::new(), &AST::empty());
+        let want = Completion {
+            text: "pause(".into(),
+            label: "pause() or pause(integer)".into(),
+        };
+        assert_eq!(names, [want]);
     }
 
     #[test]

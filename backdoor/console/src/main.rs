@@ -83,16 +83,18 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
         }
         statements.push(script);
     }
+    let mut code = ExitCode::SUCCESS;
     for (at, statement) in statements.iter().enumerate() {
         if arguments.echo {
             output.echo(connection.application(), statement, at == 0);
         }
-        if !connection
-            .evaluate(statement, arguments.rows, &mut output)?
-            .is_good()
-        {
-            return Ok(ExitCode::from(FAILED));
+        let ended = connection.evaluate(statement, arguments.rows, &mut output)?;
+        if !ended.is_good() {
+            code = ExitCode::from(FAILED);
+            if !arguments.echo {
+                break;
+            }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }

@@ -357,3 +357,30 @@ fn help_lists_everything_and_explains_one_name() {
         json!("speed(number): steps a second")
     );
 }
+
+#[test]
+fn deeply_nested_values_meet_the_time_limit_before_the_stacks_end() {
+    // Each turn copies and measures the whole value, so depth grows with the root of time: what holds for a second
+    // on a sixth of the stack holds for thirty on all of it.
+    let (limit, share) = (Duration::from_secs(1), limits::STACK_SIZE / 6);
+    assert!(limits::TIME_LIMIT <= limit * 36);
+    for nesting in [
+        "let a = []; loop { a = [a]; }",
+        "let m = #{}; loop { m = #{m: m}; }",
+    ] {
+        let nested = move || {
+            let mut bench = Bench::limited(limit);
+            let complaint = bench.complaint(nesting);
+            assert!(
+                complaint.message.starts_with("stopped after 1 s"),
+                "{nesting}: {complaint:?}"
+            );
+        };
+        std::thread::Builder::new()
+            .stack_size(share)
+            .spawn(nested)
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+}
