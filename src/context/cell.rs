@@ -1,0 +1,229 @@
+//! Cells whose safety rests on who may touch them: one thread, one taker, one scope.
+
+use std::cell::{Cell, UnsafeCell};
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+thread_local! {
+    static TOKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tells threads apart, dead ones included; never 0.
+#[inline]
+fn thread_token() -> usize {
+    match TOKEN.get() {
+        0 => new_token(),
+        token => token,
+    }
+}
+
+#[cold]
+fn new_token() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let token = NEXT.fetch_add(1, Ordering::Relaxed);
+    TOKEN.set(token);
+    token
+}
+
+/// A value that only one thread may touch, though anybody may hold it. Bound to that thread by [`PinnedCell::bind`].
+///
+/// Touching it from another thread panics. Dropped by another thread, a bound value is leaked rather than dropped
+/// where it does not belong.
+pub(crate) struct PinnedCell<T> {
+    /// The owner's token; 0 until bound.
+    owner: AtomicUsize,
+    value: ManuallyDrop<T>,
+}
+
+// SAFETY: the value is reachable only on the thread whose token is in `owner` (checked at each access and at drop),
+// so it is neither sent nor shared, whatever the holder of the cell does. `unbound` alone makes a value that crosses
+// to the thread which binds: a fresh default, of which nothing else has a part.
+unsafe impl<T> Send for PinnedCell<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for PinnedCell<T> {}
+
+impl<T> PinnedCell<T> {
+    /// Holds a default value for whichever thread binds first.
+    pub(crate) fn unbound() -> Self
+    where
+        T: Default,
+    {
+        Self { owner: AtomicUsize::new(0), value: ManuallyDrop::new(T::default()) }
+    }
+
+    /// Holds `value` for the calling thread.
+    pub(crate) fn bound(value: T) -> Self {
+        Self { owner: AtomicUsize::new(thread_token()), value: ManuallyDrop::new(value) }
+    }
+
+    /// Makes the calling thread the owner, for good.
+    ///
+    /// # Panics
+    /// If another thread is.
+    #[inline]
+    pub(crate) fn bind(&self) {
+        let bound = self.owner.compare_exchange(0, thread_token(), Ordering::AcqRel, Ordering::Acquire);
+        assert!(bound.is_ok() || bound == Err(thread_token()), "a coroutine never changes its thread");
+    }
+
+    /// The value, if the calling thread owns it.
+    #[inline]
+    pub(crate) fn try_get(&self) -> Option<&T> {
+        (self.owner.load(Ordering::Relaxed) == thread_token()).then(|| &*self.value)
+    }
+
+    /// The value.
+    ///
+    /// # Panics
+    /// On any thread but the owner.
+    #[inline]
+    pub(crate) fn get(&self) -> &T {
+        self.try_get().expect("touched by a thread that does not own it")
+    }
+}
+
+impl<T> Drop for PinnedCell<T> {
+    fn drop(&mut self) {
+        let owner = *self.owner.get_mut();
+        if owner == 0 || owner == thread_token() {
+            // SAFETY: dropped once, here; by its owner, or unbound and so not yet tied to any thread.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
+}
+
+const EMPTY: u8 = 0;
+const BUSY: u8 = 1;
+const FULL: u8 = 2;
+
+/// A value passed from one thread to another, once or more, with one atomic step at each side.
+pub(crate) struct HandOver<T> {
+    state: AtomicU8,
+    value: UnsafeCell<Option<T>>,
+}
+
+// SAFETY: `state` lets exactly one party touch the value at a time, so sharing the cell only ever moves the value.
+unsafe impl<T: Send> Sync for HandOver<T> {}
+// SAFETY: moving the cell moves the value.
+unsafe impl<T: Send> Send for HandOver<T> {}
+
+impl<T> HandOver<T> {
+    pub(crate) const fn empty() -> Self {
+        Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(None) }
+    }
+
+    pub(crate) const fn full(value: T) -> Self {
+        Self { state: AtomicU8::new(FULL), value: UnsafeCell::new(Some(value)) }
+    }
+
+    /// Leaves `value` for the taker; gives it back if one is there already.
+    #[inline]
+    pub(crate) fn put(&self, value: T) -> Result<(), T> {
+        if self.state.compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return Err(value);
+        }
+        // SAFETY: BUSY keeps everybody else out.
+        unsafe { *self.value.get() = Some(value) };
+        self.state.store(FULL, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes the value, if there is one.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<T> {
+        self.state.compare_exchange(FULL, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // SAFETY: BUSY keeps everybody else out.
+        let value = unsafe { (*self.value.get()).take() };
+        self.state.store(EMPTY, Ordering::Release);
+        value
+    }
+}
+
+/// A reference that a thread lends to what it calls, such as "the coroutine that runs now".
+///
+/// Put it into a `thread_local!`. [`Scoped::set`] lends for the length of a call; [`Scoped::with`] borrows.
+pub(crate) struct Scoped<T> {
+    value: Cell<*const T>,
+    borrows: Cell<u32>,
+}
+
+impl<T> Scoped<T> {
+    pub(crate) const fn new() -> Self {
+        Self { value: Cell::new(ptr::null()), borrows: Cell::new(0) }
+    }
+
+    /// Lends `value` while `call` runs.
+    #[inline]
+    pub(crate) fn set<R>(&self, value: &T, call: impl FnOnce() -> R) -> R {
+        struct Restore<'a, T>(&'a Cell<*const T>, *const T);
+        impl<T> Drop for Restore<'_, T> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _restore = Restore(&self.value, self.value.replace(ptr::from_ref(value)));
+        call()
+    }
+
+    /// Borrows what was lent, `None` if nothing is. The borrower must not suspend: [`Scoped::suspend`] refuses.
+    #[inline]
+    pub(crate) fn with<R>(&self, borrow: impl FnOnce(Option<&T>) -> R) -> R {
+        struct Release<'a>(&'a Cell<u32>);
+        impl Drop for Release<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.borrows.set(self.borrows.get() + 1);
+        let _release = Release(&self.borrows);
+        // SAFETY: null, or set by a `set` whose call is still running below us on this thread. A borrower that
+        // suspended could outlive it: `Scoped::suspend` refuses while anything is borrowed.
+        borrow(unsafe { self.value.get().as_ref() })
+    }
+
+    /// Leaves the running coroutine, as [`super::suspend`].
+    ///
+    /// # Panics
+    /// While something is borrowed: the lender's frame could be gone when the borrower is resumed.
+    #[inline]
+    pub(crate) fn suspend(&self) {
+        assert_eq!(self.borrows.get(), 0, "suspended while borrowing the current coroutine");
+        super::suspend();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_pinned_cell_is_its_owners_alone() {
+        let cell = Arc::new(PinnedCell::bound(Cell::new(7)));
+        assert_eq!(cell.get().get(), 7);
+        let other = cell.clone();
+        std::thread::spawn(move || assert!(other.try_get().is_none())).join().unwrap();
+    }
+
+    #[test]
+    fn a_hand_over_gives_once() {
+        let cell = HandOver::full(String::from("once"));
+        assert_eq!(cell.take().as_deref(), Some("once"));
+        assert_eq!(cell.take(), None);
+        assert!(cell.put(String::from("again")).is_ok());
+        assert!(cell.put(String::from("twice")).is_err());
+    }
+
+    #[test]
+    fn hand_over_across_threads_loses_nothing() {
+        let cell = Arc::new(HandOver::full(Box::new(1)));
+        let takers: Vec<_> = (0..4)
+            .map(|_| {
+                let cell = cell.clone();
+                std::thread::spawn(move || cell.take().is_some())
+            })
+            .collect();
+        assert_eq!(takers.into_iter().map(|t| t.join().unwrap()).filter(|&took| took).count(), 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! What happens when a coroutine runs over the end of its stack: a report, then the end of the process, as when a
+//! thread does. Any other fault goes to the handler that was there before.
+
+use std::ffi::c_void;
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+use std::sync::OnceLock;
+
+use rustix::param::page_size;
+
+use super::backtrace;
+
+/// Enough to symbolise a backtrace on.
+const SIGNAL_STACK: usize = 512 << 10;
+/// Frames shown from the innermost and from the outermost end of what may be thousands.
+const INNERMOST: usize = 16;
+const OUTERMOST: usize = 8;
+/// Symbolising may hang, if the overflow struck inside the allocator; the process must end all the same.
+const REPORT_SECONDS: u32 = 10;
+
+/// The coroutine that runs on this thread, as the report needs it.
+pub(crate) struct Culprit<'a> {
+    pub(crate) id: u64,
+    pub(crate) name: &'a str,
+    pub(crate) stack: Range<usize>,
+}
+
+/// Calls back with the coroutine that runs on this thread, if any. Must be safe in a signal handler.
+pub(crate) type Describe = fn(&mut dyn FnMut(&Culprit<'_>));
+
+struct Installed {
+    describe: Describe,
+    segv: libc::sigaction,
+    bus: libc::sigaction,
+}
+
+static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+/// Installs the handler, once in a process.
+pub(crate) fn install(describe: Describe) {
+    INSTALLED.get_or_init(|| {
+        // SAFETY: `on_fault` is a handler of the SA_SIGINFO kind, runs on the alternate stack where there is one, and
+        // the previous actions are kept for what is not ours.
+        unsafe {
+            let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = on_fault as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            let (mut segv, mut bus) = (MaybeUninit::zeroed(), MaybeUninit::zeroed());
+            libc::sigaction(libc::SIGSEGV, &raw const action, segv.as_mut_ptr());
+            libc::sigaction(libc::SIGBUS, &raw const action, bus.as_mut_ptr());
+            Installed { describe, segv: segv.assume_init(), bus: bus.assume_init() }
+        }
+    });
+}
+
+/// A worker's alternate stack for signals; gone, and the previous one back, when dropped.
+pub(crate) struct SignalStack {
+    memory: *mut c_void,
+    previous: libc::stack_t,
+}
+
+impl SignalStack {
+    /// Gives the calling thread one. If there is no memory for it, an overflow ends the process without a report.
+    pub(crate) fn new() -> Option<Self> {
+        // SAFETY: a fresh mapping of our own becomes this thread's signal stack until `drop`.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let memory = libc::mmap(ptr::null_mut(), SIGNAL_STACK, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            if memory == libc::MAP_FAILED {
+                return None;
+            }
+            let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: SIGNAL_STACK };
+            let mut previous = MaybeUninit::zeroed();
+            if libc::sigaltstack(&raw const stack, previous.as_mut_ptr()) != 0 {
+                libc::munmap(memory, SIGNAL_STACK);
+                return None;
+            }
+            Some(Self { memory, previous: previous.assume_init() })
+        }
+    }
+}
+
+impl Drop for SignalStack {
+    fn drop(&mut self) {
+        // SAFETY: this thread is not on the signal stack now, so it may go once the previous one is in force.
+        unsafe {
+            libc::sigaltstack(&raw const self.previous, ptr::null_mut());
+            libc::munmap(self.memory, SIGNAL_STACK);
+        }
+    }
+}
+
+extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(installed) = INSTALLED.get() else { return };
+    // SAFETY: the kernel passes a valid `info` to an SA_SIGINFO handler.
+    let address = unsafe { (*info).si_addr() } as usize;
+    (installed.describe)(&mut |culprit| {
+        let guard = culprit.stack.start..culprit.stack.start + page_size();
+        if guard.contains(&address) {
+            report(culprit, frame_pointer_at_fault(context));
+            std::process::abort();
+        }
+    });
+    let previous = if signal == libc::SIGBUS { &installed.bus } else { &installed.segv };
+    // SAFETY: the action was in force before ours. A function gets what the kernel gave us; for the default action we
+    // step aside, return, and the instruction faults again.
+    unsafe {
+        match previous.sa_sigaction {
+            libc::SIG_DFL | libc::SIG_IGN => {
+                libc::sigaction(signal, ptr::from_ref(previous), ptr::null_mut());
+            }
+            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) = std::mem::transmute(handler);
+                handler(signal, info, context);
+            }
+            handler => {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}
+
+/// The frame pointer of the code that faulted; 0 where we do not know how to ask.
+fn frame_pointer_at_fault(context: *mut c_void) -> usize {
+    // SAFETY: the kernel passes a valid `ucontext_t` to an SA_SIGINFO handler.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    unsafe {
+        (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RBP as usize] as usize
+    }
+    // SAFETY: as above.
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    unsafe {
+        (*context.cast::<libc::ucontext_t>()).uc_mcontext.regs[29] as usize
+    }
+    #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    {
+        let _ = context;
+        0
+    }
+}
+
+/// Writes what happened to standard error.
+fn report(culprit: &Culprit<'_>, frame: usize) {
+    let mut err = std::io::stderr();
+    let kib = culprit.stack.len() >> 10;
+    let _ = writeln!(
+        err,
+        "\ngrapeshot: coroutine '{}' (#{}) has overflowed its stack of {kib} KiB.\n\
+         Endless recursion? If not, give it more with `Builder::stack_size`, or all of them with \
+         `Runtime::builder().stack_size(..)`.",
+        culprit.name, culprit.id
+    );
+    // SAFETY: an alarm whose default action ends the process, should the rest hang.
+    unsafe {
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::alarm(REPORT_SECONDS);
+    }
+    // SAFETY: the stack is this thread's and we are on another one; its guard page is left out.
+    let addresses = unsafe { backtrace::walk(frame, culprit.stack.start + page_size()..culprit.stack.end, usize::MAX) };
+    let _ = writeln!(err, "Its backtrace, {} frames, innermost first:", addresses.len());
+    let show = |err: &mut std::io::Stderr, from: usize, addresses: &[usize]| {
+        for (number, &address) in addresses.iter().enumerate() {
+            for frame in backtrace::resolve(address) {
+                let function = frame.function.as_deref().unwrap_or("?");
+                let place = match (&frame.file, frame.line) {
+                    (Some(file), Some(line)) => format!(" at {file}:{line}"),
+                    _ => String::new(),
+                };
+                let _ = writeln!(err, "{:6}: {function}{place}", from + number);
+            }
+        }
+    };
+    if addresses.len() <= INNERMOST + OUTERMOST {
+        show(&mut err, 0, &addresses);
+    } else {
+        let last = addresses.len() - OUTERMOST;
+        show(&mut err, 0, &addresses[..INNERMOST]);
+        let _ = writeln!(err, "        … {} more …", last - INNERMOST);
+        show(&mut err, last, &addresses[last..]);
+    }
+}

@@ -1,0 +1,278 @@
+//! Stacks: cut from large reservations, guarded, pooled per worker.
+//!
+//! ```text
+//!   slab: one mapping, reserved (MAP_NORESERVE), committed page by page as it is touched
+//!   ┌───────┬───────────────┬───────┬───────────────┬───────┬────────── … ┐
+//!   │ guard │ stack 0       │ guard │ stack 1       │ guard │             │
+//!   └───────┴───────────────┴───────┴───────────────┴───────┴────────── … ┘
+//!   low      grows ◀─ base                  ◀─ base                    high
+//! ```
+//!
+//! A guard is a mark in the page tables where the kernel can do that (Linux 6.13), so a slab stays one mapping;
+//! elsewhere it is a protected page.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use corosensei::stack::StackPointer;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::param::page_size;
+
+/// Address space of one slab of stacks; a larger stack has a slab of its own.
+const SLAB_BYTES: usize = 64 << 20;
+/// The smallest stack that runs `println!` and unwinds, with room to spare.
+pub(crate) const MIN_STACK: usize = 16 << 10;
+/// The largest; a larger one is a mistake in somebody's arithmetic.
+pub(crate) const MAX_STACK: usize = 1 << 30;
+/// `madvise` advice that marks pages as a guard; not yet named by rustix.
+const MADV_GUARD_INSTALL: i32 = 102;
+
+/// One reservation of address space.
+struct Slab {
+    start: *mut c_void,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the process; who may touch which part is decided by the stacks cut from it.
+unsafe impl Send for Slab {}
+// SAFETY: as above.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+    fn reserve(len: usize) -> io::Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
+        // SAFETY: a fresh anonymous mapping overlaps nothing.
+        let start = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+        // One touched page must cost one page, not two megabytes. Where there are no huge pages the call fails: fine.
+        #[cfg(target_os = "linux")]
+        // SAFETY: the range was mapped just now.
+        unsafe {
+            let _ = rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxNoHugepage);
+        }
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        // SAFETY: every stack holds an `Arc` of its slab, so none is left. Failure leaks address space, no more.
+        let _ = unsafe { rustix::mm::munmap(self.start, self.len) };
+    }
+}
+
+/// A guarded stack. Given back to its pool when its coroutine has ended.
+pub(crate) struct Stack {
+    limit: usize,
+    base: usize,
+    /// Address space it takes, guard included: the pool's key.
+    size: usize,
+    /// Touched since its pages were last given back.
+    dirty: bool,
+    /// Keeps the mapping.
+    _slab: Arc<Slab>,
+}
+
+// SAFETY: `limit..base` is part of a private mapping which the slab keeps, readable and writable but for the guard
+// page at `limit`, aligned to pages, and cut for this stack alone.
+unsafe impl corosensei::stack::Stack for Stack {
+    fn base(&self) -> StackPointer {
+        NonZeroUsize::new(self.base).expect("a mapping is never at 0")
+    }
+
+    fn limit(&self) -> StackPointer {
+        NonZeroUsize::new(self.limit).expect("a mapping is never at 0")
+    }
+}
+
+impl Stack {
+    /// Lowest (guard page) and highest address.
+    pub(crate) fn bounds(&self) -> Range<usize> {
+        self.limit..self.base
+    }
+
+    /// Gives all its pages back to the system. It must not be in use.
+    fn release_pages(&mut self) {
+        let guard = page_size();
+        // SAFETY: nothing runs on a pooled stack; the range is inside its mapping, above the guard.
+        let _ = unsafe {
+            rustix::mm::madvise((self.limit + guard) as *mut c_void, self.size - guard, rustix::mm::Advice::LinuxDontNeed)
+        };
+        self.dirty = false;
+    }
+}
+
+/// Bytes of `bounds` (a stack's, as [`Stack::bounds`] gave them) that are backed by memory now. The mapping must
+/// still be there, which holds while its runtime does.
+pub(crate) fn resident_bytes(bounds: Range<usize>) -> Option<usize> {
+    let page = page_size();
+    let pages = (bounds.end - bounds.start) / page;
+    let mut residency = vec![0_u8; pages];
+    // SAFETY: `residency` has a byte for each page of the range; an unmapped range is an error, not a fault.
+    let result = unsafe { libc::mincore(bounds.start as *mut c_void, pages * page, residency.as_mut_ptr().cast()) };
+    (result == 0).then(|| residency.iter().filter(|&&state| state & 1 != 0).count() * page)
+}
+
+/// Installs the guard at the low end of a fresh stack.
+fn guard(start: usize) -> io::Result<()> {
+    /// 0 unknown, 1 by page-table mark, 2 by protection.
+    static HOW: AtomicU8 = AtomicU8::new(0);
+    let page = page_size();
+    if cfg!(target_os = "linux") && HOW.load(Ordering::Relaxed) != 2 {
+        // SAFETY: the page is inside a fresh part of a slab and nobody uses it.
+        if unsafe { libc::madvise(start as *mut c_void, page, MADV_GUARD_INSTALL) } == 0 {
+            HOW.store(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if HOW.load(Ordering::Relaxed) == 0 {
+            HOW.store(2, Ordering::Relaxed);
+        }
+    }
+    // SAFETY: as above.
+    unsafe { rustix::mm::mprotect(start as *mut c_void, page, MprotectFlags::empty()) }?;
+    Ok(())
+}
+
+/// Free stacks of one size, the most recently used last.
+#[derive(Default)]
+struct SizeClass {
+    free: Vec<Stack>,
+    /// The slab that new stacks are cut from, and where the next one starts.
+    slab: Option<(Arc<Slab>, usize)>,
+    /// Fewest free since the last trim: these were not needed.
+    spare: usize,
+}
+
+/// A worker's stacks. Last in, first out, so that the next coroutine runs on warm memory.
+pub(crate) struct StackPool {
+    classes: HashMap<usize, SizeClass>,
+    /// The size that nearly all have; kept out of the map's way.
+    usual: SizeClass,
+    usual_size: usize,
+    pooled: usize,
+}
+
+impl StackPool {
+    pub(crate) fn new(usual_size: usize) -> Self {
+        Self { classes: HashMap::new(), usual: SizeClass::default(), usual_size: whole(usual_size), pooled: 0 }
+    }
+
+    fn class(&mut self, size: usize) -> &mut SizeClass {
+        if size == self.usual_size { &mut self.usual } else { self.classes.entry(size).or_default() }
+    }
+
+    /// A stack that takes `size` bytes of address space, guard included.
+    ///
+    /// # Errors
+    /// The system has no address space or no page tables left.
+    #[inline]
+    pub(crate) fn take(&mut self, size: usize) -> io::Result<Stack> {
+        let size = whole(size);
+        let class = self.class(size);
+        let Some(mut stack) = class.free.pop() else { return class.cut(size) };
+        class.spare = class.spare.min(class.free.len());
+        self.pooled -= 1;
+        stack.dirty = true;
+        Ok(stack)
+    }
+
+    /// Takes the stack of an ended coroutine back.
+    #[inline]
+    pub(crate) fn put(&mut self, stack: Stack) {
+        self.pooled += 1;
+        self.class(stack.size).free.push(stack);
+    }
+
+    /// Gives the pages of stacks back that no coroutine needed since the last call. Returns how many stacks are
+    /// still to be looked at by a later call: 0 means that everything which can be given back was.
+    pub(crate) fn trim(&mut self) -> usize {
+        let mut left = 0;
+        for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
+            for stack in class.free.iter_mut().take(class.spare).filter(|stack| stack.dirty) {
+                stack.release_pages();
+            }
+            left += class.free.len() - class.spare;
+            class.spare = class.free.len();
+        }
+        left
+    }
+
+    /// May [`StackPool::trim`] find something, now or after another second?
+    pub(crate) fn is_dirty(&self) -> bool {
+        std::iter::once(&self.usual)
+            .chain(self.classes.values())
+            .any(|class| class.free.last().is_some_and(|stack| stack.dirty))
+    }
+
+    /// Free stacks.
+    pub(crate) fn pooled(&self) -> usize {
+        self.pooled
+    }
+}
+
+impl SizeClass {
+    /// Cuts a new stack from the slab, or from a new slab.
+    fn cut(&mut self, size: usize) -> io::Result<Stack> {
+        let room = self.slab.as_ref().is_some_and(|(slab, used)| used + size <= slab.len);
+        if !room {
+            let count = (SLAB_BYTES / size).max(1);
+            self.slab = Some((Arc::new(Slab::reserve(count * size)?), 0));
+        }
+        let (slab, used) = self.slab.as_mut().expect("reserved above");
+        let limit = slab.start as usize + *used;
+        guard(limit)?;
+        *used += size;
+        Ok(Stack { limit, base: limit + size, size, dirty: true, _slab: slab.clone() })
+    }
+}
+
+/// `size` within the limits and in whole pages.
+fn whole(size: usize) -> usize {
+    size.clamp(MIN_STACK, MAX_STACK).next_multiple_of(page_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_of_a_slab_do_not_overlap() {
+        let mut pool = StackPool::new(MIN_STACK);
+        let stacks: Vec<_> = (0..1_000).map(|_| pool.take(MIN_STACK).unwrap()).collect();
+        let mut bounds: Vec<_> = stacks.iter().map(Stack::bounds).collect();
+        bounds.sort_by_key(|bound| bound.start);
+        assert!(bounds.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert!(bounds.iter().all(|bound| bound.end - bound.start == MIN_STACK));
+    }
+
+    #[test]
+    fn reused_last_in_first_out_and_trimmed_when_spare() {
+        let mut pool = StackPool::new(64 << 10);
+        let (one, two) = (pool.take(64 << 10).unwrap(), pool.take(64 << 10).unwrap());
+        let warm = two.bounds();
+        // SAFETY: the stack is ours and this byte is above its guard.
+        unsafe { *((warm.end - 8) as *mut u8) = 1 };
+        pool.put(one);
+        pool.put(two);
+        assert!(resident_bytes(warm.clone()).unwrap() >= page_size());
+        let again = pool.take(64 << 10).unwrap();
+        assert_eq!(again.bounds(), warm);
+        pool.put(again);
+        assert_eq!(pool.trim(), 2, "both were in use a moment ago");
+        assert_eq!(pool.trim(), 0);
+        assert_eq!(resident_bytes(warm), Some(0));
+    }
+
+    #[test]
+    fn sizes_are_whole_pages_within_limits() {
+        let mut pool = StackPool::new(64 << 10);
+        assert_eq!(pool.take(1).unwrap().bounds().len(), MIN_STACK);
+        let odd = pool.take((2 << 20) + 1).unwrap().bounds().len();
+        assert!(odd > 2 << 20 && odd.is_multiple_of(page_size()));
+    }
+}

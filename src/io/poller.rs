@@ -1,0 +1,214 @@
+//! A worker's poller, and the table of what is registered with it.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Token};
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::sched::wait::Waiter;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// The token of the worker's own wake-up.
+const WAKE: Token = Token(usize::MAX);
+
+/// The polling side; only the worker's loop has it.
+pub(crate) struct Poller {
+    poll: mio::Poll,
+    events: Events,
+}
+
+/// The side that any thread may use: registering, and waking the worker.
+pub(crate) struct Reactor {
+    /// `None` once the worker has ended.
+    open: Mutex<Option<Open>>,
+    slots: Mutex<Slots>,
+}
+
+struct Open {
+    registry: mio::Registry,
+    waker: Arc<mio::Waker>,
+}
+
+#[derive(Default)]
+struct Slots {
+    slab: Slab<(u32, Arc<Slot>)>,
+    /// Given to each registration, so that an event which was meant for its predecessor finds nothing.
+    generation: u32,
+}
+
+/// What is known of one registered descriptor.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) read: Direction,
+    pub(crate) write: Direction,
+    /// The peer has closed its sending side: readiness to read is for good.
+    pub(crate) read_closed: AtomicBool,
+}
+
+/// Readiness in one direction, and who waits for it.
+#[derive(Default)]
+pub(crate) struct Direction {
+    state: Mutex<Readiness>,
+}
+
+#[derive(Default)]
+struct Readiness {
+    /// An event came that no call has used yet.
+    ready: bool,
+    waiter: Option<Waiter>,
+}
+
+impl Direction {
+    /// Uses up an event that came; else leaves the waiter that `begin` makes to be woken by the next.
+    pub(crate) fn take_or_wait<W, E>(&self, begin: impl FnOnce() -> Result<(W, Waiter), E>) -> Result<Option<W>, E> {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.ready) {
+            return Ok(None);
+        }
+        let (wait, waiter) = begin()?;
+        state.waiter = Some(waiter);
+        Ok(Some(wait))
+    }
+
+    /// Takes the waiter back after an interrupt.
+    pub(crate) fn withdraw(&self) {
+        let waiter = self.state.lock().waiter.take();
+        drop(waiter);
+    }
+
+    fn event(&self, wake: &mut dyn FnMut(Waiter) -> bool) {
+        let mut state = self.state.lock();
+        let woken = state.waiter.take().is_some_and(wake);
+        // Interrupted at the same moment, or nobody waits: the next call uses it.
+        state.ready = !woken;
+    }
+}
+
+/// A descriptor's place in a poller.
+pub(crate) struct Registration {
+    reactor: &'static Reactor,
+    key: usize,
+    fd: RawFd,
+    pub(crate) slot: Arc<Slot>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<(Self, Reactor)> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Arc::new(mio::Waker::new(&registry, WAKE)?);
+        let reactor = Reactor { open: Mutex::new(Some(Open { registry, waker })), slots: Mutex::default() };
+        Ok((Self { poll, events: Events::with_capacity(EVENTS) }, reactor))
+    }
+
+    /// Waits for events, at most for `timeout`, and wakes whom they concern.
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>, reactor: &Reactor, wake: &mut dyn FnMut(Waiter) -> bool) {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            // EBADF, EFAULT, EINVAL: the poller itself is broken, and with it every wait of this worker.
+            Err(error) => panic!("the worker's poller failed: {error}"),
+        }
+        if self.events.is_empty() {
+            return;
+        }
+        let slots = reactor.slots.lock();
+        for event in &self.events {
+            if event.token() == WAKE {
+                continue;
+            }
+            let (key, generation) = split(event.token());
+            let Some((current, slot)) = slots.slab.get(key) else { continue };
+            if *current != generation {
+                continue;
+            }
+            let failed = event.is_error();
+            if event.is_read_closed() || failed {
+                slot.read_closed.store(true, Ordering::Release);
+            }
+            if event.is_readable() || event.is_read_closed() || failed {
+                slot.read.event(wake);
+            }
+            if event.is_writable() || event.is_write_closed() || failed {
+                slot.write.event(wake);
+            }
+        }
+    }
+}
+
+impl Reactor {
+    /// Wakes the worker from its sleep.
+    pub(crate) fn wake(&self) {
+        let waker = self.open.lock().as_ref().map(|open| open.waker.clone());
+        if let Some(waker) = waker {
+            // It can fail only for want of kernel memory, and then the worker could not be woken by anything.
+            if let Err(error) = waker.wake() {
+                log::error!("cannot wake a worker: {error}");
+            }
+        }
+    }
+
+    /// The worker ends: its descriptors are given back.
+    pub(crate) fn close(&self) {
+        *self.open.lock() = None;
+    }
+
+    /// Has the worker ended? What is registered here will hear no more events.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.open.lock().is_none()
+    }
+
+    /// Registers `fd` for both directions.
+    ///
+    /// # Errors
+    /// The kernel's: `EPERM` for a regular file, `ENOSPC` at the limit of watches.
+    pub(crate) fn register(&'static self, fd: RawFd) -> io::Result<Registration> {
+        let slot = Arc::new(Slot::default());
+        let (key, generation) = {
+            let mut slots = self.slots.lock();
+            slots.generation = slots.generation.wrapping_add(1) & GENERATION;
+            let generation = slots.generation;
+            (slots.slab.insert((generation, slot.clone())), generation)
+        };
+        let registration = Registration { reactor: self, key, fd, slot };
+        let open = self.open.lock();
+        let open = open.as_ref().ok_or_else(|| io::Error::other("the runtime has ended"))?;
+        open.registry.register(&mut SourceFd(&fd), join(key, generation), Interest::READABLE | Interest::WRITABLE)?;
+        Ok(registration)
+    }
+}
+
+impl Registration {
+    pub(crate) fn is_dead(&self) -> bool {
+        self.reactor.is_closed()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let slot = self.reactor.slots.lock().slab.remove(self.key);
+        drop(slot);
+        if let Some(open) = self.reactor.open.lock().as_ref() {
+            // It was never there if registering failed.
+            let _ = open.registry.deregister(&mut SourceFd(&self.fd));
+        }
+    }
+}
+
+const GENERATION: u32 = 0x7fff_ffff;
+
+/// A token holds the slot's key and the registration's generation; it is never [`WAKE`].
+fn join(key: usize, generation: u32) -> Token {
+    Token(key & 0xffff_ffff | (generation as usize) << 32)
+}
+
+fn split(token: Token) -> (usize, u32) {
+    (token.0 & 0xffff_ffff, (token.0 >> 32) as u32)
+}

@@ -1,0 +1,72 @@
+//! Whose turn it is to use one direction of a descriptor: first come, first served.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::sched::wait::{self, Outcome, Refused, WaitKind, Waiter};
+
+const FREE: u8 = 0;
+const TAKEN: u8 = 1;
+/// Taken, and others may be in the queue.
+const QUEUED: u8 = 2;
+
+#[derive(Default)]
+pub(crate) struct Turns {
+    state: AtomicU8,
+    queue: Mutex<VecDeque<Waiter>>,
+}
+
+/// The turn; given on when dropped.
+pub(crate) struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    /// Waits for the turn. **May suspend.**
+    #[inline]
+    pub(crate) fn take(&self, fd: usize) -> Result<Turn<'_>, Refused> {
+        if self.state.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.queue_up(fd)?;
+        }
+        Ok(Turn(self))
+    }
+
+    #[cold]
+    fn queue_up(&self, fd: usize) -> Result<(), Refused> {
+        let wait = {
+            let mut queue = self.queue.lock();
+            // The holder either sees QUEUED when it gives the turn on, or had freed it before.
+            if self.state.swap(QUEUED, Ordering::AcqRel) == FREE {
+                return Ok(());
+            }
+            let (wait, waiter) = wait::prepare(WaitKind::Turn, fd)?;
+            queue.push_back(waiter);
+            wait
+        };
+        match wait.suspend() {
+            Outcome::Granted => Ok(()),
+            // Its waiter stays in the queue until its turn comes, and refuses it then.
+            Outcome::Interrupted(interrupt) => interrupt.raise(),
+        }
+    }
+
+    #[cold]
+    fn give_on(&self) {
+        let mut queue = self.queue.lock();
+        while let Some(next) = queue.pop_front() {
+            if next.wake() {
+                return;
+            }
+        }
+        self.state.store(FREE, Ordering::Release);
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.state.compare_exchange(TAKEN, FREE, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.0.give_on();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! [`TcpListener`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use super::accept::{self, Incoming};
+use super::stream::socket_conversions;
+use super::{ListenOptions, TcpStream, ToSocketAddrs, calls};
+use crate::io::{Source, WaitKind};
+
+/// A TCP socket that connections arrive at; the twin of [`std::net::TcpListener`].
+///
+/// Several coroutines, on any workers, may accept from one listener: each connection goes to one of them.
+///
+/// ```
+/// use grapeshot::net::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// # grapeshot::run(|| {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let addr = listener.local_addr()?;
+/// let server = grapeshot::spawn(move || {
+///     let (mut stream, _peer) = listener.accept()?;
+///     stream.write_all(b"hello")
+/// });
+/// let mut greeting = String::new();
+/// TcpStream::connect(addr)?.read_to_string(&mut greeting)?;
+/// assert_eq!(greeting, "hello");
+/// server.join().unwrap()
+/// # }).unwrap();
+/// ```
+pub struct TcpListener {
+    source: Source<std::net::TcpListener>,
+}
+
+impl TcpListener {
+    /// Listens on the first of the addresses that allows it. Port 0 lets the system choose one. **May suspend** if
+    /// `addr` holds a name to look up.
+    ///
+    /// As in std, `SO_REUSEADDR` is set: a server that was restarted gets its port back at once. The backlog is 4096;
+    /// [`ListenOptions`] has other choices.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody listens there already; whatever else the system gives.
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
+        ListenOptions::new().bind(addr)
+    }
+
+    /// Takes the next connection. **May suspend.**
+    ///
+    /// A connection that its peer took back while it was queued is passed over. An interrupted `accept` loses none.
+    ///
+    /// # Errors
+    ///
+    /// Above all `EMFILE`, if the process has no descriptor left. The connection then stays in the queue, and the next
+    /// call fails at once until a descriptor is free: a server must neither end nor spin then.
+    /// [`incoming`](Self::incoming) backs off by itself.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (fd, addr) = self.source.read_with(WaitKind::Accept, |io| accept::tcp(io.as_fd()))?;
+        Ok((TcpStream::from_nonblocking(fd.into()), addr))
+    }
+
+    /// Takes a connection if there is one, and never suspends.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (fd, addr) = accept::tcp(self.source.get_ref().as_fd())?;
+        Ok((TcpStream::from_nonblocking(fd.into()), addr))
+    }
+
+    /// The connections, one after the other, without end. **Each step may suspend.**
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming::new(self)
+    }
+
+    /// The address it listens on, with the port that the system chose.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.get_ref().local_addr()
+    }
+
+    /// A second handle to the same listener, with a descriptor of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        Ok(TcpListener { source: Source::new(self.source.get_ref().try_clone()?) })
+    }
+
+    /// Takes the error that the system holds for this socket, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot be asked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.source.get_ref().take_error()
+    }
+
+    /// Sets the time to live of the packets sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.source.get_ref().set_ttl(ttl)
+    }
+
+    /// The time to live of the packets sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.source.get_ref().ttl()
+    }
+}
+
+socket_conversions!(TcpListener, std::net::TcpListener);

@@ -1,0 +1,92 @@
+//! [`UnixListener`].
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::accept::{self, UnixIncoming};
+use super::stream::socket_conversions;
+use super::unix::SocketAddr;
+use super::{ListenOptions, UnixStream, calls};
+use crate::io::{Source, WaitKind};
+
+/// A Unix socket that connections arrive at; the twin of [`std::os::unix::net::UnixListener`].
+///
+/// Dropping it leaves its path behind, as in std: who made the path removes it.
+pub struct UnixListener {
+    source: Source<std::os::unix::net::UnixListener>,
+}
+
+impl UnixListener {
+    /// Listens on a path, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the path exists, whether or not anybody listens there.
+    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
+        ListenOptions::new().bind_unix(path)
+    }
+
+    /// Listens on an address, which may also be abstract.
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind`](Self::bind).
+    pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
+        ListenOptions::new().bind_unix_addr(addr)
+    }
+
+    /// Takes the next connection. **May suspend.** An interrupted `accept` loses none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TcpListener::accept`](super::TcpListener::accept).
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (fd, addr) = self.source.read_with(WaitKind::Accept, |io| accept::unix(io.as_fd()))?;
+        Ok((UnixStream::from_nonblocking(fd.into()), addr))
+    }
+
+    /// Takes a connection if there is one, and never suspends.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
+    pub fn try_accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (fd, addr) = accept::unix(self.source.get_ref().as_fd())?;
+        Ok((UnixStream::from_nonblocking(fd.into()), addr))
+    }
+
+    /// The connections, one after the other, without end. **Each step may suspend.**
+    pub fn incoming(&self) -> UnixIncoming<'_> {
+        UnixIncoming::new(self)
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.get_ref().local_addr()
+    }
+
+    /// A second handle to the same listener, with a descriptor of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<UnixListener> {
+        Ok(UnixListener { source: Source::new(self.source.get_ref().try_clone()?) })
+    }
+
+    /// Takes the error that the system holds for this socket, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot be asked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.source.get_ref().take_error()
+    }
+}
+
+socket_conversions!(UnixListener, std::os::unix::net::UnixListener);

@@ -1,0 +1,380 @@
+//! What the runtime knows of its coroutines and workers: the console reads it.
+//!
+//! Reading never stops the world. What is read may have changed a moment later, and two figures that are read one after
+//! the other need not fit together to the last nanosecond. Called on a worker, it tells of that worker's runtime; on a
+//! plain thread, of the one that was started last.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::context::backtrace;
+use crate::context::cycles::{self, Scale};
+use crate::context::stack;
+use crate::sched::record::{CoroRef, NOWHERE};
+use crate::sched::spawn::CoroutineId;
+use crate::sched::wait::WaitKind;
+use crate::sched::{Shared, current as running, runtime, worker};
+use crate::sync::channel;
+
+pub use crate::context::backtrace::Frame;
+
+/// Records looked at under one hold of a worker's lock.
+const CHUNK: usize = 256;
+/// How long a worker may take to answer before it counts as stuck.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Frames of a backtrace, at most.
+const FRAMES: usize = 256;
+
+/// Where a coroutine is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Spawned, not taken by a worker yet.
+    Unstarted,
+    /// Queued to run.
+    Ready,
+    /// On the processor.
+    Running,
+    /// Suspended in a blocking call.
+    Waiting,
+    /// Over.
+    Ended,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unstarted => "unstarted",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Ended => "ended",
+        })
+    }
+}
+
+/// What a suspended coroutine waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitFor {
+    /// The blocking call, such as `read` or `mutex`.
+    pub operation: &'static str,
+    /// A descriptor's number, a coroutine's id, or the address of a primitive; 0 if there is nothing to name.
+    pub object: u64,
+    /// For how long it has waited.
+    pub since: Duration,
+    number: bool,
+}
+
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation)?;
+        match (self.object, self.number, self.operation) {
+            (0, false, _) => Ok(()),
+            (id, true, "join") => write!(f, " #{id}"),
+            (fd, true, _) => write!(f, " fd {fd}"),
+            (address, false, _) => write!(f, " {address:#x}"),
+        }
+    }
+}
+
+/// A coroutine at a moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CoroutineInfo {
+    /// Its number.
+    pub id: CoroutineId,
+    /// The name given, or the place that spawned it.
+    pub name: String,
+    /// Who spawned it, unless that was a plain thread.
+    pub parent: Option<CoroutineId>,
+    /// The worker that it is pinned to.
+    pub worker: Option<usize>,
+    /// Where it is in its life.
+    pub state: State,
+    /// What it waits for, if it is suspended.
+    pub waits_for: Option<WaitFor>,
+    /// Since its spawn; zero without accounting.
+    pub age: Duration,
+    /// Processor time; zero without accounting.
+    pub cpu: Duration,
+    /// How often it has been resumed; zero without accounting.
+    pub switches: u64,
+    /// Address space of its stack, in bytes, guard included.
+    pub stack_size: usize,
+    /// Bytes of the stack that are backed by memory; only [`coroutine`] looks.
+    pub stack_used: Option<usize>,
+    /// It was asked to end.
+    pub interrupted: bool,
+}
+
+/// Every live coroutine, by id.
+pub fn coroutines() -> Vec<CoroutineInfo> {
+    let Some(shared) = runtime::running() else { return Vec::new() };
+    let (scale, now) = (cycles::scale(), cycles::now());
+    records(shared).iter().map(|coroutine| describe(coroutine, scale, now)).collect()
+}
+
+/// One coroutine, if it lives, with the memory that its stack takes.
+pub fn coroutine(id: CoroutineId) -> Option<CoroutineInfo> {
+    let coroutine = worker::find(runtime::running()?, id.0)?;
+    let mut info = describe(&coroutine, cycles::scale(), cycles::now());
+    let start = coroutine.head.stack_start.load(Ordering::Relaxed);
+    if start != 0 {
+        info.stack_used = stack::resident_bytes(start..start + coroutine.head.stack_size);
+    }
+    Some(info)
+}
+
+/// The coroutine that calls, if one does.
+pub fn current() -> Option<CoroutineId> {
+    running::with(|coroutine| coroutine.map(|coroutine| CoroutineId(coroutine.head.id)))
+}
+
+/// Asks a coroutine to end, as [`JoinHandle::interrupt`](crate::JoinHandle::interrupt) does. False: there is none.
+pub fn interrupt(id: CoroutineId) -> bool {
+    let found = runtime::running().and_then(|shared| worker::find(shared, id.0));
+    found.inspect(worker::interrupt).is_some()
+}
+
+/// All live records of a runtime, by id.
+pub(crate) fn records(shared: &Shared) -> Vec<CoroRef> {
+    let mut records = Vec::new();
+    for worker in &shared.workers {
+        let mut position = Some(0);
+        while let Some(from) = position {
+            position = worker.coroutines(from, CHUNK, &mut records);
+        }
+    }
+    records.sort_unstable_by_key(|coroutine| coroutine.head.id);
+    records.dedup_by_key(|coroutine| coroutine.head.id);
+    records
+}
+
+fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
+    let head = &coroutine.head;
+    let since = |cycles: u64| Duration::from_nanos(scale.nanos(now.saturating_sub(cycles)));
+    let home = head.home.load(Ordering::Acquire);
+    let worker = head.runtime.workers.get(home as usize);
+    let runs = worker.is_some_and(|worker| worker.figures.running.load(Ordering::Relaxed) == head.id);
+    let waits = head.word.current().is_some();
+    let state = match () {
+        () if head.is_done() => State::Ended,
+        () if home == NOWHERE => State::Unstarted,
+        () if runs => State::Running,
+        () if waits => State::Waiting,
+        () => State::Ready,
+    };
+    let accounting = head.runtime.config.accounting;
+    let kind = WaitKind::from_u8(head.waits_for.load(Ordering::Relaxed));
+    let waits_for = (state == State::Waiting).then(|| WaitFor {
+        operation: kind.name(),
+        object: head.waits_on.load(Ordering::Relaxed) as u64,
+        since: if accounting { since(head.since.load(Ordering::Relaxed)) } else { Duration::ZERO },
+        number: kind.object_is_number(),
+    });
+    let mut cpu = Duration::from_nanos(scale.nanos(head.cpu.load(Ordering::Relaxed)));
+    if let (true, true, Some(worker)) = (accounting, runs, worker) {
+        cpu += since(worker.figures.resumed.load(Ordering::Relaxed));
+    }
+    CoroutineInfo {
+        id: CoroutineId(head.id),
+        name: head.name.with(str::to_owned),
+        parent: (head.parent != 0).then_some(CoroutineId(head.parent)),
+        worker: worker.map(|worker| worker.index),
+        state,
+        waits_for,
+        age: if accounting { since(head.spawned) } else { Duration::ZERO },
+        cpu,
+        switches: head.switches.load(Ordering::Relaxed),
+        stack_size: head.stack_size,
+        stack_used: None,
+        interrupted: head.is_interrupted(),
+    }
+}
+
+/// One line for each live coroutine: what it is and what it does.
+pub(crate) fn describe_waits(shared: &Shared) -> String {
+    let (scale, now) = (cycles::scale(), cycles::now());
+    let lines = records(shared).into_iter().map(|coroutine| {
+        let info = describe(&coroutine, scale, now);
+        let doing = info.waits_for.map_or_else(|| info.state.to_string(), |wait| format!("waits for {wait}"));
+        format!("#{} '{}' {doing}\n", info.id, info.name)
+    });
+    lines.collect()
+}
+
+/// Why there is no backtrace.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BacktraceError {
+    /// There is none with that number, or not any more.
+    #[error("no coroutine has the id {0}")]
+    NotFound(u64),
+    /// It has no stack yet.
+    #[error("has not started yet")]
+    Unstarted,
+    /// Only a suspended one can be walked.
+    #[error("is running on worker {0} and cannot be walked until it suspends")]
+    Running(usize),
+    /// Its worker runs something that does not suspend.
+    #[error("worker {0} did not answer within {1:?}: something runs on it that does not suspend")]
+    Stuck(usize, Duration),
+}
+
+/// Where a suspended coroutine is, innermost frame first. Its own worker takes the backtrace. **May suspend**, for a
+/// second at most.
+///
+/// Names and lines need the symbols in the program (`debug = "line-tables-only"`), and the walk needs frame pointers
+/// (`-C force-frame-pointers=yes`).
+///
+/// # Errors
+/// It is gone, has not started, runs, or its worker does not answer.
+pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
+    let shared = runtime::running().ok_or(BacktraceError::NotFound(id.0))?;
+    let coroutine = worker::find(shared, id.0).ok_or(BacktraceError::NotFound(id.0))?;
+    let home = coroutine.head.home.load(Ordering::Acquire) as usize;
+    let Some(worker) = shared.workers.get(home) else { return Err(BacktraceError::Unstarted) };
+    if current() == Some(id) {
+        return Err(BacktraceError::Running(home));
+    }
+    let (answer, answers) = channel::bounded(1);
+    let call = move || {
+        let own = coroutine.head.own.get();
+        // Borrowed while it runs, which can only be while this very call is made from it.
+        let result = match own.context.try_borrow().as_deref() {
+            Err(_) => Err(BacktraceError::Running(home)),
+            Ok(None) if coroutine.head.is_done() => Err(BacktraceError::NotFound(id.0)),
+            Ok(None) => Err(BacktraceError::Unstarted),
+            Ok(Some(context)) => Ok(context.frames(FRAMES)),
+        };
+        // Whoever asked may have given up.
+        let _ = answer.try_send(result);
+    };
+    worker.call(Box::new(call));
+    let addresses = match crate::with_timeout(PATIENCE, || answers.recv()) {
+        Ok(Ok(addresses)) => addresses?,
+        Ok(Err(_)) => return Err(BacktraceError::NotFound(id.0)),
+        Err(_) => return Err(BacktraceError::Stuck(home, PATIENCE)),
+    };
+    Ok(addresses.into_iter().flat_map(resolve).collect())
+}
+
+/// Resolving reads the program's debug information, so answers are kept; code does not move.
+fn resolve(address: usize) -> Vec<Frame> {
+    static KNOWN: Mutex<Option<HashMap<usize, Vec<Frame>>>> = Mutex::new(None);
+    if let Some(frames) = KNOWN.lock().as_ref().and_then(|known| known.get(&address)) {
+        return frames.clone();
+    }
+    let frames = backtrace::resolve(address);
+    KNOWN.lock().get_or_insert_default().insert(address, frames.clone());
+    frames
+}
+
+/// A worker at a moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The coroutine that runs on it.
+    pub running: Option<CoroutineId>,
+    /// It has nothing to do.
+    pub sleeping: bool,
+    /// Coroutines that are pinned to it.
+    pub coroutines: usize,
+    /// Those queued to run, a moment ago.
+    pub ready: usize,
+    /// Timers that are armed.
+    pub timers: usize,
+    /// How often it resumed a coroutine.
+    pub resumes: u64,
+    /// How often it looked at the poller.
+    pub polls: u64,
+    /// Unstarted coroutines that it took from other workers.
+    pub stolen: u64,
+    /// Time since the runtime's start that it did not sleep.
+    pub busy: Duration,
+    /// Time that it slept.
+    pub idle: Duration,
+    /// Stacks that wait to be used again.
+    pub stacks_pooled: usize,
+}
+
+/// The workers of the runtime.
+pub fn workers() -> Vec<WorkerInfo> {
+    let Some(shared) = runtime::running() else { return Vec::new() };
+    let uptime = shared.base.elapsed();
+    let running = |id: u64| (id != 0).then_some(CoroutineId(id));
+    let info = |worker: &crate::sched::WorkerShared| {
+        let figures = &worker.figures;
+        let idle = Duration::from_nanos(figures.idle.load(Ordering::Relaxed));
+        WorkerInfo {
+            index: worker.index,
+            running: running(figures.running.load(Ordering::Relaxed)),
+            sleeping: worker.is_sleeping(),
+            coroutines: worker.live.load(Ordering::Relaxed),
+            ready: figures.ready.load(Ordering::Relaxed),
+            timers: figures.timers.load(Ordering::Relaxed),
+            resumes: figures.resumes.load(Ordering::Relaxed),
+            polls: figures.polls.load(Ordering::Relaxed),
+            stolen: figures.stolen.load(Ordering::Relaxed),
+            busy: uptime.saturating_sub(idle),
+            idle,
+            stacks_pooled: figures.stacks_pooled.load(Ordering::Relaxed),
+        }
+    };
+    shared.workers.iter().map(info).collect()
+}
+
+/// The runtime at a moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RuntimeStats {
+    /// Since its start.
+    pub uptime: Duration,
+    /// Worker threads.
+    pub workers: usize,
+    /// Coroutines that live.
+    pub live: usize,
+    /// Coroutines that workers took on so far.
+    pub spawned: u64,
+    /// Those that ended.
+    pub ended: u64,
+    /// Those that ended by a panic.
+    pub panicked: u64,
+    /// Those that ended by an interrupt.
+    pub interrupted: u64,
+    /// Blocking calls that a `with_timeout` ended.
+    pub timeouts: u64,
+    /// The process's memory, where the system tells.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Figures of the runtime; `None` if none runs.
+pub fn stats() -> Option<RuntimeStats> {
+    let shared = runtime::running()?;
+    let sum = |figure: fn(&crate::sched::Figures) -> &std::sync::atomic::AtomicU64| {
+        shared.workers.iter().map(|worker| figure(&worker.figures).load(Ordering::Relaxed)).sum()
+    };
+    Some(RuntimeStats {
+        uptime: shared.base.elapsed(),
+        workers: shared.workers.len(),
+        live: shared.workers.iter().map(crate::sched::WorkerShared::alive).sum(),
+        spawned: sum(|figures| &figures.started),
+        ended: sum(|figures| &figures.ended),
+        panicked: sum(|figures| &figures.panicked),
+        interrupted: sum(|figures| &figures.interrupted),
+        timeouts: sum(|figures| &figures.timeouts),
+        resident_bytes: resident_bytes(),
+    })
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,82 @@
+//! Where new coroutines go.
+//!
+//! A coroutine stays on the worker that starts it, so the choice is made once. Three rules:
+//!
+//! 1. A spawn goes to the spawner's own queue of unstarted ones: cheap, and a burst of short children stays local.
+//! 2. If the spawner's worker carries clearly more live coroutines than another, the new one is handed over at once:
+//!    that spreads the connections of `loop { accept; spawn }`.
+//! 3. A worker with nothing to do steals half of another's unstarted ones. A spawner wakes a sleeping worker for that,
+//!    but not more often than every [`ROUSE_EVERY`].
+
+use std::sync::atomic::Ordering;
+
+use super::record::CoroRef;
+use super::{Message, Shared, WorkerShared};
+
+/// More than this many live coroutines beyond another worker's are "clearly more", as is an eighth of them.
+const SLACK: usize = 2;
+/// At most this many are stolen at a time.
+const STEAL: usize = 64;
+/// Nanoseconds between two wake-ups of idle workers by one spawner: a wake-up costs two system calls.
+pub(super) const ROUSE_EVERY: u64 = 100_000;
+
+/// The worker that carries least.
+pub(super) fn least_loaded(shared: &Shared) -> &WorkerShared {
+    shared.workers.iter().min_by_key(|worker| worker.load()).expect("a runtime has workers")
+}
+
+/// Who should take a new coroutine of `own`'s, if not `own` itself.
+#[inline]
+pub(super) fn better_than<'a>(shared: &'a Shared, own: &WorkerShared) -> Option<&'a WorkerShared> {
+    let mine = own.load();
+    // A burst of children that have not started does not count, so the usual case ends here.
+    if mine <= SLACK || shared.workers.len() == 1 {
+        return None;
+    }
+    let least = least_loaded(shared);
+    let theirs = least.load();
+    (mine > theirs + SLACK + theirs / 8).then_some(least)
+}
+
+/// Hands a new coroutine to `worker`.
+pub(super) fn hand_over(worker: &WorkerShared, coroutine: CoroRef) {
+    worker.assigned.fetch_add(1, Ordering::Relaxed);
+    worker.send(Message::Start(coroutine));
+}
+
+/// Is there anything to steal for `thief`?
+pub(super) fn is_anything_unstarted(shared: &Shared) -> bool {
+    shared.workers.iter().any(|worker| worker.unstarted.load(Ordering::Relaxed) > 0)
+}
+
+/// Takes half of the first queue that has something.
+pub(super) fn steal(shared: &Shared, thief: &WorkerShared) -> Vec<CoroRef> {
+    let others = shared.workers.len() - 1;
+    for offset in 1..=others {
+        let victim = &shared.workers[(thief.index + offset) % shared.workers.len()];
+        if victim.unstarted.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let mut table = victim.table.lock();
+        let count = table.unstarted.len().div_ceil(2).min(STEAL);
+        let stolen: Vec<_> = table.unstarted.drain(..count).collect();
+        victim.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+        if !stolen.is_empty() {
+            return stolen;
+        }
+    }
+    Vec::new()
+}
+
+/// Wakes one sleeping worker, so that it steals.
+#[cold]
+pub(super) fn rouse_thief(shared: &Shared) {
+    let sleeping = shared.sleeping.load(Ordering::Relaxed);
+    if sleeping == 0 {
+        return;
+    }
+    let worker = &shared.workers[sleeping.trailing_zeros() as usize];
+    if worker.sleeper.rouse() {
+        worker.reactor.wake();
+    }
+}

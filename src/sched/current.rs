@@ -1,0 +1,38 @@
+//! The coroutine that runs on this thread.
+
+use super::record::CoroRef;
+use crate::context::{Scoped, overflow};
+
+thread_local! {
+    static CURRENT: Scoped<CoroRef> = const { Scoped::new() };
+}
+
+/// Runs `resume` with `coroutine` as the current one.
+#[inline]
+pub(crate) fn set<R>(coroutine: &CoroRef, resume: impl FnOnce() -> R) -> R {
+    CURRENT.with(|current| current.set(coroutine, resume))
+}
+
+/// Calls with the current coroutine; `None` on a plain thread and on a worker's own stack. `call` must not suspend.
+#[inline]
+pub(crate) fn with<R>(call: impl FnOnce(Option<&CoroRef>) -> R) -> R {
+    CURRENT.with(|current| current.with(call))
+}
+
+/// Leaves the current coroutine. Only `wait` calls this.
+#[inline]
+pub(crate) fn suspend() {
+    // The thread-local is the same before and after: a coroutine never changes its thread.
+    CURRENT.with(Scoped::suspend);
+}
+
+/// For the report of an overflow: see [`overflow::Describe`].
+pub(crate) fn describe(report: &mut dyn FnMut(&overflow::Culprit<'_>)) {
+    with(|coroutine| {
+        let Some(coroutine) = coroutine else { return };
+        let head = &coroutine.head;
+        let start = head.stack_start.load(std::sync::atomic::Ordering::Relaxed);
+        let stack = start..start + head.stack_size;
+        head.name.with(|name| report(&overflow::Culprit { id: head.id, name, stack }));
+    });
+}

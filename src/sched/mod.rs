@@ -1,0 +1,207 @@
+//! The scheduler: workers, coroutines, and how they wait.
+//!
+//! | file | what |
+//! |---|---|
+//! | `record` | what is known of a coroutine |
+//! | `word` | who ends a wait (model-checked) |
+//! | `wait` | the one way to suspend, the one way to wake |
+//! | `interrupt` | timeouts, interrupts, shields |
+//! | `sleeper` | how a worker sleeps and is woken (model-checked) |
+//! | `worker` | the loop |
+//! | `balance` | where new coroutines go: placing and stealing |
+//! | `spawn` | starting and joining |
+//! | `runtime` | starting and stopping it all |
+//! | `report` | what a panic prints |
+
+pub(crate) mod balance;
+pub(crate) mod current;
+pub(crate) mod interrupt;
+pub(crate) mod record;
+mod report;
+pub(crate) mod runtime;
+mod sleeper;
+pub(crate) mod spawn;
+pub(crate) mod wait;
+mod word;
+pub(crate) mod worker;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::SegQueue;
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::io::Reactor;
+use record::CoroRef;
+use sleeper::Sleeper;
+
+/// What a runtime was built with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    pub(crate) stack_size: usize,
+    pub(crate) accounting: bool,
+    pub(crate) shutdown_timeout: Duration,
+    /// One worker, a virtual clock, and a ready queue shuffled by this seed.
+    pub(crate) seed: Option<u64>,
+}
+
+/// The part of a runtime that all threads see. It lives as long as the process: a few kilobytes for each runtime that
+/// ever was, so that a waker which comes late finds something that refuses it.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) workers: Box<[WorkerShared]>,
+    /// The zero of this runtime's clocks.
+    pub(crate) base: Instant,
+    /// Interrupts everything; set once.
+    stopping: AtomicBool,
+    /// The time for stopping is over: leave what has not stopped.
+    abandoned: AtomicBool,
+    /// Workers that sleep, by bit; those from the 64th on are never in it.
+    sleeping: AtomicU64,
+    next_id: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// The part of a worker that other threads see.
+pub(crate) struct WorkerShared {
+    pub(crate) index: usize,
+    table: Mutex<Table>,
+    /// As `table.unstarted.len()`, to be read without the lock.
+    unstarted: AtomicUsize,
+    inbox: SegQueue<Message>,
+    sleeper: Sleeper,
+    pub(crate) reactor: Reactor,
+    /// Coroutines that started here and have not ended.
+    pub(crate) live: AtomicUsize,
+    /// Coroutines that others handed over and that are still in the inbox.
+    assigned: AtomicUsize,
+    pub(crate) figures: Figures,
+}
+
+/// Every live coroutine is in exactly one worker's table, but for those on their way through an inbox.
+#[derive(Default)]
+struct Table {
+    /// Spawned here, not started; others may steal them.
+    unstarted: VecDeque<CoroRef>,
+    /// Started here.
+    live: Slab<CoroRef>,
+}
+
+/// What others leave for a worker.
+enum Message {
+    /// A wait is over: run it.
+    Ready(CoroRef),
+    /// A new coroutine, handed over.
+    Start(CoroRef),
+    /// It was asked to end: if it waits, wake it.
+    Interrupt(CoroRef),
+    /// Look at `stopping` and `abandoned`.
+    Stop,
+    /// Something that only the worker can do, such as a backtrace.
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+/// Written by the worker alone, read by anybody; each figure is right by itself.
+#[derive(Default)]
+pub(crate) struct Figures {
+    /// The id of the coroutine that runs, or 0.
+    pub(crate) running: AtomicU64,
+    /// Cycles, when it was resumed.
+    pub(crate) resumed: AtomicU64,
+    pub(crate) resumes: AtomicU64,
+    pub(crate) polls: AtomicU64,
+    pub(crate) stolen: AtomicU64,
+    pub(crate) started: AtomicU64,
+    pub(crate) ended: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) interrupted: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) ready: AtomicUsize,
+    pub(crate) timers: AtomicUsize,
+    pub(crate) stacks_pooled: AtomicUsize,
+    /// Nanoseconds blocked in the poller.
+    pub(crate) idle: AtomicU64,
+}
+
+/// Raises a figure that only this thread writes: a load and a store, no locked instruction.
+#[inline]
+pub(crate) fn raise(figure: &AtomicU64, by: u64) {
+    figure.store(figure.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
+
+impl WorkerShared {
+    fn new(index: usize, reactor: Reactor) -> Self {
+        Self {
+            index,
+            table: Mutex::new(Table::default()),
+            unstarted: AtomicUsize::new(0),
+            inbox: SegQueue::new(),
+            sleeper: Sleeper::new(),
+            reactor,
+            live: AtomicUsize::new(0),
+            assigned: AtomicUsize::new(0),
+            figures: Figures::default(),
+        }
+    }
+
+    /// Coroutines that are this worker's for good.
+    fn load(&self) -> usize {
+        self.live.load(Ordering::Relaxed) + self.assigned.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a message, and wakes the worker if it sleeps.
+    fn send(&self, message: Message) {
+        self.inbox.push(message);
+        if self.sleeper.rouse() {
+            self.reactor.wake();
+        }
+    }
+
+    /// Has the worker make a call, between two resumes.
+    pub(crate) fn call(&self, call: Box<dyn FnOnce() + Send>) {
+        self.send(Message::Call(call));
+    }
+
+    /// Coroutines of this worker that have not ended, started or not.
+    pub(crate) fn alive(&self) -> usize {
+        self.load() + self.unstarted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.sleeper.is_sleeping()
+    }
+
+    /// Its coroutines, `limit` at a time and under the lock no longer than that takes: `from` is 0 at first and then
+    /// what the previous call returned.
+    pub(crate) fn coroutines(&self, from: usize, limit: usize, into: &mut Vec<CoroRef>) -> Option<usize> {
+        let table = self.table.lock();
+        let waiting = table.unstarted.len();
+        let mut position = from;
+        let end = from + limit;
+        while position < waiting && position < end {
+            into.push(table.unstarted[position].clone());
+            position += 1;
+        }
+        // Slots of the slab follow. What moves from one part to the other between two calls may be seen twice or, if
+        // it was taken from the front, missed: the registry drops doubles, and a later look finds the rest.
+        while position < end {
+            let slot = position - waiting;
+            if slot >= table.live.capacity() {
+                return None;
+            }
+            if let Some(coroutine) = table.live.get(slot) {
+                into.push(coroutine.clone());
+            }
+            position += 1;
+        }
+        Some(position)
+    }
+}

@@ -1,0 +1,248 @@
+//! The record of a coroutine: everything that is known of it, from its spawn until nobody asks any more.
+//!
+//! One allocation holds the record, the closure and the result. Who may touch what:
+//!
+//! | part | written by | read by |
+//! |---|---|---|
+//! | `word`, `interrupted` | anybody | anybody |
+//! | `own` (context, scopes) | its worker | its worker |
+//! | the figures | its worker | anybody: relaxed, each right by itself |
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::interrupt::{Raised, Scopes};
+use super::spawn::JoinError;
+use super::wait::{WaitKind, Waiter};
+use super::word::WaitWord;
+use super::Shared;
+use crate::context::{Context, HandOver, PinnedCell};
+
+/// `home` of a coroutine that no worker has taken yet.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// Nobody has waited for the end; somebody does; it has come.
+const OPEN: u8 = 0;
+const AWAITED: u8 = 1;
+const DONE: u8 = 2;
+
+/// What a coroutine is called.
+#[derive(Debug, Clone)]
+pub(crate) enum Name {
+    Given(Box<str>),
+    /// Nameless ones are called after the place that spawned them.
+    Site(&'static Location<'static>),
+}
+
+impl Name {
+    pub(crate) fn with<R>(&self, show: impl FnOnce(&str) -> R) -> R {
+        match self {
+            Self::Given(name) => show(name),
+            Self::Site(site) => {
+                let file = site.file().rsplit('/').next().unwrap_or_default();
+                show(&format!("{file}:{}", site.line()))
+            }
+        }
+    }
+}
+
+pub(crate) struct Record<B: ?Sized> {
+    pub(crate) head: Head,
+    pub(crate) body: B,
+}
+
+pub(crate) type CoroRef = Arc<Record<dyn Body>>;
+
+/// The part that every coroutine has, whatever it computes.
+pub(crate) struct Head {
+    pub(crate) id: u64,
+    /// 0: spawned by a plain thread.
+    pub(crate) parent: u64,
+    pub(crate) name: Name,
+    pub(crate) runtime: &'static Shared,
+    /// The worker that it is pinned to, or [`NOWHERE`].
+    pub(crate) home: AtomicU32,
+    pub(crate) word: WaitWord,
+    /// It was asked to end. Never taken back.
+    pub(crate) interrupted: AtomicBool,
+    pub(crate) own: PinnedCell<Own>,
+    /// Address space for the stack, guard included.
+    pub(crate) stack_size: usize,
+    /// The stack's lowest address, 0 before the start.
+    pub(crate) stack_start: AtomicUsize,
+    /// A [`WaitKind`]; meaningful while `word` has a wait on.
+    pub(crate) waits_for: AtomicU8,
+    pub(crate) waits_on: AtomicUsize,
+    /// Cycles, at the latest suspension.
+    pub(crate) since: AtomicU64,
+    /// Cycles, at the spawn.
+    pub(crate) spawned: u64,
+    /// Cycles on the processor so far, up to the latest suspension.
+    pub(crate) cpu: AtomicU64,
+    pub(crate) switches: AtomicU64,
+    done: AtomicU8,
+    joiner: Mutex<Option<Waiter>>,
+}
+
+/// What only the coroutine's own worker touches.
+#[derive(Default)]
+pub(crate) struct Own {
+    pub(crate) context: RefCell<Option<Context>>,
+    pub(crate) scopes: Scopes,
+    /// Where the worker's table of live coroutines keeps it.
+    pub(crate) slot: Cell<usize>,
+    /// The wait that is on takes no interrupts.
+    pub(crate) masked: Cell<bool>,
+}
+
+impl Head {
+    pub(crate) fn new(name: Name, parent: u64, id: u64, runtime: &'static Shared, stack_size: usize, spawned: u64) -> Self {
+        Self {
+            id,
+            parent,
+            name,
+            runtime,
+            home: AtomicU32::new(NOWHERE),
+            word: WaitWord::new(),
+            interrupted: AtomicBool::new(runtime.is_stopping()),
+            own: PinnedCell::unbound(),
+            stack_size,
+            stack_start: AtomicUsize::new(0),
+            waits_for: AtomicU8::new(WaitKind::Sleep as u8),
+            waits_on: AtomicUsize::new(0),
+            since: AtomicU64::new(spawned),
+            spawned,
+            cpu: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
+            done: AtomicU8::new(OPEN),
+            joiner: Mutex::new(None),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) == DONE
+    }
+
+    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
+    pub(crate) fn wake_at_end(&self, waiter: Waiter) {
+        *self.joiner.lock() = Some(waiter);
+        let was = self.done.compare_exchange(OPEN, AWAITED, Ordering::AcqRel, Ordering::Acquire);
+        if was == Err(DONE) {
+            self.wake_joiner();
+        }
+    }
+
+    /// Says that the outcome is there.
+    fn end(&self) {
+        if self.done.swap(DONE, Ordering::AcqRel) == AWAITED {
+            self.wake_joiner();
+        }
+    }
+
+    #[cold]
+    fn wake_joiner(&self) {
+        let waiter = self.joiner.lock().take();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
+
+/// How a coroutine ended, for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    Return,
+    Panic,
+    Interrupt,
+}
+
+/// What a coroutine runs.
+pub(crate) trait Body: Send + Sync {
+    /// Runs the closure, on the coroutine's own stack, and keeps the outcome. Never unwinds.
+    fn run(&self, head: &Head) -> EndedBy;
+    /// Gives up what has not started (or will never go on): whoever joins gets `error`.
+    fn discard(&self, head: &Head, error: JoinError);
+}
+
+/// The other side: what whoever joins sees.
+pub(crate) trait Outcome<T>: Send + Sync {
+    fn head(&self) -> &Head;
+    fn take(&self) -> Option<Result<T, JoinError>>;
+    fn coroutine(self: Arc<Self>) -> CoroRef;
+}
+
+/// A closure and what became of it.
+pub(crate) struct Run<F, T> {
+    closure: HandOver<F>,
+    outcome: HandOver<Result<T, JoinError>>,
+}
+
+impl<F, T> Run<F, T> {
+    pub(crate) fn new(closure: F) -> Self {
+        Self { closure: HandOver::full(closure), outcome: HandOver::empty() }
+    }
+
+    fn keep(&self, head: &Head, outcome: Result<T, JoinError>) {
+        // Only a second end could find the place taken, and the first one counts.
+        let _ = self.outcome.put(outcome);
+        head.end();
+    }
+}
+
+impl<F, T> Body for Run<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn run(&self, head: &Head) -> EndedBy {
+        let Some(closure) = self.closure.take() else { return EndedBy::Interrupt };
+        let result = if head.is_interrupted() {
+            // It was asked to end before it began: its body never runs, but what it owns is dropped, here.
+            catch_unwind(AssertUnwindSafe(|| drop(closure))).and(Err(Box::new(Raised::KILL) as Box<dyn Any + Send>))
+        } else {
+            catch_unwind(AssertUnwindSafe(closure))
+        };
+        let (outcome, by) = match result {
+            Ok(value) => (Ok(value), EndedBy::Return),
+            Err(payload) if payload.is::<Raised>() => (Err(JoinError::Interrupted), EndedBy::Interrupt),
+            Err(payload) => (Err(JoinError::Panicked(payload)), EndedBy::Panic),
+        };
+        self.keep(head, outcome);
+        by
+    }
+
+    fn discard(&self, head: &Head, error: JoinError) {
+        let closure = self.closure.take();
+        // A destructor that panics must not take the worker with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
+        self.keep(head, Err(error));
+    }
+}
+
+impl<F, T> Outcome<T> for Record<Run<F, T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn take(&self) -> Option<Result<T, JoinError>> {
+        self.body.outcome.take()
+    }
+
+    fn coroutine(self: Arc<Self>) -> CoroRef {
+        self
+    }
+}

@@ -1,0 +1,297 @@
+//! Starting a runtime, running programs in it, stopping it.
+
+use std::io;
+use std::panic::{Location, resume_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
+use super::{Config, Message, Shared, WorkerShared, current, report, worker};
+use crate::context::overflow;
+use crate::io::Poller;
+
+/// Address space of a coroutine's stack; a debug build needs more for the same code.
+const STACK: usize = 256 << 10;
+/// How long a stopping runtime waits for coroutines that do not stop.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// The runtimes that live, the latest last: where a spawn from a plain thread goes.
+static RUNNING: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
+
+/// Runs `f` as the main coroutine of a runtime with one worker a core, and returns its value.
+///
+/// When `f` returns, the runtime stops: every other coroutine is interrupted and its destructors run. A panic of `f` goes
+/// on in the caller.
+///
+/// ```
+/// let answer = grapeshot::run(|| grapeshot::spawn(|| 6 * 7).join().unwrap());
+/// assert_eq!(answer, 42);
+/// ```
+///
+/// # Panics
+/// If the system refuses the threads or the poller; [`Runtime::builder`] gives an error instead.
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Runtime::builder().build() {
+        Ok(runtime) => runtime.run(f),
+        Err(error) => panic!("cannot start the runtime: {error}"),
+    }
+}
+
+/// Workers and what runs on them. Several may live in one process. Dropped, it stops.
+#[derive(Debug)]
+pub struct Runtime {
+    shared: &'static Shared,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The coroutines that had not ended when the time for stopping was over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StillRunning {
+    /// Id, name and what it was doing, one line each.
+    pub coroutines: Vec<String>,
+}
+
+impl std::fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} coroutines did not stop in time:", self.coroutines.len())?;
+        self.coroutines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for StillRunning {}
+
+/// Settings of a [`Runtime`].
+#[derive(Debug, Clone)]
+pub struct RuntimeBuilder {
+    config: Config,
+}
+
+impl RuntimeBuilder {
+    /// Worker threads; one a core if not given.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers.max(1);
+        self
+    }
+
+    /// Bytes of address space for a coroutine's stack unless its `Builder` says otherwise; 256 KiB by default, a guard
+    /// page included. Memory is taken page by page as it is touched.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.config.stack_size = bytes;
+        self
+    }
+
+    /// Whether processor time is counted at each switch, which costs a reading of the time-stamp counter. On by default.
+    pub fn accounting(mut self, on: bool) -> Self {
+        self.config.accounting = on;
+        self
+    }
+
+    /// How long a stopping runtime waits for coroutines that do not end; 10 s by default. What is left then is named on
+    /// standard error and leaked.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.config.shutdown_timeout = limit;
+        self
+    }
+
+    pub(crate) fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = Some(seed);
+        self.config.workers = 1;
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// The system refuses a thread or a poller: no descriptor or no memory left.
+    pub fn build(self) -> io::Result<Runtime> {
+        overflow::install(current::describe);
+        report::install_hook();
+        let mut pollers = Vec::with_capacity(self.config.workers);
+        let mut workers = Vec::with_capacity(self.config.workers);
+        for index in 0..self.config.workers {
+            let (poller, reactor) = Poller::new()?;
+            pollers.push(poller);
+            workers.push(WorkerShared::new(index, reactor));
+        }
+        let shared: &'static Shared = Box::leak(Box::new(Shared {
+            config: self.config,
+            workers: workers.into(),
+            base: Instant::now(),
+            stopping: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            sleeping: AtomicU64::new(0),
+            next_id: AtomicU64::new(1),
+        }));
+        let mut runtime = Runtime { shared, threads: Vec::new() };
+        for (index, poller) in pollers.into_iter().enumerate() {
+            // If this fails, dropping `runtime` stops those that were started.
+            let thread = thread::Builder::new().name(format!("grapeshot-{index}"));
+            runtime.threads.push(thread.spawn(move || worker::main(shared, index, poller))?);
+        }
+        RUNNING.lock().push(shared);
+        Ok(runtime)
+    }
+}
+
+impl Runtime {
+    /// Settings, with defaults.
+    pub fn builder() -> RuntimeBuilder {
+        let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let stack_size = if cfg!(debug_assertions) { 4 * STACK } else { STACK };
+        let config =
+            Config { workers, stack_size, accounting: true, shutdown_timeout: SHUTDOWN, seed: None };
+        RuntimeBuilder { config }
+    }
+
+    /// Spawns a coroutine in this runtime, from anywhere.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_in(self.shared, Builder::new().with_site(Location::caller()), f)
+    }
+
+    /// Runs `f` as the main coroutine, stops the runtime and returns the value; see [`run`]. **May suspend**, called in
+    /// a coroutine of another runtime; a plain thread blocks.
+    ///
+    /// # Panics
+    /// With the panic of `f`, if it panicked.
+    pub fn run<F, T>(self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let main = Builder::new().name("main").placement(Placement::Worker(0));
+        let result = spawn_in(self.shared, main.with_site(Location::caller()), f).join();
+        let timeout = self.shared.config.shutdown_timeout;
+        if let Err(left) = self.shutdown(timeout) {
+            eprintln!("grapeshot: {left}");
+        }
+        match result {
+            Ok(value) => value,
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(error) => panic!("the main coroutine has no value to return: {error}"),
+        }
+    }
+
+    /// Stops it: interrupts every coroutine, and waits for them all, for at most `limit`. What has not ended then is
+    /// leaked. Blocks the thread.
+    ///
+    /// # Errors
+    /// The names of the coroutines that had not ended.
+    pub fn shutdown(mut self, limit: Duration) -> Result<(), StillRunning> {
+        self.stop(limit)
+    }
+
+    fn stop(&mut self, limit: Duration) -> Result<(), StillRunning> {
+        if self.threads.is_empty() {
+            return Ok(());
+        }
+        RUNNING.lock().retain(|running| !std::ptr::eq(*running, self.shared));
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.tell_workers();
+        let ended = Ended::watch(std::mem::take(&mut self.threads));
+        if ended.wait(limit) {
+            return Ok(());
+        }
+        let coroutines = crate::registry::describe_waits(self.shared).lines().map(str::to_owned).collect();
+        self.shared.abandoned.store(true, Ordering::SeqCst);
+        self.tell_workers();
+        // A worker that computes without end is left behind, as a thread would be.
+        ended.wait(Duration::from_millis(100));
+        Err(StillRunning { coroutines })
+    }
+
+    fn tell_workers(&self) {
+        for worker in &self.shared.workers {
+            worker.send(Message::Stop);
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let limit = self.shared.config.shutdown_timeout;
+        if let Err(left) = self.stop(limit) {
+            eprintln!("grapeshot: {left}");
+        }
+    }
+}
+
+/// Waits for threads with a limit, which `std` cannot.
+struct Ended {
+    state: std::sync::Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Ended {
+    fn watch(threads: Vec<thread::JoinHandle<()>>) -> Self {
+        let state = std::sync::Arc::new((Mutex::new(false), Condvar::new()));
+        let signal = state.clone();
+        let join = move || {
+            for thread in threads {
+                // A worker's panic was printed by its own hook.
+                let _ = thread.join();
+            }
+            *signal.0.lock() = true;
+            signal.1.notify_all();
+        };
+        // Without a thread to wait on, say that they have ended: there is nothing better to do when none is left.
+        if thread::Builder::new().name("grapeshot-stop".into()).spawn(join).is_err() {
+            *state.0.lock() = true;
+        }
+        Self { state }
+    }
+
+    fn wait(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut ended = self.state.0.lock();
+        while !*ended {
+            if self.state.1.wait_until(&mut ended, deadline).timed_out() {
+                break;
+            }
+        }
+        *ended
+    }
+}
+
+/// The runtime of this worker; on a plain thread the one that was started last and still runs, else a lasting one.
+#[inline]
+pub(crate) fn here() -> &'static Shared {
+    worker::with(|worker| worker.map(worker::Worker::shared)).unwrap_or_else(of_process)
+}
+
+/// The runtime that a look from outside means, if any runs.
+pub(crate) fn running() -> Option<&'static Shared> {
+    worker::with(|worker| worker.map(worker::Worker::shared)).or_else(|| RUNNING.lock().last().copied())
+}
+
+#[cold]
+fn of_process() -> &'static Shared {
+    static LASTING: OnceLock<Runtime> = OnceLock::new();
+    let latest = RUNNING.lock().last().copied();
+    latest.unwrap_or_else(|| {
+        LASTING
+            .get_or_init(|| match Runtime::builder().build() {
+                Ok(runtime) => runtime,
+                Err(error) => panic!("cannot start a runtime for a spawn from a plain thread: {error}"),
+            })
+            .shared
+    })
+}

@@ -1,0 +1,330 @@
+//! The one way to suspend and the one way to wake.
+//!
+//! A blocking call [`prepare`]s a wait, leaves the [`Waiter`] where whoever can end the wait finds it, and
+//! [`Wait::suspend`]s. That is all that primitives, timers and the poller know of the scheduler.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, Thread};
+
+use super::interrupt::{self, Interrupt};
+use super::record::CoroRef;
+use super::worker::{self, Next};
+use super::word::{Ending, Epoch, WaitWord};
+use super::current;
+
+pub(crate) use super::interrupt::check_interrupt;
+
+/// What a wait is for, as the registry shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitKind {
+    Sleep,
+    Join,
+    Mutex,
+    RwLockRead,
+    RwLockWrite,
+    Condvar,
+    Semaphore,
+    Event,
+    ChannelSend,
+    ChannelRecv,
+    Read,
+    Write,
+    Accept,
+    Connect,
+    /// Queued behind another caller of the same descriptor and direction.
+    Turn,
+    Backtrace,
+}
+
+impl WaitKind {
+    const ALL: [Self; 16] = [
+        Self::Sleep,
+        Self::Join,
+        Self::Mutex,
+        Self::RwLockRead,
+        Self::RwLockWrite,
+        Self::Condvar,
+        Self::Semaphore,
+        Self::Event,
+        Self::ChannelSend,
+        Self::ChannelRecv,
+        Self::Read,
+        Self::Write,
+        Self::Accept,
+        Self::Connect,
+        Self::Turn,
+        Self::Backtrace,
+    ];
+
+    pub(crate) fn from_u8(kind: u8) -> Self {
+        Self::ALL.get(usize::from(kind)).copied().unwrap_or(Self::Sleep)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Join => "join",
+            Self::Mutex => "mutex",
+            Self::RwLockRead => "rwlock read",
+            Self::RwLockWrite => "rwlock write",
+            Self::Condvar => "condvar",
+            Self::Semaphore => "semaphore",
+            Self::Event => "event",
+            Self::ChannelSend => "channel send",
+            Self::ChannelRecv => "channel recv",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Accept => "accept",
+            Self::Connect => "connect",
+            Self::Turn => "turn",
+            Self::Backtrace => "backtrace",
+        }
+    }
+
+    /// Is the object a descriptor's number, or an id, rather than an address?
+    pub(crate) fn object_is_number(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Accept | Self::Connect | Self::Turn | Self::Join)
+    }
+}
+
+/// A blocking call that would have to wait was made by a destructor that runs while its coroutine (or thread) unwinds.
+/// A coroutine never suspends then: the others of its worker would seem to panic too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a blocking call that has to wait was made while unwinding; hand the cleanup to a coroutine of its own")]
+pub struct Refused;
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        Self::other(refused)
+    }
+}
+
+/// A plain thread that waits.
+struct ThreadWait {
+    word: WaitWord,
+    thread: Thread,
+}
+
+enum Target {
+    Coroutine(CoroRef),
+    Thread(Arc<ThreadWait>),
+}
+
+/// The right to end one particular wait.
+pub(crate) struct Waiter {
+    target: Target,
+    epoch: Epoch,
+}
+
+impl Waiter {
+    /// Ends the wait with a grant and queues the waiter to run. False: the wait is over already, by an interrupt or by
+    /// another waker; the grant is for the next in line.
+    #[inline]
+    pub(crate) fn wake(self) -> bool {
+        match self.target {
+            Target::Coroutine(coroutine) => {
+                if !coroutine.head.word.grant(self.epoch) {
+                    return false;
+                }
+                worker::make_ready(coroutine);
+                true
+            }
+            Target::Thread(waiter) => {
+                let granted = waiter.word.grant(self.epoch);
+                if granted {
+                    waiter.thread.unpark();
+                }
+                granted
+            }
+        }
+    }
+}
+
+impl Waiter {
+    /// As [`Waiter::wake`], for the worker's loop: a coroutine of this worker goes straight to `ready`, which the loop
+    /// has borrowed.
+    #[inline]
+    pub(crate) fn wake_on(self, ready: &mut VecDeque<CoroRef>) -> bool {
+        match self.target {
+            Target::Coroutine(coroutine) if worker::is_home(&coroutine) => {
+                let granted = coroutine.head.word.grant(self.epoch);
+                if granted {
+                    ready.push_back(coroutine);
+                }
+                granted
+            }
+            _ => self.wake(),
+        }
+    }
+}
+
+/// What a wait came to.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Outcome {
+    Granted,
+    /// Nothing was granted, and nothing will be: the waiter's place may be given up.
+    Interrupted(Interrupt),
+}
+
+/// A wait that was prepared and must be gone through with.
+#[must_use]
+pub(crate) struct Wait {
+    epoch: Epoch,
+    kind: WaitKind,
+    object: usize,
+    masked: bool,
+    thread: Option<Arc<ThreadWait>>,
+}
+
+/// Begins a wait of the caller for `object`, an address or a number.
+///
+/// # Errors
+/// [`Refused`], while the caller unwinds.
+#[inline]
+pub(crate) fn prepare(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), Refused> {
+    begin(kind, object, false)
+}
+
+/// As [`prepare`], but the wait takes no interrupts.
+pub(crate) fn wait_masked(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), Refused> {
+    begin(kind, object, true)
+}
+
+#[inline]
+fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), Refused> {
+    if thread::panicking() {
+        return Err(Refused);
+    }
+    Ok(current::with(|coroutine| match coroutine {
+        Some(coroutine) => {
+            let epoch = coroutine.head.word.begin();
+            let wait = Wait { epoch, kind, object, masked, thread: None };
+            (wait, Waiter { target: Target::Coroutine(coroutine.clone()), epoch })
+        }
+        None => begin_on_thread(kind, object, masked),
+    }))
+}
+
+#[cold]
+fn begin_on_thread(kind: WaitKind, object: usize, masked: bool) -> (Wait, Waiter) {
+    thread_local! {
+        static WAIT: RefCell<Option<Arc<ThreadWait>>> = const { RefCell::new(None) };
+    }
+    let waiter = WAIT.with_borrow_mut(|wait| {
+        wait.get_or_insert_with(|| Arc::new(ThreadWait { word: WaitWord::new(), thread: thread::current() })).clone()
+    });
+    let epoch = waiter.word.begin();
+    let wait = Wait { epoch, kind, object, masked, thread: Some(waiter.clone()) };
+    (wait, Waiter { target: Target::Thread(waiter), epoch })
+}
+
+impl Wait {
+    /// Suspends the coroutine (blocks the thread) until the wait is over. Call it with no lock held. A grant that came
+    /// first always wins over an interrupt.
+    #[inline]
+    pub(crate) fn suspend(self) -> Outcome {
+        match &self.thread {
+            None => self.suspend_coroutine(),
+            Some(waiter) => self.block_thread(waiter),
+        }
+    }
+
+    fn suspend_coroutine(&self) -> Outcome {
+        if let Some(interrupt) = current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine"))) {
+            return Outcome::Interrupted(interrupt);
+        }
+        leave(Next::Wait);
+        current::with(|coroutine| {
+            let head = &coroutine.expect("resumed").head;
+            let ending = head.word.ending().expect("only an ended wait is resumed");
+            head.word.end();
+            match ending {
+                Ending::Granted => Outcome::Granted,
+                Ending::Interrupted => {
+                    let cause = head.own.get().scopes.due(head.is_interrupted());
+                    Outcome::Interrupted(Interrupt::new(cause.expect("an interrupt has a cause")))
+                }
+            }
+        })
+    }
+
+    /// Ends the wait before it begins, if an interrupt is due; otherwise leaves word of what is waited for.
+    #[inline]
+    fn look_before(&self, coroutine: &CoroRef) -> Option<Interrupt> {
+        let head = &coroutine.head;
+        let own = head.own.get();
+        if !self.masked {
+            own.scopes.arm(worker::now, |deadline, scope| {
+                worker::with(|worker| worker.expect("a coroutine has a worker").arm_scope(deadline, coroutine.clone(), scope))
+            });
+            if let Some(cause) = own.scopes.due(head.is_interrupted())
+                && head.word.interrupt(self.epoch)
+            {
+                head.word.end();
+                return Some(Interrupt::new(cause));
+            }
+        }
+        own.masked.set(self.masked);
+        own.scopes.suspended();
+        head.waits_for.store(self.kind as u8, Ordering::Relaxed);
+        head.waits_on.store(self.object, Ordering::Relaxed);
+        None
+    }
+
+    #[cold]
+    fn block_thread(&self, waiter: &ThreadWait) -> Outcome {
+        loop {
+            match waiter.word.ending() {
+                Some(Ending::Granted) => {
+                    waiter.word.end();
+                    return Outcome::Granted;
+                }
+                Some(Ending::Interrupted) => unreachable!("only its own thread interrupts it, below"),
+                None => {}
+            }
+            match if self.masked { Ok(None) } else { interrupt::of_thread() } {
+                Ok(None) => thread::park(),
+                Ok(Some(left)) => thread::park_timeout(left),
+                Err(interrupt) => {
+                    if waiter.word.interrupt(self.epoch) {
+                        waiter.word.end();
+                        return Outcome::Interrupted(interrupt);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every suspension goes through here: the registry, the accounting and the interrupts rely on it.
+#[inline]
+fn leave(next: Next) {
+    worker::with(|worker| worker.expect("a coroutine has a worker").set_next(next));
+    current::suspend();
+}
+
+/// Lets the other coroutines run. **May suspend.**
+///
+/// The caller goes to the end of the queue; the worker still looks after I/O and timers, however many coroutines yield.
+/// On a plain thread this is [`std::thread::yield_now`].
+pub fn yield_now() {
+    check_interrupt();
+    if !crate::context::is_coroutine() {
+        thread::yield_now();
+    } else if !thread::panicking() {
+        leave(Next::Again);
+    }
+}
+
+/// Lets the others run, and the poller see to theirs, before the caller goes on. Takes no interrupts.
+pub(crate) fn through_poller() {
+    if crate::context::is_coroutine() && !thread::panicking() {
+        leave(Next::AfterPoll);
+    }
+}

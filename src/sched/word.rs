@@ -1,0 +1,181 @@
+//! The wait word: who ends a wait.
+//!
+//! Every wait of a coroutine or thread has a number (its epoch). Whoever wants to end it, by a grant or by an
+//! interrupt, takes the step from `Waiting` in one atomic operation; exactly one of them succeeds, and every other
+//! learns that it did not. That is what lets a primitive hand over directly and lose nothing: a grant that succeeds
+//! is seen by the waiter for sure, one that fails goes to the next in line.
+//!
+//! ```text
+//!            begin(epoch)              grant(epoch)
+//!   Idle ───────────────▶ Waiting ───────────────────▶ Granted ──┐
+//!    ▲                       │   interrupt(epoch)                │ end
+//!    │                       └──────────────────────▶ Interrupted┤
+//!    └───────────────────────────────────────────────────────────┘
+//! ```
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const IDLE: u64 = 0;
+const WAITING: u64 = 1;
+const GRANTED: u64 = 2;
+const INTERRUPTED: u64 = 3;
+const STATE: u64 = 3;
+
+/// A wait's number; unique within its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
+
+/// What a wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Granted,
+    Interrupted,
+}
+
+#[derive(Debug)]
+pub(crate) struct WaitWord(AtomicU64);
+
+impl WaitWord {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(IDLE))
+    }
+
+    /// Begins a wait. Only the waiter calls this, and only when no wait is on.
+    #[inline]
+    pub(crate) fn begin(&self) -> Epoch {
+        let word = self.0.load(Ordering::Relaxed);
+        debug_assert_eq!(word & STATE, IDLE, "a wait within a wait");
+        let epoch = (word >> 2) + 1;
+        // Release, so that a waker that finds the epoch also finds what the waiter wrote before.
+        self.0.store(epoch << 2 | WAITING, Ordering::Release);
+        Epoch(epoch)
+    }
+
+    /// Ends the wait with a grant; false if it is over already.
+    #[inline]
+    pub(crate) fn grant(&self, epoch: Epoch) -> bool {
+        self.step(epoch, GRANTED)
+    }
+
+    /// Ends the wait with an interrupt; false if it is over already.
+    #[inline]
+    pub(crate) fn interrupt(&self, epoch: Epoch) -> bool {
+        self.step(epoch, INTERRUPTED)
+    }
+
+    #[inline]
+    fn step(&self, Epoch(epoch): Epoch, to: u64) -> bool {
+        let from = epoch << 2;
+        self.0.compare_exchange(from | WAITING, from | to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// The wait that is on, if any.
+    #[inline]
+    pub(crate) fn current(&self) -> Option<Epoch> {
+        let word = self.0.load(Ordering::Acquire);
+        (word & STATE == WAITING).then_some(Epoch(word >> 2))
+    }
+
+    /// How the wait ended; `None` while it is on. Only the waiter calls this.
+    #[inline]
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.0.load(Ordering::Acquire) & STATE {
+            GRANTED => Some(Ending::Granted),
+            INTERRUPTED => Some(Ending::Interrupted),
+            _ => None,
+        }
+    }
+
+    /// Closes an ended wait, so that the next may begin. Only the waiter calls this.
+    #[inline]
+    pub(crate) fn end(&self) {
+        let word = self.0.load(Ordering::Relaxed);
+        debug_assert!(word & STATE == GRANTED || word & STATE == INTERRUPTED);
+        self.0.store(word & !STATE, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+
+    /// Two grants and an interrupt race for one wait: one wins, and the waiter sees which.
+    #[test]
+    fn one_ending_wins() {
+        loom::model(|| {
+            let word = Arc::new(WaitWord::new());
+            let epoch = word.begin();
+            let (granted, interrupted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let granter = {
+                let (word, granted) = (word.clone(), granted.clone());
+                loom::thread::spawn(move || {
+                    if word.grant(epoch) {
+                        granted.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            };
+            let interrupter = {
+                let (word, interrupted) = (word.clone(), interrupted.clone());
+                loom::thread::spawn(move || {
+                    if word.interrupt(epoch) {
+                        interrupted.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            };
+            if word.grant(epoch) {
+                granted.fetch_add(1, Ordering::Relaxed);
+            }
+            granter.join().unwrap();
+            interrupter.join().unwrap();
+            let (granted, interrupted) = (granted.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
+            assert_eq!(granted + interrupted, 1);
+            let expected = if granted == 1 { Ending::Granted } else { Ending::Interrupted };
+            assert_eq!(word.ending(), Some(expected));
+        });
+    }
+
+    /// A grant meant for an earlier wait never ends a later one.
+    #[test]
+    fn a_late_grant_misses() {
+        loom::model(|| {
+            let word = Arc::new(WaitWord::new());
+            let first = word.begin();
+            let late = {
+                let word = word.clone();
+                loom::thread::spawn(move || word.grant(first))
+            };
+            if word.interrupt(first) {
+                word.end();
+                let second = word.begin();
+                assert!(!late.join().unwrap());
+                assert_eq!(word.current(), Some(second));
+            } else {
+                assert!(late.join().unwrap());
+                assert_eq!(word.ending(), Some(Ending::Granted));
+            }
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ending_stays() {
+        let word = WaitWord::new();
+        let epoch = word.begin();
+        assert_eq!(word.current(), Some(epoch));
+        assert!(word.grant(epoch));
+        assert!(!word.interrupt(epoch));
+        assert_eq!(word.ending(), Some(Ending::Granted));
+        word.end();
+        assert!(!word.grant(epoch), "the wait is over");
+        assert!(word.begin() != epoch);
+    }
+}

@@ -1,0 +1,686 @@
+//! A worker: one OS thread, its loop, and its coroutines.
+//!
+//! ```text
+//!   ┌▶ run ready coroutines ── at most BUDGET, or for a SLICE of time
+//!   │  take the inbox       ── what other threads left
+//!   │  fire timers          ── they only queue
+//!   └─ poll                 ── they only queue; blocks if there is nothing else to do
+//! ```
+//!
+//! Only `run_one` ever resumes a coroutine.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::record::{CoroRef, EndedBy, NOWHERE};
+use super::spawn::{JoinError, Placement};
+use super::wait::Waiter;
+use super::{Message, Shared, WorkerShared, balance, current, raise};
+use crate::context::overflow::SignalStack;
+use crate::context::{Context, StackPool, Switched, cycles};
+use crate::io::Poller;
+use crate::time::clock::Clock;
+use crate::time::wheel::{TimerKey, Wheel};
+
+/// Resumes between two looks at the poller, the timers and the inbox.
+const BUDGET: u32 = 256;
+/// Nanoseconds after which a worker looks there though its budget is not used up.
+const SLICE: u64 = 200_000;
+/// Unstarted coroutines that are started at once; what waits in the queue can still be stolen.
+const START: usize = 32;
+/// Calls in a row that a coroutine completes without suspending before it must go through the poller.
+const SELFISH: u32 = 32;
+/// Between two looks at stacks that are not needed any more.
+const TRIM_EVERY: u64 = 1_000_000_000;
+/// Ids that a worker takes at once.
+const IDS: u64 = 64;
+/// In a simulation where nothing can happen any more except from outside, how long to wait for that.
+const SIMULATION_PATIENCE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static WORKER: OnceCell<Worker> = const { OnceCell::new() };
+}
+
+/// What the running coroutine wants when it suspends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// To be woken.
+    Wait,
+    /// To run again after the others.
+    Again,
+    /// To run again after the others and the poller.
+    AfterPoll,
+}
+
+/// What a timer does.
+enum Alarm {
+    /// Ends a sleep.
+    Wake(Waiter),
+    /// A `with_timeout` of the coroutine has expired.
+    Scope(CoroRef, u64),
+}
+
+/// The part of a worker that only its own thread sees.
+pub(crate) struct Worker {
+    shared: &'static Shared,
+    mine: &'static WorkerShared,
+    ready: RefCell<VecDeque<CoroRef>>,
+    after_poll: RefCell<Vec<CoroRef>>,
+    wheel: RefCell<Wheel<Alarm>>,
+    clock: Clock,
+    next: Cell<Next>,
+    stacks: RefCell<StackPool>,
+    poller: RefCell<Poller>,
+    /// Next id, and the end of the block it is from.
+    ids: Cell<(u64, u64)>,
+    /// Calls completed in a row without a suspension.
+    selfish: Cell<u32>,
+    /// Cycles, at the latest switch.
+    stamp: Cell<u64>,
+    /// Cycles, when an idle worker was last woken to steal.
+    roused: Cell<u64>,
+    rouse_every: u64,
+    slice: u64,
+    trimmed: Cell<u64>,
+    trim_left: Cell<usize>,
+    stopping: Cell<bool>,
+    /// Picks the next ready coroutine in a simulation.
+    shuffle: Option<Cell<u64>>,
+}
+
+/// Calls with this thread's worker, if it is one.
+#[inline]
+pub(crate) fn with<R>(call: impl FnOnce(Option<&Worker>) -> R) -> R {
+    WORKER.with(|worker| call(worker.get()))
+}
+
+/// The time in nanoseconds, by the worker's clock; on a plain thread since the process's first look.
+#[inline]
+pub(crate) fn now() -> u64 {
+    with(|worker| match worker {
+        Some(worker) => worker.clock.now(),
+        None => {
+            static BASE: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+            u64::try_from(BASE.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+        }
+    })
+}
+
+/// Queues a coroutine whose wait is over, at its own worker.
+#[inline]
+pub(crate) fn make_ready(coroutine: CoroRef) {
+    with(|worker| match worker {
+        Some(worker) if worker.is_home(&coroutine) => worker.ready.borrow_mut().push_back(coroutine),
+        _ => {
+            let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
+            coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
+        }
+    });
+}
+
+/// Is it pinned to this thread's worker?
+#[inline]
+pub(crate) fn is_home(coroutine: &CoroRef) -> bool {
+    with(|worker| worker.is_some_and(|worker| worker.is_home(coroutine)))
+}
+
+/// Asks a coroutine to end; see `JoinHandle::interrupt`.
+pub(crate) fn interrupt(coroutine: &CoroRef) {
+    coroutine.head.interrupted.store(true, Ordering::Relaxed);
+    let home = coroutine.head.home.load(Ordering::Acquire);
+    if home != NOWHERE && !coroutine.head.is_done() {
+        // Only its own worker may look whether it is shielded.
+        coroutine.head.runtime.workers[home as usize].send(Message::Interrupt(coroutine.clone()));
+    }
+}
+
+/// A fresh id.
+#[inline]
+pub(crate) fn new_id(shared: &'static Shared) -> u64 {
+    with(|worker| match worker {
+        Some(worker) if std::ptr::eq(worker.shared, shared) => worker.new_id(),
+        _ => shared.next_id.fetch_add(1, Ordering::Relaxed),
+    })
+}
+
+/// Queues a new coroutine where it is to start.
+#[inline]
+pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
+    let shared = coroutine.head.runtime;
+    if shared.is_stopping() {
+        coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+        return;
+    }
+    with(|worker| match (worker.filter(|worker| std::ptr::eq(worker.shared, shared)), placement) {
+        (Some(worker), Placement::Here) => worker.admit(coroutine),
+        (Some(worker), Placement::Balanced) => worker.launch(coroutine),
+        (_, Placement::Worker(index)) => {
+            balance::hand_over(&shared.workers[index % shared.workers.len()], coroutine);
+        }
+        (None, _) => balance::hand_over(balance::least_loaded(shared), coroutine),
+    });
+}
+
+impl Worker {
+    fn new(shared: &'static Shared, index: usize, poller: Poller) -> Self {
+        let clock = if shared.config.seed.is_some() { Clock::simulated() } else { Clock::real(shared.base) };
+        let scale = cycles::scale();
+        Self {
+            shared,
+            mine: &shared.workers[index],
+            ready: RefCell::default(),
+            after_poll: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(clock.now())),
+            clock,
+            next: Cell::new(Next::Wait),
+            stacks: RefCell::new(StackPool::new(shared.config.stack_size)),
+            poller: RefCell::new(poller),
+            ids: Cell::new((0, 0)),
+            selfish: Cell::new(0),
+            stamp: Cell::new(cycles::now()),
+            roused: Cell::new(0),
+            rouse_every: scale.cycles(balance::ROUSE_EVERY),
+            slice: scale.cycles(SLICE),
+            trimmed: Cell::new(0),
+            trim_left: Cell::new(0),
+            stopping: Cell::new(false),
+            shuffle: shared.config.seed.map(|seed| Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)),
+        }
+    }
+
+    // ---- what the rest of the runtime asks of the current worker ----
+
+    pub(crate) fn shared(&self) -> &'static Shared {
+        self.shared
+    }
+
+    #[inline]
+    fn is_home(&self, coroutine: &CoroRef) -> bool {
+        std::ptr::eq(self.shared, coroutine.head.runtime)
+            && self.mine.index == coroutine.head.home.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn mine(&self) -> &'static WorkerShared {
+        self.mine
+    }
+
+    pub(crate) fn virtual_now(&self) -> Option<Instant> {
+        self.clock.is_virtual().then(|| self.shared.base + Duration::from_nanos(self.clock.now()))
+    }
+
+    pub(crate) fn set_next(&self, next: Next) {
+        self.next.set(next);
+    }
+
+    /// Arms a timer that ends a sleep of `nanos` from now.
+    pub(crate) fn arm_wake(&self, nanos: u64, waiter: Waiter) -> TimerKey {
+        let deadline = self.clock.now().saturating_add(nanos);
+        self.wheel.borrow_mut().insert(deadline, Alarm::Wake(waiter))
+    }
+
+    /// Arms a timer for a `with_timeout` scope.
+    pub(crate) fn arm_scope(&self, deadline: u64, coroutine: CoroRef, scope: u64) -> TimerKey {
+        self.wheel.borrow_mut().insert(deadline, Alarm::Scope(coroutine, scope))
+    }
+
+    pub(crate) fn disarm(&self, timer: TimerKey) {
+        let alarm = self.wheel.borrow_mut().cancel(timer);
+        drop(alarm);
+    }
+
+    pub(crate) fn count_timeout(&self) {
+        raise(&self.mine.figures.timeouts, 1);
+    }
+
+    /// Counts a call that did not have to wait. True: so many in a row that the caller must go through the poller.
+    #[inline]
+    pub(crate) fn is_selfish(&self) -> bool {
+        let calls = self.selfish.get() + 1;
+        self.selfish.set(calls);
+        calls >= SELFISH
+    }
+
+    fn new_id(&self) -> u64 {
+        let (mut id, mut end) = self.ids.get();
+        if id == end {
+            id = self.shared.next_id.fetch_add(IDS, Ordering::Relaxed);
+            end = id + IDS;
+        }
+        self.ids.set((id + 1, end));
+        id
+    }
+
+    // ---- new coroutines ----
+
+    /// Queues a new coroutine of this worker's, or hands it over: see `balance`.
+    #[inline]
+    fn launch(&self, coroutine: CoroRef) {
+        if self.shuffle.is_some() {
+            return self.admit(coroutine);
+        }
+        if let Some(other) = balance::better_than(self.shared, self.mine) {
+            return balance::hand_over(other, coroutine);
+        }
+        {
+            let mut table = self.mine.table.lock();
+            table.unstarted.push_back(coroutine);
+            self.mine.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+        }
+        if self.shared.sleeping.load(Ordering::Relaxed) != 0 {
+            self.rouse_thief();
+        }
+    }
+
+    #[inline]
+    fn rouse_thief(&self) {
+        let stamp = self.stamp.get();
+        if stamp.wrapping_sub(self.roused.get()) >= self.rouse_every {
+            self.roused.set(stamp);
+            balance::rouse_thief(self.shared);
+        }
+    }
+
+    /// Makes a new coroutine this worker's for good, and queues it.
+    fn admit(&self, coroutine: CoroRef) {
+        let slot = self.mine.table.lock().live.insert(coroutine.clone());
+        self.adopt(&coroutine, slot);
+        self.ready.borrow_mut().push_back(coroutine);
+    }
+
+    #[inline]
+    fn adopt(&self, coroutine: &CoroRef, slot: usize) {
+        let head = &coroutine.head;
+        head.own.bind();
+        head.own.get().slot.set(slot);
+        head.home.store(self.mine.index as u32, Ordering::Release);
+        let live = self.mine.live.load(Ordering::Relaxed);
+        self.mine.live.store(live + 1, Ordering::Relaxed);
+        raise(&self.mine.figures.started, 1);
+    }
+
+    /// Moves some unstarted coroutines to the ready queue.
+    #[inline]
+    fn admit_unstarted(&self) {
+        if self.mine.unstarted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut ready = self.ready.borrow_mut();
+        let mut guard = self.mine.table.lock();
+        let table = &mut *guard;
+        for _ in 0..START {
+            let Some(coroutine) = table.unstarted.pop_front() else { break };
+            let slot = table.live.insert(coroutine.clone());
+            self.adopt(&coroutine, slot);
+            ready.push_back(coroutine);
+        }
+        self.mine.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+    }
+
+    /// Gives a coroutine its stack.
+    fn start(&self, coroutine: &CoroRef) -> Result<Context, std::io::Error> {
+        let head = &coroutine.head;
+        let stack = self.stacks.borrow_mut().take(head.stack_size)?;
+        head.stack_start.store(stack.bounds().start, Ordering::Relaxed);
+        let record = coroutine.clone();
+        Ok(Context::new(stack, move || {
+            let ended = record.body.run(&record.head);
+            with(|worker| worker.expect("ends where it ran").count_end(ended));
+        }))
+    }
+
+    fn count_end(&self, ended: EndedBy) {
+        match ended {
+            EndedBy::Return => {}
+            EndedBy::Panic => raise(&self.mine.figures.panicked, 1),
+            EndedBy::Interrupt => raise(&self.mine.figures.interrupted, 1),
+        }
+    }
+
+    // ---- the loop ----
+
+    fn run(&self) {
+        loop {
+            self.run_ready();
+            self.take_inbox();
+            self.fire_timers();
+            if self.stopping.get() && self.has_stopped() {
+                break;
+            }
+            self.poll();
+        }
+    }
+
+    fn run_ready(&self) {
+        let start = self.stamp.get();
+        for turn in 0..BUDGET {
+            if turn % 64 == 0 {
+                self.admit_unstarted();
+            }
+            let next = self.next_ready().or_else(|| {
+                self.admit_unstarted();
+                self.next_ready()
+            });
+            let Some(coroutine) = next else { break };
+            self.run_one(coroutine);
+            if self.stamp.get().wrapping_sub(start) > self.slice {
+                break;
+            }
+        }
+        if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.sleeping.load(Ordering::Relaxed) != 0 {
+            self.rouse_thief();
+        }
+    }
+
+    #[inline]
+    fn next_ready(&self) -> Option<CoroRef> {
+        let mut ready = self.ready.borrow_mut();
+        match &self.shuffle {
+            Some(state) if ready.len() > 1 => {
+                // xorshift: enough to visit every order, and the same for the same seed.
+                let mut x = state.get();
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                state.set(x);
+                let pick = (x % ready.len() as u64) as usize;
+                ready.swap_remove_back(pick)
+            }
+            _ => ready.pop_front(),
+        }
+    }
+
+    /// Resumes a coroutine until it suspends or ends. The only place that does.
+    #[inline]
+    fn run_one(&self, coroutine: CoroRef) {
+        let head = &coroutine.head;
+        let own = head.own.get();
+        let figures = &self.mine.figures;
+        let mut context = own.context.borrow_mut();
+        if context.is_none() {
+            match self.start(&coroutine) {
+                Ok(started) => *context = Some(started),
+                Err(error) => {
+                    drop(context);
+                    coroutine.body.discard(head, JoinError::NoStack(error));
+                    return self.forget(&coroutine);
+                }
+            }
+        }
+        figures.running.store(head.id, Ordering::Relaxed);
+        raise(&figures.resumes, 1);
+        self.selfish.set(0);
+        let before = self.stamp.get();
+        if self.shared.config.accounting {
+            figures.resumed.store(before, Ordering::Relaxed);
+        }
+        let switched = current::set(&coroutine, || context.as_mut().expect("started").resume());
+        if self.shared.config.accounting {
+            let after = cycles::now();
+            self.stamp.set(after);
+            head.since.store(after, Ordering::Relaxed);
+            raise(&head.cpu, after.wrapping_sub(before));
+            raise(&head.switches, 1);
+        }
+        figures.running.store(0, Ordering::Relaxed);
+        match switched {
+            Switched::Suspended => {
+                drop(context);
+                match self.next.get() {
+                    // The waker has it, or will look it up; the table keeps it meanwhile.
+                    Next::Wait => {}
+                    Next::Again => self.ready.borrow_mut().push_back(coroutine),
+                    Next::AfterPoll => self.after_poll.borrow_mut().push(coroutine),
+                }
+            }
+            Switched::Ended => {
+                let stack = context.take().expect("ran").into_stack();
+                drop(context);
+                self.stacks.borrow_mut().put(stack);
+                self.forget(&coroutine);
+            }
+        }
+    }
+
+    /// Strikes an ended coroutine off the table.
+    fn forget(&self, coroutine: &CoroRef) {
+        let slot = coroutine.head.own.get().slot.get();
+        let record = {
+            let mut table = self.mine.table.lock();
+            let record = table.live.remove(slot);
+            if table.live.is_empty() && table.live.capacity() > 4096 {
+                table.live.shrink_to_fit();
+            }
+            record
+        };
+        drop(record);
+        self.mine.live.store(self.mine.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        raise(&self.mine.figures.ended, 1);
+    }
+
+    fn take_inbox(&self) {
+        if self.mine.inbox.is_empty() {
+            return;
+        }
+        // What arrives meanwhile is for the next round.
+        for _ in 0..self.mine.inbox.len() {
+            let Some(message) = self.mine.inbox.pop() else { break };
+            match message {
+                Message::Ready(coroutine) => self.ready.borrow_mut().push_back(coroutine),
+                Message::Start(coroutine) => {
+                    self.mine.assigned.fetch_sub(1, Ordering::Relaxed);
+                    self.admit(coroutine);
+                }
+                Message::Interrupt(coroutine) => self.interrupt_wait(&coroutine),
+                Message::Stop => self.stop(),
+                Message::Call(call) => call(),
+            }
+        }
+    }
+
+    fn fire_timers(&self) {
+        let mut wheel = self.wheel.borrow_mut();
+        if wheel.len() == 0 {
+            return;
+        }
+        let mut ready = self.ready.borrow_mut();
+        wheel.advance(self.clock.now(), &mut |alarm| match alarm {
+            Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready)),
+            Alarm::Scope(coroutine, scope) => {
+                if coroutine.head.own.get().scopes.expire(scope) {
+                    end_wait(coroutine, &mut ready);
+                }
+            }
+        });
+        self.mine.figures.timers.store(wheel.len(), Ordering::Relaxed);
+    }
+
+    /// It was asked to end: its wait, if it is in one and hears it, is over.
+    fn interrupt_wait(&self, coroutine: &CoroRef) {
+        if coroutine.head.is_done() {
+            return;
+        }
+        if coroutine.head.own.get().scopes.hears_kill() {
+            end_wait(coroutine.clone(), &mut self.ready.borrow_mut());
+        }
+    }
+
+    // ---- nothing to run: steal, sleep ----
+
+    fn poll(&self) {
+        let busy = !self.ready.borrow().is_empty()
+            || !self.after_poll.borrow().is_empty()
+            || self.mine.unstarted.load(Ordering::Relaxed) > 0;
+        if busy || self.steal() || self.skip_time() {
+            self.poll_for(Some(Duration::ZERO));
+        } else {
+            self.sleep();
+        }
+        self.ready.borrow_mut().extend(self.after_poll.borrow_mut().drain(..));
+    }
+
+    fn steal(&self) -> bool {
+        if self.shared.workers.len() == 1 || self.stopping.get() {
+            return false;
+        }
+        let stolen = balance::steal(self.shared, self.mine);
+        raise(&self.mine.figures.stolen, stolen.len() as u64);
+        let any = !stolen.is_empty();
+        for coroutine in stolen {
+            self.admit(coroutine);
+        }
+        any
+    }
+
+    /// In a simulation nothing is waited for: the clock jumps to the next timer, once the real sockets had their turn.
+    fn skip_time(&self) -> bool {
+        if !self.clock.is_virtual() {
+            return false;
+        }
+        self.poll_for(Some(Duration::ZERO));
+        if !self.ready.borrow().is_empty() || !self.mine.inbox.is_empty() {
+            return true;
+        }
+        let next = self.wheel.borrow_mut().next_deadline();
+        if let Some(next) = next {
+            self.clock.advance_to(next);
+            self.fire_timers();
+        }
+        next.is_some()
+    }
+
+    fn sleep(&self) {
+        let bit = if self.mine.index < 64 { 1_u64 << self.mine.index } else { 0 };
+        self.publish();
+        self.shared.sleeping.fetch_or(bit, Ordering::SeqCst);
+        self.mine.sleeper.announce();
+        let missed = !self.mine.inbox.is_empty()
+            || (self.shared.workers.len() > 1 && balance::is_anything_unstarted(self.shared));
+        let timeout = if missed { Some(Duration::ZERO) } else { self.sleep_time() };
+        let start = cycles::now();
+        self.poll_for(timeout);
+        let end = cycles::now();
+        self.mine.sleeper.retract();
+        self.shared.sleeping.fetch_and(!bit, Ordering::SeqCst);
+        self.stamp.set(end);
+        raise(&self.mine.figures.idle, cycles::scale().nanos(end.wrapping_sub(start)));
+        if self.clock.is_virtual() && timeout == Some(SIMULATION_PATIENCE) && self.is_deadlocked() {
+            self.report_deadlock();
+        }
+    }
+
+    /// How long there is nothing to do; `None` without end.
+    fn sleep_time(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
+            self.trim_left.set(self.stacks.borrow_mut().trim());
+            self.trimmed.set(now);
+        }
+        if self.clock.is_virtual() {
+            return Some(SIMULATION_PATIENCE);
+        }
+        let timer = self.wheel.borrow_mut().next_deadline();
+        let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty()).then_some(now + TRIM_EVERY);
+        let next = timer.into_iter().chain(trim).min()?;
+        Some(Duration::from_nanos(next.saturating_sub(now)))
+    }
+
+    fn poll_for(&self, timeout: Option<Duration>) {
+        raise(&self.mine.figures.polls, 1);
+        self.poller.borrow_mut().poll(timeout, &self.mine.reactor, &mut |waiter| {
+            waiter.wake_on(&mut self.ready.borrow_mut())
+        });
+        if self.mine.figures.polls.load(Ordering::Relaxed).is_multiple_of(64) {
+            self.publish();
+        }
+    }
+
+    /// Figures for the registry that cost a little.
+    fn publish(&self) {
+        self.mine.figures.ready.store(self.ready.borrow().len(), Ordering::Relaxed);
+        self.mine.figures.timers.store(self.wheel.borrow().len(), Ordering::Relaxed);
+        self.mine.figures.stacks_pooled.store(self.stacks.borrow().pooled(), Ordering::Relaxed);
+    }
+
+    // ---- the end ----
+
+    /// Interrupts every coroutine of this worker.
+    fn stop(&self) {
+        self.stopping.set(true);
+        let (unstarted, live): (Vec<_>, Vec<_>) = {
+            let mut table = self.mine.table.lock();
+            self.mine.unstarted.store(0, Ordering::Relaxed);
+            (table.unstarted.drain(..).collect(), table.live.iter().map(|(_, coroutine)| coroutine.clone()).collect())
+        };
+        for coroutine in unstarted {
+            coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+        }
+        for coroutine in live {
+            coroutine.head.interrupted.store(true, Ordering::Relaxed);
+            self.interrupt_wait(&coroutine);
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        if self.shared.abandoned.load(Ordering::Relaxed) {
+            self.abandon();
+            return true;
+        }
+        self.mine.live.load(Ordering::Relaxed) == 0
+            && self.mine.unstarted.load(Ordering::Relaxed) == 0
+            && self.mine.assigned.load(Ordering::Relaxed) == 0
+            && self.mine.inbox.is_empty()
+    }
+
+    /// Leaves what did not stop in time: its stack and what is on it are leaked, whoever joins it is told.
+    fn abandon(&self) {
+        let left: Vec<CoroRef> = self.mine.table.lock().live.iter().map(|(_, coroutine)| coroutine.clone()).collect();
+        for coroutine in left {
+            std::mem::forget(coroutine.head.own.get().context.take());
+            coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+        }
+    }
+
+    /// Nothing of this simulation can ever happen again.
+    fn is_deadlocked(&self) -> bool {
+        self.ready.borrow().is_empty() && self.mine.inbox.is_empty() && self.mine.live.load(Ordering::Relaxed) > 0
+    }
+
+    fn report_deadlock(&self) {
+        let waiting = crate::registry::describe_waits(self.shared);
+        eprintln!(
+            "grapeshot: the simulation is stuck: no coroutine can run, no timer is armed, and nothing came from outside \
+             for {SIMULATION_PATIENCE:?}. What they wait for:\n{waiting}Interrupting them all."
+        );
+        self.stop();
+    }
+}
+
+/// Ends a wait that may be on, with an interrupt, and queues the coroutine if it was. By its own worker only.
+fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
+    let head = &coroutine.head;
+    if head.own.get().masked.get() {
+        return;
+    }
+    if let Some(epoch) = head.word.current()
+        && head.word.interrupt(epoch)
+    {
+        ready.push_back(coroutine);
+    }
+}
+
+/// The body of a worker's thread.
+pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
+    let _signal_stack = SignalStack::new();
+    WORKER.with(|cell| {
+        let worker = cell.get_or_init(|| Worker::new(shared, index, poller));
+        worker.run();
+        shared.workers[index].reactor.close();
+    });
+}
+
+/// The coroutine with this id, if it lives.
+pub(crate) fn find(shared: &Shared, id: u64) -> Option<CoroRef> {
+    crate::registry::records(shared).into_iter().find(|coroutine| coroutine.head.id == id)
+}

@@ -1,0 +1,173 @@
+//! Waiting for signals as for anything else.
+//!
+//! ```no_run
+//! use grapeshot::signal::{SIGINT, SIGTERM, Signals};
+//!
+//! grapeshot::run(|| -> std::io::Result<()> {
+//!     let mut signals = Signals::new(&[SIGINT, SIGTERM])?;
+//!     # fn serve() {}
+//!     let server = grapeshot::spawn(serve);
+//!     let which = signals.wait()?;
+//!     println!("signal {which}: good-bye");
+//!     server.interrupt();
+//!     Ok(())
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use signal_hook::SigId;
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::low_level;
+
+pub use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN,
+    SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+};
+
+use crate::net::UnixStream;
+
+/// The signals that a coroutine waits for.
+///
+/// From [`new`](Self::new) on the signals no longer do what they do by default (such as end the process); each is kept
+/// until [`wait`](Self::wait) gives it. Several objects may name the same signal: each of them gets it. When the last one
+/// that names a signal is dropped, the signal does again what it does by default: a second Ctrl-C ends a process that
+/// has stopped listening.
+///
+/// The kernel does not count: a signal that arrives several times between two waits may be given once.
+#[derive(Debug)]
+pub struct Signals {
+    /// One byte arrives for each delivery, written by the handler: it wakes the waiter, and says no more.
+    wake: UnixStream,
+    watched: Vec<Watched>,
+}
+
+/// One signal of a [`Signals`]; dropping it ends the watch.
+#[derive(Debug)]
+struct Watched {
+    signal: i32,
+    /// Set by the handler before it wakes the waiter, so who was woken finds it.
+    arrived: Arc<AtomicBool>,
+    /// Goes before the actions: a signal that arrives between the two does too much rather than nothing.
+    _default: DefaultHeldOff,
+    _actions: Actions,
+}
+
+impl Signals {
+    /// Begins to watch the `signals`. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for one that cannot be caught (`SIGKILL`, `SIGSTOP`), that reports a
+    /// fault in the program itself (`SIGSEGV`, `SIGILL`, `SIGFPE`), or that does not exist.
+    pub fn new(signals: &[i32]) -> io::Result<Signals> {
+        let (wake, waker) = UnixStream::pair()?;
+        let waker = OwnedFd::from(waker);
+        let mut watched: Vec<Watched> = Vec::with_capacity(signals.len());
+        for &signal in signals {
+            if !watched.iter().any(|w| w.signal == signal) {
+                watched.push(Watched::new(signal, &waker)?);
+            }
+        }
+        Ok(Signals { wake, watched })
+    }
+
+    /// Waits for the next signal and gives its number. **May suspend.**
+    ///
+    /// Signals that arrived in the meantime come first; of several, the one named first in [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// Those of the poller, and of a wait that is not possible (in a destructor that runs while unwinding).
+    pub fn wait(&mut self) -> io::Result<i32> {
+        let mut wakes = [0; 64];
+        loop {
+            if let Some(signal) = self.try_wait() {
+                return Ok(signal);
+            }
+            // A byte may be left from a signal that was given already. Then this returns at once, and we look again.
+            self.wake.read(&mut wakes)?;
+        }
+    }
+
+    /// The next signal that has arrived, if there is one. Never suspends.
+    pub fn try_wait(&mut self) -> Option<i32> {
+        let arrived = self.watched.iter().find(|w| w.arrived.swap(false, Ordering::SeqCst))?;
+        Some(arrived.signal)
+    }
+}
+
+impl Watched {
+    fn new(signal: i32, waker: &OwnedFd) -> io::Result<Watched> {
+        if FORBIDDEN.contains(&signal) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("signal {signal} cannot be waited for")));
+        }
+        let arrived = Arc::new(AtomicBool::new(false));
+        let mut actions = Actions::default();
+        // The handler runs its actions in the order of registration: first the flag, then the wake-up.
+        actions.0.push(signal_hook::flag::register(signal, Arc::clone(&arrived))?);
+        actions.0.push(low_level::pipe::register(signal, waker.try_clone()?)?);
+        Ok(Watched { signal, arrived, _default: DefaultHeldOff::new(signal), _actions: actions })
+    }
+}
+
+/// What the handler does for one [`Watched`]; taken back on drop.
+#[derive(Debug, Default)]
+struct Actions(Vec<SigId>);
+
+impl Drop for Actions {
+    fn drop(&mut self) {
+        for action in self.0.drain(..) {
+            low_level::unregister(action);
+        }
+    }
+}
+
+/// While one of these lives, its signal does not do what it does by default.
+///
+/// The handler, once it is there, stays for ever (taking it out would race with whoever else chains to it); left alone
+/// it would swallow the signal. So it also imitates the default action, on the condition that nobody watches.
+#[derive(Debug)]
+struct DefaultHeldOff {
+    signal: i32,
+}
+
+struct Watchers {
+    count: usize,
+    /// `count == 0`, for the handler to read.
+    none: Arc<AtomicBool>,
+}
+
+/// The signals that were ever watched.
+static WATCHERS: Mutex<BTreeMap<i32, Watchers>> = Mutex::new(BTreeMap::new());
+
+impl DefaultHeldOff {
+    fn new(signal: i32) -> DefaultHeldOff {
+        let mut all = WATCHERS.lock();
+        let watchers = all.entry(signal).or_insert_with(|| {
+            let none = Arc::new(AtomicBool::new(false));
+            // It fails only for signals whose default nobody knows (the real-time ones): they are swallowed then.
+            let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&none));
+            Watchers { count: 0, none }
+        });
+        watchers.count += 1;
+        watchers.none.store(false, Ordering::SeqCst);
+        DefaultHeldOff { signal }
+    }
+}
+
+impl Drop for DefaultHeldOff {
+    fn drop(&mut self) {
+        let mut all = WATCHERS.lock();
+        if let Some(watchers) = all.get_mut(&self.signal) {
+            watchers.count -= 1;
+            watchers.none.store(watchers.count == 0, Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Locks, signals and channels that suspend the coroutine, not its worker.
+//!
+//! All of them work between coroutines of any worker and plain threads (which they block, as std's would). All of
+//! them are fair: first come, first served. All follow three rules:
+//!
+//! * **Interrupts.** A call that may suspend first raises an interrupt that is due (a deadline passed, a kill asked
+//!   for), even if it could succeed at once. A `try_…` never does.
+//! * **Nothing is lost.** What was granted to a waiter (the mutex, a permit, a notification, a message) before it
+//!   was interrupted is delivered: the call returns with it, and the next one raises. What would have been granted
+//!   after that goes to the next in line.
+//! * **Unwinding.** While the caller unwinds nothing may wait. Calls that return a `Result` give an error then, the
+//!   others panic, which in a destructor ends the process: use the `try_…` form there, or spawn a coroutine for
+//!   the cleanup. What needs no wait succeeds as ever.
+//!
+//! There is no poisoning: an unwinding that passes a guard unlocks.
+
+// How it is built: each primitive is a few words under a `parking_lot` lock that is held for some instructions and
+// never across a suspension. Whoever cannot have what it wants leaves a `Waiter` in the primitive's `WaitQueue`,
+// unlocks, and suspends. `Waiter::wake` is decisive: it says whether the grant arrived, so the granter, still
+// under the lock, knows whether to go on to the next in line.
+
+mod condvar;
+mod event;
+mod mutex;
+mod rwlock;
+mod semaphore;
+mod wait_queue;
+
+pub mod channel;
+
+#[cfg(test)]
+mod tests;
+
+pub use condvar::Condvar;
+pub use event::Event;
+pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
+pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};
+pub use wait_queue::WaitStatistics;
+
+/// Names a primitive to the registry: what a coroutine waits for.
+fn address<T: ?Sized>(primitive: &T) -> usize {
+    std::ptr::from_ref(primitive).cast::<()>().addr()
+}
+
+/// The end of a call that has no `Result` to refuse with.
+#[cold]
+#[track_caller]
+fn refuse(call: &str, instead: &str) -> ! {
+    panic!(
+        "{call} would have to wait, but its caller is unwinding, and a coroutine never suspends while it unwinds: \
+         use {instead} in destructors, or spawn a coroutine for the cleanup"
+    )
+}
