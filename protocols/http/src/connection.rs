@@ -11,20 +11,21 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use grapeshot::net::Shutdown;
 use grapeshot::{catch_panic, with_timeout};
 
 use crate::body::Decoder;
+use crate::encode::encode_failure;
+use crate::exchange::{Answer, Context, Control, Exchange};
 use crate::head::{Head, Scanner};
 use crate::output::Output;
 use crate::request::{Body, Failed, Request};
-use crate::response::{self, Response};
-use crate::server::Counters;
+use crate::response::Response;
 use crate::stream::{Peer, Stream};
-use crate::{Error, HandlerError, Limits, Refusal, Status, date};
+use crate::{Error, HandlerError, Refusal, Status, date};
 
 /// The buffer requests are received in, to begin with. It grows to what the limits allow.
 const INPUT: usize = 4 << 10;
@@ -34,109 +35,6 @@ const WINDOW: usize = 1 << 10;
 /// A handler, as the server keeps it.
 pub(crate) type DynHandler =
     dyn Fn(&mut Request<'_>, Response<'_>) -> Result<(), HandlerError> + Send + Sync;
-
-/// What the server and a connection of its tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Control {
-    phase: AtomicU8,
-    pub(crate) requests: AtomicU64,
-}
-
-const IDLE: u8 = 0;
-const BUSY: u8 = 1;
-const DISMISSED: u8 = 2;
-
-impl Control {
-    /// Closes the connection if it is between requests; true if it was.
-    pub(crate) fn dismiss_if_idle(&self) -> bool {
-        self.phase
-            .compare_exchange(IDLE, DISMISSED, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-
-    /// Between requests from now on; false if the server is closing. Either this load sees the flag, or the server,
-    /// which sets it first, sees the phase.
-    fn rest(&self, closing: &AtomicBool) -> bool {
-        self.phase.store(IDLE, Ordering::SeqCst);
-        !closing.load(Ordering::SeqCst)
-    }
-
-    /// A request has begun; false if the server dismissed the connection before.
-    fn begin(&self) -> bool {
-        self.phase
-            .compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-}
-
-/// How far the answer to the current request has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    None,
-    /// The head is written, the content is not complete.
-    Started,
-    Complete,
-    Upgraded,
-}
-
-/// What request and response share while one exchange lasts. It is bound to its coroutine (`!Sync`).
-pub(crate) struct Exchange<'c> {
-    pub(crate) stream: &'c Arc<dyn Stream>,
-    pub(crate) limits: &'c Limits,
-    pub(crate) output: RefCell<&'c mut Output>,
-    pub(crate) scratch: RefCell<Vec<u8>>,
-    pub(crate) peer: Peer,
-    pub(crate) is_head: bool,
-    pub(crate) is_http10: bool,
-    pub(crate) now: u64,
-    pub(crate) answer: Cell<Answer>,
-    /// The connection ends after this exchange.
-    pub(crate) close: Cell<bool>,
-    /// The client waits for `100 Continue`.
-    pub(crate) expect_pending: Cell<bool>,
-    /// So much content is unread that it will not be drained.
-    pub(crate) content_in_the_way: Cell<bool>,
-    closing: &'c AtomicBool,
-}
-
-impl std::fmt::Debug for Exchange<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange")
-            .field("peer", &self.peer)
-            .field("answer", &self.answer)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Exchange<'_> {
-    /// Whether the connection must be closed after an answer whose head is written now.
-    pub(crate) fn must_close(&self) -> bool {
-        self.close.get()
-            || self.expect_pending.get()
-            || self.content_in_the_way.get()
-            || self.closing.load(Ordering::Relaxed)
-    }
-
-    /// Before a wait for content: the client may be waiting for earlier answers, or for leave to send it.
-    pub(crate) fn before_reading_content(&self) -> Result<(), Error> {
-        let mut output = self.output.borrow_mut();
-        if self.expect_pending.take() && self.answer.get() == Answer::None {
-            output
-                .buffer()
-                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        output.flush(self.stream, self.limits)
-    }
-}
-
-/// What all connections of a server share.
-#[derive(Debug, Default)]
-pub(crate) struct Context {
-    pub(crate) limits: Limits,
-    pub(crate) counters: Counters,
-    /// No further requests are taken.
-    pub(crate) closing: AtomicBool,
-}
 
 /// Why the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +116,7 @@ impl Connection {
 
     fn refuse(&mut self, refusal: Refusal) -> End {
         self.context.counters.refused(refusal);
-        response::encode_failure(
+        encode_failure(
             self.output.buffer(),
             refusal.status(),
             &refusal.to_string(),
@@ -382,6 +280,9 @@ fn conclude(
     if let Failed::Refused(refusal) = request.body.failed() {
         context.counters.refused(refusal);
     }
+    if exchange.output.borrow().is_broken() {
+        return Some(End::Leave);
+    }
     match exchange.answer.get() {
         Answer::Upgraded => return Some(End::Leave),
         Answer::Started => return Some(End::Leave),
@@ -422,7 +323,7 @@ fn answer_instead(request: &Request<'_>, exchange: &Exchange<'_>, forgot: bool) 
     }
     exchange.close.set(true);
     let mut output = exchange.output.borrow_mut();
-    response::encode_failure(
+    encode_failure(
         output.buffer(),
         status,
         &text,

@@ -20,30 +20,36 @@
 //! Both refuse whatever two parties could read differently (RFC 9112; request smuggling), see [`Refusal`].
 #![forbid(unsafe_code)]
 
+mod accept;
 pub mod body;
 mod connection;
 mod date;
+mod encode;
 mod error;
+mod exchange;
 mod files;
 pub mod head;
 mod limits;
 mod output;
 mod request;
 mod response;
+mod scan;
 mod server;
 mod status;
 mod stream;
 mod target;
+mod writer;
 
 pub use error::{Error, Refusal};
 pub use files::{Assets, StaticFiles};
 pub use head::Version;
 pub use limits::Limits;
 pub use request::Request;
-pub use response::{BodyWriter, Response, Upgraded};
+pub use response::{Response, Upgraded};
 pub use server::{Server, Statistics};
 pub use status::Status;
 pub use stream::{Listener, Peer, Stream, TakingTurns};
+pub use writer::BodyWriter;
 
 /// What a handler may fail with: anything that is an error.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;

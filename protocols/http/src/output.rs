@@ -26,6 +26,11 @@ impl Output {
         &mut self.buffer
     }
 
+    /// Whether a write was left in the middle, so that nothing can follow.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.writing
+    }
+
     /// Appends content; writes when that is better than copying, or when much has gathered. **May suspend.**
     pub(crate) fn append(
         &mut self,
@@ -33,7 +38,7 @@ impl Output {
         limits: &Limits,
         content: &[u8],
     ) -> Result<(), Error> {
-        if content.len() >= COPY_UP_TO {
+        if self.is_broken() || content.len() >= COPY_UP_TO {
             return self.write_all(stream, limits, content);
         }
         self.buffer.extend_from_slice(content);

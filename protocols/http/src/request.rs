@@ -6,7 +6,7 @@ use std::ops::Deref;
 use grapeshot::with_timeout;
 
 use crate::body::{Decoder, Step};
-use crate::connection::Exchange;
+use crate::exchange::Exchange;
 use crate::head::HeadView;
 use crate::stream::Peer;
 use crate::{Error, Refusal};

@@ -1,16 +1,14 @@
 //! What a handler answers with.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::body::{self, is_token};
-use crate::connection::{Answer, Exchange};
+use crate::body::is_token;
+use crate::encode::{encode_length, encode_start};
+use crate::exchange::{Answer, Exchange};
 use crate::request::Request;
 use crate::stream::Stream;
-use crate::{Error, Status, date};
-
-/// Content gathered before it becomes a chunk.
-const CHUNK: usize = 8 << 10;
+use crate::writer::{BodyWriter, Coding};
+use crate::{Error, Status};
 
 /// The answer to a request, `200 OK` unless told otherwise. It is sent whole by [`send`](Response::send), piece by
 /// piece through [`start`](Response::start), or turns into another protocol by [`upgrade`](Response::upgrade).
@@ -153,7 +151,7 @@ impl<'c> Response<'c> {
         }
         self.write_head(length)?;
         exchange.answer.set(Answer::Started);
-        let framing = match length {
+        let coding = match length {
             _ if exchange.is_head => Coding::Nowhere,
             Some(length) => Coding::Length(length),
             None if exchange.is_http10 => Coding::UntilClose,
@@ -161,11 +159,7 @@ impl<'c> Response<'c> {
         };
         let mut gathered = std::mem::take(&mut self.headers);
         gathered.clear();
-        Ok(BodyWriter {
-            exchange,
-            framing,
-            gathered,
-        })
+        Ok(BodyWriter::new(exchange, coding, gathered))
     }
 
     /// Answers `101 Switching Protocols` and hands over the stream, with whatever was received behind the request.
@@ -246,180 +240,6 @@ fn is_framing(name: &str) -> bool {
         && ["date", "connection", "content-length", "transfer-encoding"]
             .iter()
             .any(|framing| name.eq_ignore_ascii_case(framing))
-}
-
-/// The status line and the date.
-fn encode_start(out: &mut Vec<u8>, status: Status, now: u64) {
-    if status == Status::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
-    } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        encode_decimal(out, status.code().into());
-        out.push(b' ');
-        out.extend_from_slice(status.reason().as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
-    }
-    date::append(out, now);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn encode_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    encode_decimal(out, length);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// A whole answer of the server's own, after which the connection closes.
-pub(crate) fn encode_failure(
-    out: &mut Vec<u8>,
-    status: Status,
-    text: &str,
-    now: u64,
-    with_content: bool,
-) {
-    encode_start(out, status, now);
-    out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
-    encode_length(out, text.len() as u64 + 1);
-    out.extend_from_slice(b"Connection: close\r\n\r\n");
-    if with_content {
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'\n');
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Coding {
-    /// So many bytes are still to be written.
-    Length(u64),
-    Chunked,
-    UntilClose,
-    /// HEAD: content is thrown away.
-    Nowhere,
-}
-
-/// Writes an answer's content. Small writes are gathered; [`flush`](Write::flush) sends what there is.
-/// [`finish`](BodyWriter::finish) must be called at the end: an answer that is dropped before was not completed, and
-/// the peer learns it by the connection's end.
-#[derive(Debug)]
-#[must_use = "call finish() at the end of the content"]
-pub struct BodyWriter<'c> {
-    exchange: &'c Exchange<'c>,
-    framing: Coding,
-    /// Content of the next chunk.
-    gathered: Vec<u8>,
-}
-
-impl BodyWriter<'_> {
-    /// Completes the answer. **May suspend.**
-    ///
-    /// # Errors
-    /// `Misuse` if less was written than was declared; else the stream's.
-    pub fn finish(mut self) -> Result<(), Error> {
-        match self.framing {
-            Coding::Length(left) if left > 0 => {
-                return Err(Error::Misuse("less content was written than was declared"));
-            }
-            Coding::Chunked => {
-                self.send_gathered()?;
-                self.exchange
-                    .output
-                    .borrow_mut()
-                    .buffer()
-                    .extend_from_slice(body::LAST_CHUNK);
-            }
-            _ => {}
-        }
-        self.exchange.answer.set(Answer::Complete);
-        Ok(())
-    }
-
-    fn put(&mut self, content: &[u8]) -> Result<(), Error> {
-        let exchange = self.exchange;
-        match &mut self.framing {
-            Coding::Nowhere => Ok(()),
-            Coding::Length(left) if *left < content.len() as u64 => {
-                Err(Error::Misuse("more content was written than was declared"))
-            }
-            Coding::Length(left) => {
-                *left -= content.len() as u64;
-                exchange
-                    .output
-                    .borrow_mut()
-                    .append(&**exchange.stream, exchange.limits, content)
-            }
-            Coding::UntilClose => {
-                exchange
-                    .output
-                    .borrow_mut()
-                    .append(&**exchange.stream, exchange.limits, content)
-            }
-            Coding::Chunked if content.len() < CHUNK => {
-                self.gathered.extend_from_slice(content);
-                if self.gathered.len() >= CHUNK {
-                    self.send_gathered()
-                } else {
-                    Ok(())
-                }
-            }
-            Coding::Chunked => {
-                self.send_gathered()?;
-                let mut output = exchange.output.borrow_mut();
-                body::encode_chunk_size(output.buffer(), content.len());
-                output.append(&**exchange.stream, exchange.limits, content)?;
-                output.buffer().extend_from_slice(b"\r\n");
-                Ok(())
-            }
-        }
-    }
-
-    /// Makes a chunk of what has gathered.
-    fn send_gathered(&mut self) -> Result<(), Error> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let exchange = self.exchange;
-        let mut output = exchange.output.borrow_mut();
-        body::encode_chunk_size(output.buffer(), self.gathered.len());
-        output.append(&**exchange.stream, exchange.limits, &self.gathered)?;
-        output.buffer().extend_from_slice(b"\r\n");
-        self.gathered.clear();
-        Ok(())
-    }
-}
-
-impl Write for BodyWriter<'_> {
-    /// Takes all of `content`. **May suspend.**
-    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        self.put(content)?;
-        Ok(content.len())
-    }
-
-    /// Sends what was written so far. **May suspend.**
-    fn flush(&mut self) -> io::Result<()> {
-        if matches!(self.framing, Coding::Chunked) {
-            self.send_gathered()?;
-        }
-        let exchange = self.exchange;
-        exchange
-            .output
-            .borrow_mut()
-            .flush(&**exchange.stream, exchange.limits)?;
-        Ok(())
-    }
 }
 
 /// A connection that HTTP has handed over.

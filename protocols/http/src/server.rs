@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use grapeshot::net::Shutdown;
 use grapeshot::sync::Event;
 use grapeshot::{Builder, JoinError, JoinHandle};
-use rustix::io::Errno;
 
-use crate::connection::{Connection, Context, Control, DynHandler};
+use crate::accept::accept_loop;
+use crate::connection::{Connection, DynHandler};
+use crate::exchange::{Context, Control};
 use crate::stream::{Listener, Peer, Stream};
 use crate::{HandlerError, Limits, Refusal, Request, Response};
-
-/// First and longest pause after an `accept` that found a resource exhausted.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// An HTTP/1.1 server: a handler and the limits under which it is called. A clone is the same server.
 ///
@@ -28,7 +26,7 @@ pub struct Server {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     handler: Box<DynHandler>,
     context: Arc<Context>,
     table: Mutex<Table>,
@@ -251,8 +249,15 @@ impl Inner {
         )
     }
 
+    pub(crate) fn count_exhausted(&self) {
+        self.context
+            .counters
+            .exhausted
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Waits until there are fewer than the allowed connections. **May suspend.**
-    fn wait_for_room(&self) {
+    pub(crate) fn wait_for_room(&self) {
         let most = self.context.limits.connections.max(1);
         let mut told = false;
         loop {
@@ -356,45 +361,7 @@ impl Drop for Finish {
     }
 }
 
-fn accept_loop<L: Listener>(inner: &Arc<Inner>, listener: &L) -> io::Result<()> {
-    let mut pause = None;
-    loop {
-        inner.wait_for_room();
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                if pause.take().is_some() {
-                    log::info!("http {}: accepting again", listener.name());
-                }
-                spawn_connection(inner, Arc::new(stream), peer);
-            }
-            Err(error) => match judge(&error) {
-                Verdict::Ignore => log::debug!("http {}: accept: {error}", listener.name()),
-                Verdict::BackOff => {
-                    let wait = match pause {
-                        None => {
-                            inner
-                                .context
-                                .counters
-                                .exhausted
-                                .fetch_add(1, Ordering::Relaxed);
-                            log::warn!(
-                                "http {}: accept: {error}; trying again until it works",
-                                listener.name()
-                            );
-                            BACK_OFF.0
-                        }
-                        Some(last) => BACK_OFF.1.min(last * 2),
-                    };
-                    pause = Some(wait);
-                    grapeshot::sleep(wait);
-                }
-                Verdict::GiveUp => return Err(error),
-            },
-        }
-    }
-}
-
-fn spawn_connection(inner: &Arc<Inner>, stream: Arc<dyn Stream>, peer: Peer) {
+pub(crate) fn spawn_connection(inner: &Arc<Inner>, stream: Arc<dyn Stream>, peer: Peer) {
     let (place, control, stream) = inner.enter(stream);
     let id = place.id;
     let coroutine = Builder::new()
@@ -402,37 +369,5 @@ fn spawn_connection(inner: &Arc<Inner>, stream: Arc<dyn Stream>, peer: Peer) {
         .spawn(move || place.serve(stream, peer, control));
     if let Some(entry) = inner.table().open.get_mut(&id) {
         entry.coroutine = Some(coroutine);
-    }
-}
-
-enum Verdict {
-    /// The connection was gone before it was accepted, or a signal came.
-    Ignore,
-    /// A resource is exhausted; others give it back.
-    BackOff,
-    GiveUp,
-}
-
-fn judge(error: &io::Error) -> Verdict {
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Verdict::BackOff,
-        // What accept(2) says is to be treated like EAGAIN: errors of the new connection, not of the listener.
-        // EINVAL comes from setting TCP_NODELAY on a connection that the peer has reset already (macOS).
-        Some(
-            Errno::CONNABORTED
-            | Errno::CONNRESET
-            | Errno::INTR
-            | Errno::AGAIN
-            | Errno::PROTO
-            | Errno::PERM
-            | Errno::NETDOWN
-            | Errno::NETUNREACH
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::NOPROTOOPT
-            | Errno::OPNOTSUPP
-            | Errno::TIMEDOUT,
-        ) => Verdict::Ignore,
-        _ => Verdict::GiveUp,
     }
 }

@@ -19,14 +19,17 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod decoder;
 mod error;
 pub mod frame;
 mod handshake;
+mod header;
 mod limits;
 mod mask;
 mod server;
 mod socket;
 mod utf8;
+mod write;
 
 pub use error::{Error, Fault, Violation};
 pub use frame::{CloseCode, Message};

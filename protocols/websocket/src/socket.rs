@@ -5,7 +5,7 @@
 //! the coroutine that holds the lock), and a write that was left in the middle of a frame ends the connection.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as ThreadMutex, MutexGuard as ThreadGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,13 +16,10 @@ use grapeshot::with_timeout;
 use grapeshot_http::Stream;
 
 use crate::error::{Error, Violation};
-use crate::frame::{self, CONTROL_MAX, CloseCode, Decoder, Event, Message, Role, opcode};
+use crate::frame::{CloseCode, Decoder, Event, Message, Role};
+use crate::header::{CONTROL_MAX, opcode};
 use crate::limits::Limits;
-
-/// Payloads up to here are copied behind their header; longer ones are written from where they lie.
-const COPY_UP_TO: usize = 16 << 10;
-/// Random bytes fetched at once for masks.
-const ENTROPY: usize = 256;
+use crate::write::Writer;
 
 /// How a connection was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,17 +92,6 @@ struct Figures {
     last_heard: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Writer {
-    /// The frame that is written; its memory is reused.
-    buffer: Vec<u8>,
-    /// Nothing more may be sent: a close frame was.
-    close_sent: bool,
-    /// A write was left in the middle.
-    broken: bool,
-    entropy: Vec<u8>,
-}
-
 impl WebSocket {
     pub(crate) fn new(
         stream: Arc<dyn Stream>,
@@ -121,7 +107,7 @@ impl WebSocket {
             limits,
             protocol,
             reader: Mutex::new(decoder),
-            writer: Mutex::new(Writer::default()),
+            writer: Mutex::new(Writer::new(role)),
             pong_due: ThreadMutex::default(),
             closed: ThreadMutex::default(),
             born: grapeshot::time::now(),
@@ -363,40 +349,11 @@ impl WebSocket {
         self.pong_due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes one frame with one write, if the stream takes it all.
     fn write_frame(&self, writer: &mut Writer, opcode: u8, payload: &[u8]) -> Result<(), Error> {
-        if writer.broken {
-            return Err(Error::LeftInTheMiddle);
-        }
-        let key = match self.role {
-            Role::Client => Some(writer.next_key()?),
-            Role::Server => None,
-        };
-        let Writer { buffer, broken, .. } = writer;
-        buffer.clear();
-        let tail = if key.is_none() && payload.len() > COPY_UP_TO {
-            frame::encode_header(buffer, opcode, true, payload.len(), None);
-            payload
-        } else {
-            frame::encode(buffer, opcode, true, payload, key);
-            &[]
-        };
-        let mut attempt = Attempt {
-            socket: self,
-            broken,
-            complete: false,
-        };
-        attempt.write_all(buffer, tail)?;
-        attempt.complete = true;
-        drop(attempt);
+        let count = writer.write_frame(&*self.stream, self.limits.write_wait, opcode, payload)?;
         self.figures
             .bytes_sent
-            .fetch_add((buffer.len() + tail.len()) as u64, Ordering::Relaxed);
-        // One long message must not pin its memory for as long as the connection lives.
-        if buffer.capacity() > 16 * COPY_UP_TO {
-            buffer.clear();
-            buffer.shrink_to(COPY_UP_TO);
-        }
+            .fetch_add(count as u64, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -407,59 +364,5 @@ impl fmt::Debug for WebSocket {
             .field("role", &self.role)
             .field("protocol", &self.protocol)
             .finish_non_exhaustive()
-    }
-}
-
-impl Writer {
-    /// A mask that nobody can predict (RFC 6455, section 10.3).
-    fn next_key(&mut self) -> io::Result<[u8; 4]> {
-        if self.entropy.is_empty() {
-            self.entropy.resize(ENTROPY, 0);
-            getrandom::fill(&mut self.entropy).map_err(io::Error::other)?;
-        }
-        let at = self.entropy.len() - 4;
-        let key = self.entropy[at..].try_into().unwrap_or_default();
-        self.entropy.truncate(at);
-        Ok(key)
-    }
-}
-
-/// A write under way. Left before it is complete, by an error or by unwinding, it ends the connection: a part of a
-/// frame is out, and nothing that followed would be understood.
-struct Attempt<'a> {
-    socket: &'a WebSocket,
-    broken: &'a mut bool,
-    complete: bool,
-}
-
-impl Attempt<'_> {
-    fn write_all(&mut self, mut front: &[u8], mut back: &[u8]) -> Result<(), Error> {
-        let stream = &*self.socket.stream;
-        while !front.is_empty() || !back.is_empty() {
-            let result = with_timeout(self.socket.limits.write_wait, || match (front, back) {
-                (only, []) | ([], only) => stream.write(only),
-                (front, back) => stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
-            });
-            let count = match result {
-                Err(_) => return Err(Error::WriteTimeout),
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(Ok(count)) => count,
-            };
-            let in_front = count.min(front.len());
-            front = &front[in_front..];
-            back = &back[count - in_front..];
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if !self.complete {
-            *self.broken = true;
-            self.socket.abort();
-        }
     }
 }

@@ -1,0 +1,140 @@
+//! An answer's content, written piece by piece.
+
+use std::io::{self, Write};
+
+use crate::Error;
+use crate::body;
+use crate::exchange::{Answer, Exchange};
+
+/// Content gathered before it becomes a chunk.
+const CHUNK: usize = 8 << 10;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Coding {
+    /// So many bytes are still to be written.
+    Length(u64),
+    Chunked,
+    UntilClose,
+    /// HEAD: content is thrown away.
+    Nowhere,
+}
+
+/// Writes an answer's content. Small writes are gathered; [`flush`](Write::flush) sends what there is.
+/// [`finish`](BodyWriter::finish) must be called at the end: an answer that is dropped before was not completed, and
+/// the peer learns it by the connection's end.
+#[derive(Debug)]
+#[must_use = "call finish() at the end of the content"]
+pub struct BodyWriter<'c> {
+    exchange: &'c Exchange<'c>,
+    coding: Coding,
+    /// Content of the next chunk.
+    gathered: Vec<u8>,
+}
+
+impl<'c> BodyWriter<'c> {
+    /// `gathered` is memory to use, empty.
+    pub(crate) fn new(exchange: &'c Exchange<'c>, coding: Coding, gathered: Vec<u8>) -> Self {
+        Self {
+            exchange,
+            coding,
+            gathered,
+        }
+    }
+
+    /// Completes the answer. **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` if less was written than was declared; else the stream's.
+    pub fn finish(mut self) -> Result<(), Error> {
+        match self.coding {
+            Coding::Length(left) if left > 0 => {
+                return Err(Error::Misuse("less content was written than was declared"));
+            }
+            Coding::Chunked => {
+                self.send_gathered()?;
+                self.exchange
+                    .output
+                    .borrow_mut()
+                    .buffer()
+                    .extend_from_slice(body::LAST_CHUNK);
+            }
+            _ => {}
+        }
+        self.exchange.answer.set(Answer::Complete);
+        Ok(())
+    }
+
+    fn put(&mut self, content: &[u8]) -> Result<(), Error> {
+        let exchange = self.exchange;
+        match &mut self.coding {
+            Coding::Nowhere => Ok(()),
+            Coding::Length(left) if *left < content.len() as u64 => {
+                Err(Error::Misuse("more content was written than was declared"))
+            }
+            Coding::Length(left) => {
+                *left -= content.len() as u64;
+                exchange
+                    .output
+                    .borrow_mut()
+                    .append(&**exchange.stream, exchange.limits, content)
+            }
+            Coding::UntilClose => {
+                exchange
+                    .output
+                    .borrow_mut()
+                    .append(&**exchange.stream, exchange.limits, content)
+            }
+            Coding::Chunked if content.len() < CHUNK => {
+                self.gathered.extend_from_slice(content);
+                if self.gathered.len() >= CHUNK {
+                    self.send_gathered()
+                } else {
+                    Ok(())
+                }
+            }
+            Coding::Chunked => {
+                self.send_gathered()?;
+                let mut output = exchange.output.borrow_mut();
+                body::encode_chunk_size(output.buffer(), content.len());
+                output.append(&**exchange.stream, exchange.limits, content)?;
+                output.buffer().extend_from_slice(b"\r\n");
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a chunk of what has gathered.
+    fn send_gathered(&mut self) -> Result<(), Error> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let exchange = self.exchange;
+        let mut output = exchange.output.borrow_mut();
+        body::encode_chunk_size(output.buffer(), self.gathered.len());
+        output.append(&**exchange.stream, exchange.limits, &self.gathered)?;
+        output.buffer().extend_from_slice(b"\r\n");
+        self.gathered.clear();
+        Ok(())
+    }
+}
+
+impl Write for BodyWriter<'_> {
+    /// Takes all of `content`. **May suspend.**
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.put(content)?;
+        Ok(content.len())
+    }
+
+    /// Sends what was written so far. **May suspend.**
+    fn flush(&mut self) -> io::Result<()> {
+        if matches!(self.coding, Coding::Chunked) {
+            self.send_gathered()?;
+        }
+        let exchange = self.exchange;
+        exchange
+            .output
+            .borrow_mut()
+            .flush(&**exchange.stream, exchange.limits)?;
+        Ok(())
+    }
+}

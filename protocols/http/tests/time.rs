@@ -1,0 +1,212 @@
+//! Waits: with a virtual clock, over sockets whose other end stays silent.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use grapeshot::net::{Shutdown, UnixStream};
+use grapeshot::time::now;
+use grapeshot::{spawn, with_timeout};
+use grapeshot_http::{HandlerError, Peer, Refusal, Request, Response, Server};
+
+/// Serves one connection; gives how long it lasted and what the client got, if it sends `wire` and then is silent.
+fn silent_after(server: &Server, wire: &str) -> (Duration, String) {
+    let server = server.clone();
+    let wire = wire.to_owned();
+    grapeshot::testing::run(7, move || {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let began = now();
+        let serving = spawn(move || server.serve_stream(theirs, Peer::Unix));
+        ours.write_all(wire.as_bytes()).unwrap();
+        let mut text = String::new();
+        ours.read_to_string(&mut text).unwrap();
+        let lasted = now() - began;
+        drop(ours);
+        serving.join().unwrap();
+        (lasted, text)
+    })
+}
+
+fn read_all(request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
+    let content = request.read_body()?;
+    Ok(response.send(content)?)
+}
+
+#[test]
+fn an_idle_connection_is_closed_quietly() {
+    let server = Server::new(read_all);
+    assert_eq!(
+        silent_after(&server, ""),
+        (Duration::from_secs(60), String::new())
+    );
+    let (lasted, text) = silent_after(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(
+        (lasted, text.matches("HTTP/1.1").count()),
+        (Duration::from_secs(60), 1)
+    );
+    assert_eq!(server.statistics().refused, []);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_refused_with_408() {
+    let server = Server::new(read_all);
+    for wire in ["G", "GET / HTTP/1.1\r\nHost: h\r\n", "\r\n"] {
+        let (lasted, text) = silent_after(&server, wire);
+        assert_eq!(lasted, Duration::from_secs(10), "{wire:?}");
+        assert!(
+            text.starts_with("HTTP/1.1 408 ") && text.contains("\r\nConnection: close\r\n"),
+            "{text}"
+        );
+    }
+    assert_eq!(server.statistics().refused, [(Refusal::HeadTimeout, 3)]);
+}
+
+#[test]
+fn a_head_that_trickles_is_refused_all_the_same() {
+    grapeshot::testing::run(3, || {
+        let server = Server::new(read_all);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let began = now();
+        let serving = spawn(move || server.serve_stream(theirs, Peer::Unix));
+        let mut writer = ours.try_clone().unwrap();
+        let trickling = spawn(move || {
+            for byte in b"GET / HTTP/1.1\r\nHost: some.very.long.name\r\n\r\n" {
+                grapeshot::sleep(Duration::from_millis(900));
+                if writer.write_all(&[*byte]).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut text = String::new();
+        let mut reader = ours;
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+        assert_eq!(
+            now() - began,
+            Duration::from_millis(10_900),
+            "from the first byte on"
+        );
+        drop(reader);
+        trickling.join().unwrap();
+        serving.join().unwrap();
+    });
+}
+
+#[test]
+fn content_that_does_not_come_is_refused_with_408() {
+    let server = Server::new(read_all);
+    for wire in [
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhell",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
+    ] {
+        let (lasted, text) = silent_after(&server, wire);
+        assert_eq!(lasted, Duration::from_secs(30), "{wire:?}");
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    }
+    assert_eq!(server.statistics().refused, [(Refusal::BodyTimeout, 2)]);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up() {
+    grapeshot::testing::run(4, || {
+        let server = Server::new(|_request, response| response.send(vec![0; 8 << 20]));
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        let began = now();
+        server.serve_stream(theirs, Peer::Unix);
+        assert_eq!(now() - began, Duration::from_secs(30));
+        let mut got = Vec::new();
+        ours.read_to_end(&mut got).unwrap();
+        assert!(got.len() < 8 << 20, "it was cut off");
+    });
+}
+
+#[test]
+fn a_handler_may_bound_its_reading_and_go_on() {
+    let server = Server::new(|request: &mut Request<'_>, response: Response<'_>| {
+        let mut content = Vec::new();
+        let read = with_timeout(Duration::from_secs(1), || request.read_to_end(&mut content));
+        response.send(if read.is_err() { "too slow" } else { "in time" })
+    });
+    let (_, text) = silent_after(
+        &server,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhell",
+    );
+    assert!(text.ends_with("too slow"), "{text}");
+}
+
+#[test]
+fn a_write_left_in_the_middle_ends_the_connection() {
+    grapeshot::testing::run(5, || {
+        let server = Server::new(|_request, response| -> Result<(), HandlerError> {
+            let mut writer = response.start()?;
+            let left = with_timeout(Duration::from_secs(1), || {
+                writer.write_all(&vec![b'x'; 8 << 20])
+            });
+            assert!(left.is_err(), "nobody reads it: {left:?}");
+            writer.write_all(b"more")?;
+            assert!(writer.flush().is_err(), "nothing can follow a part");
+            Ok(writer.finish()?)
+        });
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        ours.shutdown(Shutdown::Write).unwrap();
+        server.serve_stream(theirs, Peer::Unix);
+        let mut got = Vec::new();
+        ours.read_to_end(&mut got).unwrap();
+        let text = String::from_utf8(got).unwrap();
+        assert!(!text.contains("more") && !text.ends_with("0\r\n\r\n"));
+        assert_eq!(text.matches("HTTP/1.1 200").count(), 1);
+        let statistics = server.statistics();
+        assert_eq!((statistics.connections, statistics.panicked), (0, 0));
+    });
+}
+
+#[test]
+fn shutting_down_interrupts_what_outlasts_the_grace() {
+    grapeshot::testing::run(6, || {
+        let server = Server::new(|_request, response| {
+            grapeshot::sleep(Duration::from_secs(3600));
+            response.send("late")
+        });
+        let path = std::env::temp_dir().join(format!("grapeshot-http-time-{}", std::process::id()));
+        let listener = grapeshot::net::UnixListener::bind(&path).unwrap();
+        let theirs = server.clone();
+        let serving = spawn(move || theirs.serve(listener));
+        let mut busy = UnixStream::connect(&path).unwrap();
+        let mut idle = UnixStream::connect(&path).unwrap();
+        busy.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        grapeshot::sleep(Duration::from_secs(1));
+        let began = now();
+        server.shutdown(Duration::from_secs(5));
+        let mut text = String::new();
+        idle.read_to_string(&mut text).unwrap();
+        assert_eq!(
+            (text.as_str(), now() - began),
+            ("", Duration::ZERO),
+            "the idle one is closed at once"
+        );
+        busy.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), now() - began), ("", Duration::from_secs(5)));
+        serving.join().unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    });
+}
+
+#[test]
+fn leaving_serve_ends_all_it_started() {
+    grapeshot::testing::run(8, || {
+        let server = Server::new(read_all);
+        let path =
+            std::env::temp_dir().join(format!("grapeshot-http-leave-{}", std::process::id()));
+        let listener = grapeshot::net::UnixListener::bind(&path).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        assert!(with_timeout(Duration::from_secs(1), || server.serve(listener)).is_err());
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "");
+        std::fs::remove_file(&path).unwrap();
+    });
+}

@@ -1,0 +1,143 @@
+//! The writing side of a WebSocket: one frame after the other, each with one write if the stream takes it all.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use grapeshot::net::Shutdown;
+use grapeshot::with_timeout;
+use grapeshot_http::Stream;
+
+use crate::error::Error;
+use crate::header::{Role, encode, encode_header};
+
+/// Payloads up to here are copied behind their header; longer ones are written from where they lie.
+const COPY_UP_TO: usize = 16 << 10;
+/// Random bytes fetched at once for masks.
+const ENTROPY: usize = 256;
+
+/// What its lock protects: whoever holds it may write.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    role: Role,
+    /// The frame that is written; its memory is reused.
+    buffer: Vec<u8>,
+    /// Nothing more may be sent: a close frame was.
+    pub(crate) close_sent: bool,
+    /// A write was left in the middle.
+    broken: bool,
+    entropy: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn new(role: Role) -> Self {
+        Self {
+            role,
+            buffer: Vec::new(),
+            close_sent: false,
+            broken: false,
+            entropy: Vec::new(),
+        }
+    }
+
+    /// Writes one frame; gives its length. **May suspend**, each time for `wait` at most.
+    pub(crate) fn write_frame(
+        &mut self,
+        stream: &dyn Stream,
+        wait: Duration,
+        opcode: u8,
+        payload: &[u8],
+    ) -> Result<usize, Error> {
+        if self.broken {
+            return Err(Error::LeftInTheMiddle);
+        }
+        let key = match self.role {
+            Role::Client => Some(self.next_key()?),
+            Role::Server => None,
+        };
+        let Self { buffer, broken, .. } = self;
+        buffer.clear();
+        let tail = if key.is_none() && payload.len() > COPY_UP_TO {
+            encode_header(buffer, opcode, true, payload.len(), None);
+            payload
+        } else {
+            encode(buffer, opcode, true, payload, key);
+            &[]
+        };
+        let mut attempt = Attempt {
+            stream,
+            broken,
+            complete: false,
+        };
+        attempt.write_all(wait, buffer, tail)?;
+        attempt.complete = true;
+        drop(attempt);
+        let count = buffer.len() + tail.len();
+        // One long message must not pin its memory for as long as the connection lives.
+        if buffer.capacity() > 16 * COPY_UP_TO {
+            buffer.clear();
+            buffer.shrink_to(COPY_UP_TO);
+        }
+        Ok(count)
+    }
+
+    /// A mask that nobody can predict (RFC 6455, section 10.3).
+    fn next_key(&mut self) -> io::Result<[u8; 4]> {
+        if self.entropy.is_empty() {
+            self.entropy.resize(ENTROPY, 0);
+            getrandom::fill(&mut self.entropy).map_err(io::Error::other)?;
+        }
+        let (_, &key) = self
+            .entropy
+            .split_last_chunk()
+            .expect("it is filled by multiples of four");
+        self.entropy.truncate(self.entropy.len() - key.len());
+        Ok(key)
+    }
+}
+
+/// A write under way. Left before it is complete, by an error or by unwinding, it ends the connection: a part of a
+/// frame is out, and nothing that followed would be understood.
+struct Attempt<'a> {
+    stream: &'a dyn Stream,
+    broken: &'a mut bool,
+    complete: bool,
+}
+
+impl Attempt<'_> {
+    fn write_all(
+        &mut self,
+        wait: Duration,
+        mut front: &[u8],
+        mut back: &[u8],
+    ) -> Result<(), Error> {
+        while !front.is_empty() || !back.is_empty() {
+            let result = with_timeout(wait, || match (front, back) {
+                (only, []) | ([], only) => self.stream.write(only),
+                (front, back) => self
+                    .stream
+                    .write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
+            });
+            let count = match result {
+                Err(_) => return Err(Error::WriteTimeout),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(Ok(count)) => count,
+            };
+            let in_front = count.min(front.len());
+            front = &front[in_front..];
+            back = &back[count - in_front..];
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.complete {
+            *self.broken = true;
+            // Whoever receives learns it, too. If the stream is at its end already there is nothing to do.
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
