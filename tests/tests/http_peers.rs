@@ -279,7 +279,7 @@ fn curl_gets_files_and_nothing_else() {
     };
     assert_eq!(status("/../../../../etc/passwd", &[]), "404");
     assert_eq!(status("/%2e%2e/%2e%2e/%2e%2e/etc/passwd", &[]), "404");
-    assert_eq!(status("/sub/", &["--time-cond", "tomorrow"]), "304");
+    assert_eq!(status("/sub/", &["--time-cond", "1 Jan 2037"]), "304");
     assert_eq!(status("/sub/", &["--time-cond", "1 Jan 2000"]), "200");
     fs::remove_dir_all(root).unwrap();
 }
