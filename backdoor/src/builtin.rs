@@ -45,7 +45,7 @@ pub(crate) const HELP: &[Entry] = &[
         call: "ps()",
         about: "all coroutines; ps(\"text\"): those with that in the name",
         more: "since: how long it has been waiting. cpu: processor time used. switches: how often it was resumed.\n\
-               It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"waits_for\")",
+               It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"state\")",
     },
     Entry {
         name: "groups",
@@ -416,11 +416,11 @@ fn optional_count(number: Option<usize>) -> Dynamic {
 }
 
 fn state(state: State) -> Dynamic {
-    format!("{state:?}").to_lowercase().into()
+    state.to_string().into()
 }
 
 fn waits_for(wait: &WaitFor) -> Dynamic {
-    wait.operation.into()
+    wait.to_string().into()
 }
 
 #[cfg(test)]

@@ -38,6 +38,17 @@ impl std::fmt::Display for Stop {
     }
 }
 
+/// How often an evaluation looks whether somebody interrupted its coroutine: the registry's answer is not free.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+struct Clock {
+    /// When the evaluation that runs must have ended.
+    deadline: Option<Instant>,
+    /// When to ask the registry again.
+    look: Option<Instant>,
+}
+
 /// Shared by an evaluation and the session that may stop it.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -45,8 +56,7 @@ pub(crate) struct Pace {
     output: AtomicU64,
     steps: AtomicU32,
     limit: Duration,
-    /// When the evaluation that runs must have ended.
-    deadline: Mutex<Option<Instant>>,
+    clock: Mutex<Clock>,
 }
 
 impl Pace {
@@ -56,7 +66,7 @@ impl Pace {
             output: AtomicU64::new(0),
             steps: AtomicU32::new(0),
             limit,
-            deadline: Mutex::new(None),
+            clock: Mutex::default(),
         }
     }
 
@@ -69,8 +79,12 @@ impl Pace {
     pub(crate) fn start(&self) {
         self.interrupted.store(false, Ordering::Relaxed);
         self.output.store(0, Ordering::Relaxed);
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) =
-            grapeshot::time::now().checked_add(self.limit);
+        let now = grapeshot::time::now();
+        let clock = Clock {
+            deadline: now.checked_add(self.limit),
+            look: now.checked_add(LOOK),
+        };
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -111,19 +125,25 @@ impl Pace {
 
     /// Whether to go on. Never suspends.
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        if self.is_interrupted() || killed() {
+        if self.is_interrupted() {
             return Err(Stop::Interrupted);
         }
         if self.output.load(Ordering::Relaxed) > crate::limits::MAX_OUTPUT {
             return Err(Stop::TooMuchOutput);
         }
-        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        match deadline {
-            Some(deadline) if grapeshot::time::now() >= deadline => {
-                Err(Stop::TimeLimit(self.limit))
-            }
-            _ => Ok(()),
+        let now = grapeshot::time::now();
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(Stop::TimeLimit(self.limit));
         }
+        if clock.look.is_some_and(|look| now >= look) {
+            clock.look = now.checked_add(LOOK);
+            drop(clock);
+            if killed() {
+                return Err(Stop::Interrupted);
+            }
+        }
+        Ok(())
     }
 }
 

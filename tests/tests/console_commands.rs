@@ -423,7 +423,10 @@ fn a_console_that_does_not_read_holds_up_nobody() {
         1,
         "let line = \"x\"; line.pad(1000, \"x\"); loop { print(line); }",
     );
-    server.eventually("ps(\"console-eval-1\").len()", |count| count == 1);
+    server.eventually(
+        &format!("ps(\"console-eval-{}\").len()", deaf.session),
+        |count| count == 1,
+    );
     let mut other = Peer::attach(&server.path);
     let mut slowest = Duration::ZERO;
     for id in 0..50 {
@@ -584,11 +587,8 @@ fn kill_ends_a_coroutine() {
     // A console can end another's evaluation, and its own.
     let mut busy = Peer::attach(&server.path);
     busy.eval(1, "loop {}");
-    let id = server.eventually(
-        "ps(\"console-eval-\").filter(|c| !c.name.contains(\"x\")).order(\"id\")",
-        |rows| rows.as_array().unwrap().len() == 2,
-    )[0]["id"]
-        .clone();
+    let question = format!("ps(\"console-eval-{}\").map(|c| c.id)", busy.session);
+    let id = server.eventually(&question, |ids| ids.as_array().unwrap().len() == 1)[0].clone();
     server.told(&format!("kill({id})"));
     assert!(
         matches!(busy.receive(), Some(ServerMessage::Error { message, .. }) if message == "interrupted")
@@ -624,7 +624,10 @@ fn a_terminated_server_says_good_bye_within_a_second() {
     let mut busy = Peer::attach(&server.path);
     busy.eval(1, "loop {}");
     let mut idle = Peer::attach(&server.path);
-    server.eventually("ps(\"console-eval-1\").len()", |count| count == 1);
+    server.eventually(
+        &format!("ps(\"console-eval-{}\").len()", busy.session),
+        |count| count == 1,
+    );
     let asked = Instant::now();
     server.signal(Signal::TERM);
     let status = ended(&mut server.child, PATIENCE);

@@ -114,9 +114,10 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        reader.read_line(&mut line).unwrap();
+        // Kept open: the server prints again when it ends.
+        child.stdout = Some(reader.into_inner());
         assert_eq!(line, format!("listening at {}\n", path.display()));
         child
     }
@@ -206,6 +207,8 @@ pub fn ended(child: &mut Child, patience: Duration) -> ExitStatus {
 /// A peer that speaks the protocol byte by byte.
 pub struct Peer {
     pub stream: UnixStream,
+    /// The number in the names of its coroutines.
+    pub session: u64,
     decoder: Decoder,
 }
 
@@ -215,6 +218,7 @@ impl Peer {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,
+            session: 0,
             decoder: Decoder::new(MAX_SERVER_MESSAGE),
         }
     }
@@ -223,11 +227,10 @@ impl Peer {
     pub fn attach(path: &Path) -> Self {
         let mut peer = Self::connect(path);
         peer.send(&ClientMessage::Hello { version: VERSION });
-        let hello = peer.receive();
-        assert!(
-            matches!(hello, Some(ServerMessage::Hello { .. })),
-            "{hello:?}"
-        );
+        match peer.receive() {
+            Some(ServerMessage::Hello { session, .. }) => peer.session = session,
+            other => panic!("{other:?}"),
+        }
         peer
     }
 
