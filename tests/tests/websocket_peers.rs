@@ -1,7 +1,7 @@
 //! The WebSocket server against Python's `websockets` (Debian's python3-websockets).
 
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grapeshot::net::TcpListener;
 use grapeshot_http::{HandlerError, Server};
@@ -54,6 +54,16 @@ fn against(script: &str) -> Output {
         .args(["-c", &frame])
         .output()
         .expect("python3 is installed");
+    // However its peers have ended, the server is rid of them.
+    let began = Instant::now();
+    while server.statistics().connections > 0 {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            server.statistics()
+        );
+        std::thread::yield_now();
+    }
     server.shutdown(Duration::from_secs(1));
     serving.join().unwrap();
     output
@@ -178,4 +188,24 @@ fn many_clients_at_once() {
             assert await ws.recv() == f'{n} {i}'
 await asyncio.gather(*[one(n) for n in range(50)])",
     );
+}
+
+#[test]
+fn a_peer_that_is_killed_in_the_middle_of_a_frame_is_let_go() {
+    let output = against(
+        "import os, signal
+ws = await websockets.connect(URL + '/echo', compression=None)
+idle = await websockets.connect(URL + '/echo')
+await ws.send('whole')
+assert await ws.recv() == 'whole'
+ws.transport.write(b'\\x82\\xfe\\x03\\xe8\\0\\0\\0\\0only the beginning')
+print('now', flush=True)
+os.kill(os.getpid(), signal.SIGKILL)",
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "now\n",
+        "{output:?}"
+    );
+    assert!(output.status.code().is_none(), "it was killed");
 }

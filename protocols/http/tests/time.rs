@@ -210,3 +210,98 @@ fn leaving_serve_ends_all_it_started() {
         std::fs::remove_file(&path).unwrap();
     });
 }
+
+/// A stream that goes silent at one of its calls, be it a read or a write.
+struct Silent {
+    inner: UnixStream,
+    calls_left: std::sync::atomic::AtomicUsize,
+}
+
+impl Silent {
+    fn call(&self) {
+        use std::sync::atomic::Ordering;
+        if self.calls_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            grapeshot::sleep(Duration::from_secs(1_000_000));
+        }
+    }
+}
+
+impl grapeshot_http::Stream for Silent {
+    fn read(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.call();
+        self.inner.read(buffer)
+    }
+    fn write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.call();
+        self.inner.write(bytes)
+    }
+    fn shutdown(&self, how: Shutdown) -> std::io::Result<()> {
+        self.inner.shutdown(how)
+    }
+}
+
+#[test]
+fn a_connection_may_be_interrupted_wherever_it_waits() {
+    let content = "x".repeat(20_000);
+    let session = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 20000\r\n\r\n{content}\
+         GET /pieces HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    );
+    let mut ended_by_itself = 0;
+    for calls in 0..30 {
+        let session = session.clone();
+        let finished = grapeshot::testing::run(9, move || {
+            let server = Server::new(|request, response| {
+                if request.path() == "/pieces" {
+                    let mut writer = response.start()?;
+                    for _ in 0..3 {
+                        writer.write_all(b"piece")?;
+                        writer.flush()?;
+                    }
+                    return writer.finish();
+                }
+                let content = request.read_body()?;
+                response.send(content)
+            });
+            let (mut ours, inner) = UnixStream::pair().unwrap();
+            let silent = Silent {
+                inner,
+                calls_left: calls.into(),
+            };
+            let theirs = server.clone();
+            let serving = spawn(move || theirs.serve_stream(silent, Peer::Unix));
+            ours.write_all(session.as_bytes()).unwrap();
+            let reading = spawn(move || {
+                let mut got = Vec::new();
+                // Reset, if the interrupted side had not read everything.
+                let _ = ours.read_to_end(&mut got);
+                got
+            });
+            grapeshot::sleep(Duration::from_millis(1));
+            let finished = serving.is_finished();
+            serving.interrupt();
+            assert_eq!(serving.join().is_ok(), finished, "after {calls} calls");
+            let got = String::from_utf8(reading.join().unwrap()).unwrap();
+            // What is out is a beginning of the right answers, and never an answer that looks complete but is not.
+            assert!(
+                got.len() < 22_000 && !got.contains("HTTP/1.1 500"),
+                "after {calls} calls: {got}"
+            );
+            let statistics = server.statistics();
+            assert_eq!(
+                (
+                    statistics.connections,
+                    statistics.panicked,
+                    statistics.failed
+                ),
+                (0, 0, 0)
+            );
+            finished
+        });
+        ended_by_itself += usize::from(finished);
+    }
+    assert!(
+        (1..30).contains(&ended_by_itself),
+        "some were interrupted, some were not: {ended_by_itself}"
+    );
+}

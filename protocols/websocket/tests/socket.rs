@@ -201,7 +201,7 @@ fn a_subprotocol_is_agreed_on() {
             |socket| {
                 socket
                     .send_text(socket.protocol().unwrap_or("none"))
-                    .unwrap()
+                    .unwrap();
             },
             |socket| {
                 let ours = socket.protocol().unwrap_or("none").to_owned();
