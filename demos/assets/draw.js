@@ -83,10 +83,10 @@ function panels(c, list, seen, hair) {
     const round = Math.min(10, p.w / 6, p.h / 6);
     c.beginPath();
     c.roundRect(p.x, p.y, p.w, p.h, round);
-    c.fillStyle = colour + '20';
+    c.fillStyle = colour + '2b';
     c.fill();
     c.lineWidth = hair * 1.5;
-    c.strokeStyle = colour + '6a';
+    c.strokeStyle = colour + '8c';
     c.stroke();
   }
 }

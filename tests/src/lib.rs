@@ -1,1 +1,4 @@
-//! In preparation.
+//! What the whole-system tests share.
+#![forbid(unsafe_code)]
+
+pub mod browser;

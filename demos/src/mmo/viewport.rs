@@ -74,6 +74,7 @@ impl Viewport {
         self.gather_names(&news.names);
         let update = Update {
             seq: gaze.seq,
+            looks_elsewhere: moved,
             middle: (quantise(gaze.x), quantise(gaze.y)),
             movers: (&self.told_movers, &self.movers),
             names: &self.names,

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::lateness::Histogram;
 use super::names;
-use super::seat::Seat;
+use super::seat::{Seat, VIEWPORT};
 use super::wire::{Body, MoverId, Panel, quantise};
 use crate::quadtree::{Key, Quadtree, Rect};
 
@@ -248,7 +248,9 @@ impl World {
     pub fn seat(self: &Arc<Self>, wanted: Option<&str>) -> Result<(Arc<Seat>, String), Full> {
         let id = MoverId::player(self.next_number());
         let mut rng = fastrand::Rng::with_seed(self.settings.seed ^ u64::from(id.0) << 32);
-        let place = |rng: &mut fastrand::Rng| rng.f32() * self.settings.field;
+        // Not where half of what it sees lies outside.
+        let border = (self.settings.field / 2.0).min(VIEWPORT);
+        let place = |rng: &mut fastrand::Rng| border + rng.f32() * (self.settings.field - 2.0 * border);
         let (x, y) = (place(&mut rng), place(&mut rng));
         let wanted = wanted.and_then(names::sanitise).unwrap_or_else(|| names::invent(&mut rng));
 

@@ -7,6 +7,8 @@ use super::{Body, MoverId, Panel, UPDATE, put_number, put_signed, put_text};
 pub struct Update<'a> {
     /// The last VIEW that it takes into account.
     pub seq: u32,
+    /// The page does not know yet where it looks: it is told even if nothing else has changed.
+    pub looks_elsewhere: bool,
     /// The viewport's middle, in quanta.
     pub middle: (i32, i32),
     /// What the page was told so far and what is there now, both sorted by id.
@@ -63,7 +65,7 @@ impl Difference {
         put_number(out, update.seq);
         put_signed(out, update.middle.0);
         put_signed(out, update.middle.1);
-        let mut changed = self.movers(update, out);
+        let mut changed = update.looks_elsewhere | self.movers(update, out);
         put_number(out, update.names.len() as u32);
         for (id, name) in update.names {
             put_number(out, id.0);
@@ -183,6 +185,7 @@ mod tests {
                     .map(|body| (body.id, format!("player {}", body.id.0))).collect();
                 let update = Update {
                     seq: seq as u32,
+                    looks_elsewhere: false,
                     middle: (middle, -middle),
                     movers: (&old_movers, &movers),
                     names: &names,
@@ -220,7 +223,7 @@ mod tests {
     fn a_step_costs_three_bytes() {
         let told: Vec<_> = (0..100).map(|n| Body { id: MoverId::npc(n * 1000), x: 4000, y: 4000 }).collect();
         let now: Vec<_> = told.iter().map(|body| Body { x: body.x + 52, y: body.y - 52, ..*body }).collect();
-        let update = Update { seq: 0, middle: (0, 0), movers: (&told, &now), names: &[], panels: (&[], &[]) };
+        let update = Update { seq: 0, looks_elsewhere: false, middle: (0, 0), movers: (&told, &now), names: &[], panels: (&[], &[]) };
         let mut message = Vec::new();
         assert!(Difference::default().write(&update, &mut message));
         assert_eq!(message.len(), 4 + 6 + 100 * 3);
