@@ -61,7 +61,7 @@ fn serve(path: &str, players: u64) -> io::Result<()> {
             std::fs::write(path, "saved")
         })
         .expose("nap", "block for some seconds", |seconds: f64| {
-            grapeshot::sleep(Duration::from_secs_f64(seconds))
+            grapeshot::sleep(Duration::from_secs_f64(seconds));
         })
         .expose("crash", "panic", || -> u32 { panic!("the machine tilted") })
         .serve_unix(path)?;

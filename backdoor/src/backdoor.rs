@@ -214,7 +214,7 @@ mod tests {
                 Backdoor::new("t")
                     .expose("a", "", || 1)
                     .expose("a", "", || 2),
-            )
+            );
         });
         assert!(twice.is_err());
         drop(

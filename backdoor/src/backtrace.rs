@@ -1,5 +1,6 @@
 //! The backtrace of a coroutine, made readable.
 
+use std::ops::Range;
 use std::path::Path;
 
 use grapeshot::CoroutineId;
@@ -16,38 +17,31 @@ pub(crate) fn of(
     all: bool,
     shapes: &Shapes,
 ) -> Result<Dynamic, Box<EvalAltResult>> {
-    let name = registry::coroutine(id).map_or_else(String::new, |info| format!("{} ", info.name));
+    let label = registry::coroutine(id).map_or_else(String::new, |info| format!("{} ", info.name));
     let frames = registry::backtrace(id).map_err(|error| match error {
         registry::BacktraceError::NotFound(id) => failed(&format!(
             "no coroutine has the id {id}: it may have ended; ps() lists those that live"
         )),
-        other => failed(&format!("coroutine {} {name}{other}", id.0)),
+        other => failed(&format!("coroutine {} {label}{other}", id.0)),
     })?;
+    let places = Places::here();
     let shown = if all {
         0..frames.len()
     } else {
-        interesting(&frames)
+        interesting(&frames, &places)
     };
     let tag = shapes.tag(
         ["frame", "function", "file", "line"]
             .map(str::to_owned)
             .to_vec(),
     );
-    let places = Places::here();
     let rows: Array = frames[shown.clone()]
         .iter()
         .zip(shown)
         .map(|(frame, number)| {
             let fields = [
                 ("frame", (number as INT).into()),
-                (
-                    "function",
-                    frame
-                        .function
-                        .as_deref()
-                        .map_or_else(|| format!("{:#x}", frame.address), readable)
-                        .into(),
-                ),
+                ("function", name(frame, &places).into()),
                 (
                     "file",
                     frame
@@ -69,21 +63,19 @@ pub(crate) fn of(
 }
 
 /// Everything between the runtime's innermost frames and its outermost ones.
-fn interesting(frames: &[Frame]) -> std::ops::Range<usize> {
-    let of_runtime = |frame: &Frame| frame.function.as_deref().is_none_or(is_of_runtime);
-    let Some(first) = frames.iter().position(|frame| !of_runtime(frame)) else {
+fn interesting(frames: &[Frame], places: &Places) -> Range<usize> {
+    let of_application = |frame: &Frame| !is_of_runtime(frame, places);
+    let Some(first) = frames.iter().position(of_application) else {
         return 0..frames.len();
     };
-    let last = frames
-        .iter()
-        .rposition(|frame| !of_runtime(frame))
-        .unwrap_or(first);
+    let last = frames.iter().rposition(of_application).unwrap_or(first);
     // The blocking call itself is the runtime's, and the best part of the answer.
     first.saturating_sub(1)..last + 1
 }
 
-/// Frames that say nothing about the application, at the ends of a stack.
-fn is_of_runtime(function: &str) -> bool {
+/// Frames that say nothing about the application, at the ends of a stack. An inlined function has no path in its name,
+/// so its file decides.
+fn is_of_runtime(frame: &Frame, places: &Places) -> bool {
     const CRATES: &[&str] = &[
         "grapeshot::",
         "corosensei::",
@@ -92,30 +84,68 @@ fn is_of_runtime(function: &str) -> bool {
         "alloc::",
         "backtrace::",
         "__rust",
-        "_start",
     ];
-    // `<grapeshot::net::TcpStream as std::io::Read>::read` and the like.
-    let function = function
-        .trim_start_matches(['<', '&'])
-        .trim_start_matches("mut ")
-        .trim_start_matches("dyn ");
-    CRATES.iter().any(|name| function.starts_with(name))
+    let Some(file) = frame.file.as_deref() else {
+        // Assembly, and what was built without debug information.
+        let name = frame.function.as_deref().unwrap_or_default();
+        // `<grapeshot::net::TcpStream as std::io::Read>::read` and the like.
+        let name = name.trim_start_matches(['<', '&']);
+        return !name.contains("::") || CRATES.iter().any(|known| name.starts_with(known));
+    };
+    file.starts_with("/rustc/")
+        || file.contains("/registry/src/") && file.contains("/corosensei-")
+        || places.module(file).is_some()
 }
 
-/// The name without the compiler's hash, and without what closures and traits add to it.
-pub(crate) fn readable(function: &str) -> String {
+/// What a frame is called, with the module of an inlined function of the runtime.
+fn name(frame: &Frame, places: &Places) -> String {
+    let Some(function) = frame.function.as_deref() else {
+        return format!("{:#x}", frame.address);
+    };
+    let name = readable(function);
+    match frame.file.as_deref().and_then(|file| places.module(file)) {
+        Some(module) if !name.contains("::") => format!("{module}::{name}"),
+        _ => name,
+    }
+}
+
+/// The name without the compiler's hash, without type arguments, and with short words for closures.
+fn readable(function: &str) -> String {
     let name = match function.rsplit_once("::h") {
         Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
             name
         }
         _ => function,
     };
+    let name = without_arguments(name);
     name.replace("::{{closure}}", "{closure}")
         .replace("{closure#", "{closure ")
 }
 
+/// `catch_unwind<F, ()>` is `catch_unwind`, but `<Stream as Read>::read` stays: a `<` behind a name opens arguments.
+fn without_arguments(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    let (mut depth, mut previous) = (0_usize, ' ');
+    for character in name.chars() {
+        match character {
+            '<' if depth > 0 || previous.is_alphanumeric() || matches!(previous, '_' | ':') => {
+                depth += 1;
+            }
+            // The `>` of `fn() -> T` closes nothing.
+            '>' if depth > 0 && previous != '-' => depth -= 1,
+            _ if depth == 0 => short.push(character),
+            _ => {}
+        }
+        previous = character;
+    }
+    // What a turbofish leaves.
+    short.trim_end_matches("::").replace("::::", "::")
+}
+
 /// The folders that a path is shown relative to.
 struct Places {
+    /// Where the runtime's sources were when it was compiled, with a slash at the end.
+    runtime: String,
     here: Option<String>,
     home: Option<String>,
 }
@@ -123,10 +153,26 @@ struct Places {
 impl Places {
     fn here() -> Self {
         let text = |path: &Path| path.to_str().map(str::to_owned);
+        // The runtime is the package around this one.
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap_or(Path::new("/"));
         Self {
+            runtime: format!("{}/src/", workspace.display()),
             here: std::env::current_dir().ok().as_deref().and_then(text),
             home: std::env::home_dir().as_deref().and_then(text),
         }
+    }
+
+    /// `grapeshot::net::tcp_stream` for a source file of the runtime's.
+    fn module(&self, file: &str) -> Option<String> {
+        let path = file.strip_prefix(&self.runtime)?.strip_suffix(".rs")?;
+        let path = path.trim_end_matches("/mod").replace('/', "::");
+        Some(if path == "lib" {
+            "grapeshot".to_owned()
+        } else {
+            format!("grapeshot::{path}")
+        })
     }
 
     /// `demos/src/world.rs` here, `rhai-1.27.0/src/engine.rs` from a registry, `std/src/thread.rs` from the compiler.
@@ -155,39 +201,64 @@ impl Places {
 mod tests {
     use super::*;
 
-    fn frame(function: &str) -> Frame {
+    fn frame(function: &str, file: Option<&str>) -> Frame {
         Frame {
             address: 1,
             function: Some(function.to_owned()),
-            file: None,
+            file: file.map(str::to_owned),
             line: None,
+        }
+    }
+
+    fn places() -> Places {
+        Places {
+            runtime: "/gs/src/".into(),
+            here: Some("/srv/game".into()),
+            home: Some("/home/ann".into()),
         }
     }
 
     #[test]
     fn the_runtimes_frames_are_left_out_but_for_the_blocking_call() {
-        let names = [
-            "corosensei::coroutine::Yielder::suspend",
-            "grapeshot::sched::suspend",
-            "grapeshot::time::sleep",
-            "mmo::npc::wander",
-            "core::ops::function::FnOnce::call_once",
-            "mmo::main::{{closure}}",
-            "grapeshot::sched::entry",
-            "corosensei::arch::trampoline",
+        let corosensei =
+            Some("/root/.cargo/registry/src/index-0/corosensei-0.3.4/src/coroutine.rs");
+        let std = Some("/rustc/59807616/library/std/src/panicking.rs");
+        let frames = [
+            frame(
+                "suspend<alloc::sync::Arc<grapeshot::Record>>",
+                Some("/gs/src/context/cell.rs"),
+            ),
+            frame("try_with<fn() -> ()>", std),
+            frame("sleep", Some("/gs/src/time/mod.rs")),
+            frame("wander", Some("/srv/game/src/npc.rs")),
+            frame("call_once", std),
+            frame("mmo::main::{{closure}}", Some("/srv/game/src/main.rs")),
+            frame("run<F, ()>", Some("/gs/src/sched/record.rs")),
+            frame("__rust_try", None),
+            frame("coroutine_func", corosensei),
+            frame("stack_init_trampoline", None),
         ];
-        let frames: Vec<Frame> = names.iter().map(|name| frame(name)).collect();
-        assert_eq!(interesting(&frames), 2..6);
+        assert_eq!(interesting(&frames, &places()), 2..6);
         assert_eq!(
-            interesting(&frames[..2]),
+            interesting(&frames[..2], &places()),
             0..2,
             "nothing but the runtime is shown whole"
         );
-        assert_eq!(interesting(&frames[3..4]), 0..1);
+        assert_eq!(interesting(&frames[3..4], &places()), 0..1);
+        assert_eq!(name(&frames[2], &places()), "grapeshot::time::sleep");
+        assert_eq!(name(&frames[3], &places()), "wander");
+        assert!(is_of_runtime(
+            &frame("<grapeshot::net::TcpStream as std::io::Read>::read", None),
+            &places()
+        ));
+        assert!(!is_of_runtime(
+            &frame("grapeshot_http::server::serve", None),
+            &places()
+        ));
     }
 
     #[test]
-    fn names_lose_their_hashes() {
+    fn names_lose_what_only_the_compiler_needs() {
         assert_eq!(
             readable("mmo::npc::wander::h0123456789abcdef"),
             "mmo::npc::wander"
@@ -197,21 +268,20 @@ mod tests {
             "mmo::main{closure}"
         );
         assert_eq!(readable("mmo::h264::decode"), "mmo::h264::decode");
-        assert!(is_of_runtime(
-            "<grapeshot::net::TcpStream as std::io::Read>::read"
-        ));
-        assert!(is_of_runtime(
-            "<&grapeshot::net::TcpStream as std::io::Read>::read"
-        ));
-        assert!(!is_of_runtime("grapeshot_http::server::serve"));
+        assert_eq!(
+            readable("call_once<fn(&a::B<C>) -> D<E>, (F)>"),
+            "call_once"
+        );
+        assert_eq!(
+            readable("<a::Stream<T> as std::io::Read>::read"),
+            "<a::Stream as std::io::Read>::read"
+        );
+        assert_eq!(readable("a::pool::<b::C>::take"), "a::pool::take");
     }
 
     #[test]
     fn paths_are_shown_from_where_one_is() {
-        let places = Places {
-            here: Some("/srv/game".into()),
-            home: Some("/home/ann".into()),
-        };
+        let places = places();
         assert_eq!(places.shorten("/srv/game/src/main.rs"), "src/main.rs");
         assert_eq!(
             places.shorten("/srv/gamester/src/main.rs"),

@@ -397,6 +397,40 @@ fn too_many_consoles_are_turned_away() {
 }
 
 #[test]
+fn a_server_without_free_descriptors_serves_again_once_there_are_some() {
+    let folder = Folder::new();
+    let path = folder.file("arcade");
+    let program = Server::command(&path, 1);
+    // The runtime needs some descriptors for itself; 40 leave room for a good number of consoles, but not for 64.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 40; exec \"$@\"", "sh"])
+        .arg(program.get_program())
+        .args(program.get_args());
+    let mut child = limited.stdout(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !path.exists() {
+        assert!(Instant::now() < deadline);
+    }
+    let crowd: Vec<_> = (0..64)
+        .map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap())
+        .collect();
+    drop(crowd);
+    while !console()
+        .arg(&path)
+        .args(["-c", "1"])
+        .output()
+        .unwrap()
+        .status
+        .success()
+    {
+        assert!(Instant::now() < deadline, "it does not serve any more");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn output_goes_to_its_own_session() {
     let server = Server::start();
     let mut peers: Vec<Peer> = (0..4).map(|_| Peer::attach(&server.path)).collect();

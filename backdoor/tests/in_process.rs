@@ -1,0 +1,228 @@
+//! A backdoor and its peer in one process: what the application's side of the API promises.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use grapeshot_backdoor::protocol::{
+    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
+};
+use grapeshot_backdoor::{Backdoor, Handle};
+
+struct Peer {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Peer {
+    fn connect(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let mut peer = Self {
+            stream,
+            decoder: Decoder::new(MAX_SERVER_MESSAGE),
+        };
+        peer.send(&ClientMessage::Hello { version: VERSION });
+        peer
+    }
+
+    fn attach(path: &Path) -> Self {
+        let mut peer = Self::connect(path);
+        assert!(matches!(peer.receive(), Some(ServerMessage::Hello { .. })));
+        peer
+    }
+
+    fn send(&mut self, message: &ClientMessage) {
+        self.stream
+            .write_all(&encode(message, MAX_CLIENT_MESSAGE).unwrap())
+            .unwrap();
+    }
+
+    fn ask(&mut self, source: &str) -> ServerMessage {
+        self.send(&ClientMessage::Eval {
+            id: 1,
+            source: source.to_owned(),
+            rows: None,
+        });
+        self.receive().expect("an answer")
+    }
+
+    fn receive(&mut self) -> Option<ServerMessage> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(message) = self.decoder.next_message().unwrap() {
+                return Some(message);
+            }
+            match self.stream.read(&mut chunk).unwrap() {
+                0 => return None,
+                n => self.decoder.feed(&chunk[..n]),
+            }
+        }
+    }
+}
+
+/// Serves a backdoor in a runtime of its own while `test` runs on this thread.
+fn with_backdoor(name: &str, backdoor: Backdoor, test: impl FnOnce(&Path)) {
+    let path = PathBuf::from(format!("/tmp/gs-in-process-{}-{name}", std::process::id()));
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (end, ended) = grapeshot::sync::channel::bounded::<()>(1);
+    let at = path.clone();
+    let server = std::thread::spawn(move || {
+        grapeshot::run(move || {
+            let handle: Handle = backdoor.serve_unix(&at).unwrap();
+            assert_eq!(handle.path(), at);
+            ready.send(()).unwrap();
+            // Ends when the test drops its sender.
+            let _ = ended.recv();
+        });
+    });
+    is_ready.recv().unwrap();
+    test(&path);
+    drop(end);
+    server.join().unwrap();
+    assert!(!path.exists(), "the socket was left behind");
+}
+
+fn error_of(message: ServerMessage) -> String {
+    match message {
+        ServerMessage::Error { message, .. } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_time_limit_reaches_into_a_blocking_call() {
+    let backdoor = Backdoor::new("limited")
+        .time_limit(Duration::from_millis(100))
+        .expose("nap", "", || grapeshot::sleep(Duration::from_secs(3600)));
+    with_backdoor("limit", backdoor, |path| {
+        let mut peer = Peer::attach(path);
+        assert_eq!(
+            error_of(peer.ask("nap()")),
+            "stopped after 0.1 s, the time limit of this console"
+        );
+        assert_eq!(
+            error_of(peer.ask("loop {}")),
+            "stopped after 0.1 s, the time limit of this console"
+        );
+        assert!(matches!(peer.ask("5"), ServerMessage::Result { value, .. } if value == 5));
+    });
+}
+
+#[test]
+fn dropping_the_handle_ends_the_sessions() {
+    let mut attached = None;
+    with_backdoor("drop", Backdoor::new("short"), |path| {
+        let mut peer = Peer::attach(path);
+        peer.send(&ClientMessage::Eval {
+            id: 1,
+            source: "loop {}".into(),
+            rows: None,
+        });
+        attached = Some(peer);
+    });
+    // It may still be told that its evaluation was interrupted; then the stream ends.
+    let mut peer = attached.unwrap();
+    while let Some(message) = peer.receive() {
+        assert_eq!(error_of(message), "interrupted");
+    }
+}
+
+#[test]
+fn as_many_sessions_as_the_application_allows() {
+    with_backdoor("few", Backdoor::new("few").max_sessions(1), |path| {
+        let _first = Peer::attach(path);
+        let mut second = Peer::connect(path);
+        assert!(
+            matches!(second.receive(), Some(ServerMessage::Refused { message }) if message.contains("limit"))
+        );
+    });
+}
+
+struct Log(Mutex<Vec<String>>);
+
+static LOG: Log = Log(Mutex::new(Vec::new()));
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn sessions_and_statements_are_logged() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+    });
+    with_backdoor("log", Backdoor::new("logged"), |path| {
+        let mut peer = Peer::attach(path);
+        peer.ask("\"one\" +\n\"two\" // INFO forged\x1b[2J");
+    });
+    let log = LOG.0.lock().unwrap();
+    let statement = log
+        .iter()
+        .find(|line| line.contains("forged"))
+        .expect("the statement is logged");
+    assert!(
+        statement.starts_with("INFO console session "),
+        "{statement}"
+    );
+    assert!(
+        !statement.contains(['\n', '\x1b']),
+        "a statement cannot forge a line of the log: {statement:?}"
+    );
+    assert!(
+        log.iter().any(|line| line.ends_with(": attached"))
+            && log.iter().any(|line| line.contains("listening at"))
+    );
+}
+
+#[test]
+fn functions_see_the_applications_state() {
+    let names = Arc::new(grapeshot::sync::Mutex::new(vec!["ann".to_owned()]));
+    let (add, list) = (Arc::clone(&names), Arc::clone(&names));
+    let backdoor = Backdoor::new("state")
+        .expose("add", "", move |name: String, times: u8| {
+            for _ in 0..times {
+                add.lock().push(name.clone());
+            }
+        })
+        .expose("list", "", move || list.lock().clone())
+        .expose("sum", "", |numbers: Vec<f64>, scale: Option<f64>| {
+            numbers.iter().sum::<f64>() * scale.unwrap_or(1.0)
+        })
+        .expose(
+            "four",
+            "",
+            |a: i64, b: i64, c: i64, d: bool| if d { a + b + c } else { 0 },
+        );
+    with_backdoor("state", backdoor, |path| {
+        let mut peer = Peer::attach(path);
+        let mut value = |source: &str| match peer.ask(source) {
+            ServerMessage::Result { value, .. } => value,
+            other => panic!("{source}: {other:?}"),
+        };
+        assert!(value("add(\"bob\", 2)").is_null());
+        assert_eq!(value("list().len()"), 3);
+        assert_eq!(value("sum([1, 2.5], 2)"), 7.0);
+        assert_eq!(value("sum([1], ())"), 1.0);
+        assert_eq!(value("four(1, 2, 3, true)"), 6);
+        assert!(error_of(peer.ask("add(\"x\", 300)")).contains("argument 2"));
+    });
+    assert_eq!(names.lock().len(), 3);
+}
