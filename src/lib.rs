@@ -46,7 +46,9 @@
 //! would have to wait gives a [`Refused`] error, or where it has no error to give, panics.
 
 #[cfg(panic = "abort")]
-compile_error!("grapeshot needs unwinding: interrupts and timeouts are delivered by it; do not set panic = \"abort\"");
+compile_error!(
+    "grapeshot needs unwinding: interrupts and timeouts are delivered by it; do not set panic = \"abort\""
+);
 
 mod context;
 mod io;
@@ -60,6 +62,8 @@ pub mod time;
 
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};
-pub use sched::spawn::{Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, spawn, spawn_local};
+pub use sched::spawn::{
+    Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, spawn, spawn_local,
+};
 pub use sched::wait::{Refused, yield_now};
 pub use time::{sleep, sleep_until};

@@ -27,8 +27,8 @@ use signal_hook::consts::FORBIDDEN;
 use signal_hook::low_level;
 
 pub use signal_hook::consts::signal::{
-    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN,
-    SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM,
+    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 
 use crate::net::UnixStream;
@@ -98,7 +98,10 @@ impl Signals {
 
     /// The next signal that has arrived, if there is one. Never suspends.
     pub fn try_wait(&mut self) -> Option<i32> {
-        let arrived = self.watched.iter().find(|w| w.arrived.swap(false, Ordering::SeqCst))?;
+        let arrived = self
+            .watched
+            .iter()
+            .find(|w| w.arrived.swap(false, Ordering::SeqCst))?;
         Some(arrived.signal)
     }
 }
@@ -106,14 +109,26 @@ impl Signals {
 impl Watched {
     fn new(signal: i32, waker: &OwnedFd) -> io::Result<Watched> {
         if FORBIDDEN.contains(&signal) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("signal {signal} cannot be waited for")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("signal {signal} cannot be waited for"),
+            ));
         }
         let arrived = Arc::new(AtomicBool::new(false));
         let mut actions = Actions::default();
         // The handler runs its actions in the order of registration: first the flag, then the wake-up.
-        actions.0.push(signal_hook::flag::register(signal, Arc::clone(&arrived))?);
-        actions.0.push(low_level::pipe::register(signal, waker.try_clone()?)?);
-        Ok(Watched { signal, arrived, _default: DefaultHeldOff::new(signal), _actions: actions })
+        actions
+            .0
+            .push(signal_hook::flag::register(signal, Arc::clone(&arrived))?);
+        actions
+            .0
+            .push(low_level::pipe::register(signal, waker.try_clone()?)?);
+        Ok(Watched {
+            signal,
+            arrived,
+            _default: DefaultHeldOff::new(signal),
+            _actions: actions,
+        })
     }
 }
 

@@ -27,9 +27,14 @@ pub struct Frame {
 pub(crate) unsafe fn walk(mut frame: usize, stack: Range<usize>, most: usize) -> Vec<usize> {
     const WORD: usize = size_of::<usize>();
     let mut addresses = Vec::new();
-    while addresses.len() < most && frame.is_multiple_of(WORD) && frame >= stack.start && frame + 2 * WORD <= stack.end {
+    while addresses.len() < most
+        && frame.is_multiple_of(WORD)
+        && frame >= stack.start
+        && frame + 2 * WORD <= stack.end
+    {
         // SAFETY: both words were found to be inside the stack, which the caller keeps.
-        let (next, address) = unsafe { (*(frame as *const usize), *((frame + WORD) as *const usize)) };
+        let (next, address) =
+            unsafe { (*(frame as *const usize), *((frame + WORD) as *const usize)) };
         if address == 0 {
             break;
         }
@@ -57,7 +62,12 @@ pub(crate) fn resolve(address: usize) -> Vec<Frame> {
         });
     });
     if frames.is_empty() {
-        frames.push(Frame { address, function: None, file: None, line: None });
+        frames.push(Frame {
+            address,
+            function: None,
+            file: None,
+            line: None,
+        });
     }
     frames
 }

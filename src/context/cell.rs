@@ -49,12 +49,18 @@ impl<T> PinnedCell<T> {
     where
         T: Default,
     {
-        Self { owner: AtomicUsize::new(0), value: ManuallyDrop::new(T::default()) }
+        Self {
+            owner: AtomicUsize::new(0),
+            value: ManuallyDrop::new(T::default()),
+        }
     }
 
     /// Holds `value` for the calling thread.
     pub(crate) fn bound(value: T) -> Self {
-        Self { owner: AtomicUsize::new(thread_token()), value: ManuallyDrop::new(value) }
+        Self {
+            owner: AtomicUsize::new(thread_token()),
+            value: ManuallyDrop::new(value),
+        }
     }
 
     /// Makes the calling thread the owner, for good.
@@ -63,8 +69,13 @@ impl<T> PinnedCell<T> {
     /// If another thread is.
     #[inline]
     pub(crate) fn bind(&self) {
-        let bound = self.owner.compare_exchange(0, thread_token(), Ordering::AcqRel, Ordering::Acquire);
-        assert!(bound.is_ok() || bound == Err(thread_token()), "a coroutine never changes its thread");
+        let bound =
+            self.owner
+                .compare_exchange(0, thread_token(), Ordering::AcqRel, Ordering::Acquire);
+        assert!(
+            bound.is_ok() || bound == Err(thread_token()),
+            "a coroutine never changes its thread"
+        );
     }
 
     /// The value, if the calling thread owns it.
@@ -79,7 +90,8 @@ impl<T> PinnedCell<T> {
     /// On any thread but the owner.
     #[inline]
     pub(crate) fn get(&self) -> &T {
-        self.try_get().expect("touched by a thread that does not own it")
+        self.try_get()
+            .expect("touched by a thread that does not own it")
     }
 }
 
@@ -110,17 +122,27 @@ unsafe impl<T: Send> Send for HandOver<T> {}
 
 impl<T> HandOver<T> {
     pub(crate) const fn empty() -> Self {
-        Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(None) }
+        Self {
+            state: AtomicU8::new(EMPTY),
+            value: UnsafeCell::new(None),
+        }
     }
 
     pub(crate) const fn full(value: T) -> Self {
-        Self { state: AtomicU8::new(FULL), value: UnsafeCell::new(Some(value)) }
+        Self {
+            state: AtomicU8::new(FULL),
+            value: UnsafeCell::new(Some(value)),
+        }
     }
 
     /// Leaves `value` for the taker; gives it back if one is there already.
     #[inline]
     pub(crate) fn put(&self, value: T) -> Result<(), T> {
-        if self.state.compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if self
+            .state
+            .compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             return Err(value);
         }
         // SAFETY: BUSY keeps everybody else out.
@@ -132,7 +154,9 @@ impl<T> HandOver<T> {
     /// Takes the value, if there is one.
     #[inline]
     pub(crate) fn take(&self) -> Option<T> {
-        self.state.compare_exchange(FULL, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        self.state
+            .compare_exchange(FULL, BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
         // SAFETY: BUSY keeps everybody else out.
         let value = unsafe { (*self.value.get()).take() };
         self.state.store(EMPTY, Ordering::Release);
@@ -150,7 +174,10 @@ pub(crate) struct Scoped<T> {
 
 impl<T> Scoped<T> {
     pub(crate) const fn new() -> Self {
-        Self { value: Cell::new(ptr::null()), borrows: Cell::new(0) }
+        Self {
+            value: Cell::new(ptr::null()),
+            borrows: Cell::new(0),
+        }
     }
 
     /// Lends `value` while `call` runs.
@@ -188,7 +215,11 @@ impl<T> Scoped<T> {
     /// While something is borrowed: the lender's frame could be gone when the borrower is resumed.
     #[inline]
     pub(crate) fn suspend(&self) {
-        assert_eq!(self.borrows.get(), 0, "suspended while borrowing the current coroutine");
+        assert_eq!(
+            self.borrows.get(),
+            0,
+            "suspended while borrowing the current coroutine"
+        );
         super::suspend();
     }
 }
@@ -203,7 +234,9 @@ mod tests {
         let cell = Arc::new(PinnedCell::bound(Cell::new(7)));
         assert_eq!(cell.get().get(), 7);
         let other = cell.clone();
-        std::thread::spawn(move || assert!(other.try_get().is_none())).join().unwrap();
+        std::thread::spawn(move || assert!(other.try_get().is_none()))
+            .join()
+            .unwrap();
     }
 
     #[test]
@@ -224,6 +257,13 @@ mod tests {
                 std::thread::spawn(move || cell.take().is_some())
             })
             .collect();
-        assert_eq!(takers.into_iter().map(|t| t.join().unwrap()).filter(|&took| took).count(), 1);
+        assert_eq!(
+            takers
+                .into_iter()
+                .map(|t| t.join().unwrap())
+                .filter(|&took| took)
+                .count(),
+            1
+        );
     }
 }

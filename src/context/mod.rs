@@ -59,7 +59,11 @@ impl Context {
             YIELDER.set(ptr::from_ref(yielder));
             body();
         });
-        Self { coroutine, yielder: ptr::null(), frame: 0 }
+        Self {
+            coroutine,
+            yielder: ptr::null(),
+            frame: 0,
+        }
     }
 
     /// Runs it until it suspends or ends.

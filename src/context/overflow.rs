@@ -51,7 +51,11 @@ pub(crate) fn install(describe: Describe) {
             let (mut segv, mut bus) = (MaybeUninit::zeroed(), MaybeUninit::zeroed());
             libc::sigaction(libc::SIGSEGV, &raw const action, segv.as_mut_ptr());
             libc::sigaction(libc::SIGBUS, &raw const action, bus.as_mut_ptr());
-            Installed { describe, segv: segv.assume_init(), bus: bus.assume_init() }
+            Installed {
+                describe,
+                segv: segv.assume_init(),
+                bus: bus.assume_init(),
+            }
         }
     });
 }
@@ -68,17 +72,31 @@ impl SignalStack {
         // SAFETY: a fresh mapping of our own becomes this thread's signal stack until `drop`.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            let memory = libc::mmap(ptr::null_mut(), SIGNAL_STACK, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let memory = libc::mmap(
+                ptr::null_mut(),
+                SIGNAL_STACK,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
             if memory == libc::MAP_FAILED {
                 return None;
             }
-            let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: SIGNAL_STACK };
+            let stack = libc::stack_t {
+                ss_sp: memory,
+                ss_flags: 0,
+                ss_size: SIGNAL_STACK,
+            };
             let mut previous = MaybeUninit::zeroed();
             if libc::sigaltstack(&raw const stack, previous.as_mut_ptr()) != 0 {
                 libc::munmap(memory, SIGNAL_STACK);
                 return None;
             }
-            Some(Self { memory, previous: previous.assume_init() })
+            Some(Self {
+                memory,
+                previous: previous.assume_init(),
+            })
         }
     }
 }
@@ -94,7 +112,9 @@ impl Drop for SignalStack {
 }
 
 extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let Some(installed) = INSTALLED.get() else { return };
+    let Some(installed) = INSTALLED.get() else {
+        return;
+    };
     // SAFETY: the kernel passes a valid `info` to an SA_SIGINFO handler.
     let address = unsafe { (*info).si_addr() } as usize;
     (installed.describe)(&mut |culprit| {
@@ -104,7 +124,11 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
             std::process::abort();
         }
     });
-    let previous = if signal == libc::SIGBUS { &installed.bus } else { &installed.segv };
+    let previous = if signal == libc::SIGBUS {
+        &installed.bus
+    } else {
+        &installed.segv
+    };
     // SAFETY: the action was in force before ours. A function gets what the kernel gave us; for the default action we
     // step aside, return, and the instruction faults again.
     unsafe {
@@ -113,7 +137,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
                 libc::sigaction(signal, ptr::from_ref(previous), ptr::null_mut());
             }
             handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) = std::mem::transmute(handler);
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) =
+                    std::mem::transmute(handler);
                 handler(signal, info, context);
             }
             handler => {
@@ -136,7 +161,10 @@ fn frame_pointer_at_fault(context: *mut c_void) -> usize {
     unsafe {
         (*context.cast::<libc::ucontext_t>()).uc_mcontext.regs[29] as usize
     }
-    #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    #[cfg(not(all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    )))]
     {
         let _ = context;
         0
@@ -160,8 +188,18 @@ fn report(culprit: &Culprit<'_>, frame: usize) {
         libc::alarm(REPORT_SECONDS);
     }
     // SAFETY: the stack is this thread's and we are on another one; its guard page is left out.
-    let addresses = unsafe { backtrace::walk(frame, culprit.stack.start + page_size()..culprit.stack.end, usize::MAX) };
-    let _ = writeln!(err, "Its backtrace, {} frames, innermost first:", addresses.len());
+    let addresses = unsafe {
+        backtrace::walk(
+            frame,
+            culprit.stack.start + page_size()..culprit.stack.end,
+            usize::MAX,
+        )
+    };
+    let _ = writeln!(
+        err,
+        "Its backtrace, {} frames, innermost first:",
+        addresses.len()
+    );
     let show = |err: &mut std::io::Stderr, from: usize, addresses: &[usize]| {
         for (number, &address) in addresses.iter().enumerate() {
             for frame in backtrace::resolve(address) {

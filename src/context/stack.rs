@@ -48,7 +48,14 @@ impl Slab {
     fn reserve(len: usize) -> io::Result<Self> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
         // SAFETY: a fresh anonymous mapping overlaps nothing.
-        let start = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+        let start = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+            )
+        }?;
         // One touched page must cost one page, not two megabytes. Where there are no huge pages the call fails: fine.
         #[cfg(target_os = "linux")]
         // SAFETY: the range was mapped just now.
@@ -101,7 +108,11 @@ impl Stack {
         let guard = page_size();
         // SAFETY: nothing runs on a pooled stack; the range is inside its mapping, above the guard.
         let _ = unsafe {
-            rustix::mm::madvise((self.limit + guard) as *mut c_void, self.size - guard, rustix::mm::Advice::LinuxDontNeed)
+            rustix::mm::madvise(
+                (self.limit + guard) as *mut c_void,
+                self.size - guard,
+                rustix::mm::Advice::LinuxDontNeed,
+            )
         };
         self.dirty = false;
     }
@@ -114,7 +125,13 @@ pub(crate) fn resident_bytes(bounds: Range<usize>) -> Option<usize> {
     let pages = (bounds.end - bounds.start) / page;
     let mut residency = vec![0_u8; pages];
     // SAFETY: `residency` has a byte for each page of the range; an unmapped range is an error, not a fault.
-    let result = unsafe { libc::mincore(bounds.start as *mut c_void, pages * page, residency.as_mut_ptr().cast()) };
+    let result = unsafe {
+        libc::mincore(
+            bounds.start as *mut c_void,
+            pages * page,
+            residency.as_mut_ptr().cast(),
+        )
+    };
     (result == 0).then(|| residency.iter().filter(|&&state| state & 1 != 0).count() * page)
 }
 
@@ -159,11 +176,20 @@ pub(crate) struct StackPool {
 
 impl StackPool {
     pub(crate) fn new(usual_size: usize) -> Self {
-        Self { classes: HashMap::new(), usual: SizeClass::default(), usual_size: whole(usual_size), pooled: 0 }
+        Self {
+            classes: HashMap::new(),
+            usual: SizeClass::default(),
+            usual_size: whole(usual_size),
+            pooled: 0,
+        }
     }
 
     fn class(&mut self, size: usize) -> &mut SizeClass {
-        if size == self.usual_size { &mut self.usual } else { self.classes.entry(size).or_default() }
+        if size == self.usual_size {
+            &mut self.usual
+        } else {
+            self.classes.entry(size).or_default()
+        }
     }
 
     /// A stack that takes `size` bytes of address space, guard included.
@@ -174,7 +200,9 @@ impl StackPool {
     pub(crate) fn take(&mut self, size: usize) -> io::Result<Stack> {
         let size = whole(size);
         let class = self.class(size);
-        let Some(mut stack) = class.free.pop() else { return class.cut(size) };
+        let Some(mut stack) = class.free.pop() else {
+            return class.cut(size);
+        };
         class.spare = class.spare.min(class.free.len());
         self.pooled -= 1;
         stack.dirty = true;
@@ -193,7 +221,12 @@ impl StackPool {
     pub(crate) fn trim(&mut self) -> usize {
         let mut left = 0;
         for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
-            for stack in class.free.iter_mut().take(class.spare).filter(|stack| stack.dirty) {
+            for stack in class
+                .free
+                .iter_mut()
+                .take(class.spare)
+                .filter(|stack| stack.dirty)
+            {
                 stack.release_pages();
             }
             left += class.free.len() - class.spare;
@@ -218,7 +251,10 @@ impl StackPool {
 impl SizeClass {
     /// Cuts a new stack from the slab, or from a new slab.
     fn cut(&mut self, size: usize) -> io::Result<Stack> {
-        let room = self.slab.as_ref().is_some_and(|(slab, used)| used + size <= slab.len);
+        let room = self
+            .slab
+            .as_ref()
+            .is_some_and(|(slab, used)| used + size <= slab.len);
         if !room {
             let count = (SLAB_BYTES / size).max(1);
             self.slab = Some((Arc::new(Slab::reserve(count * size)?), 0));
@@ -227,13 +263,20 @@ impl SizeClass {
         let limit = slab.start as usize + *used;
         guard(limit)?;
         *used += size;
-        Ok(Stack { limit, base: limit + size, size, dirty: true, _slab: slab.clone() })
+        Ok(Stack {
+            limit,
+            base: limit + size,
+            size,
+            dirty: true,
+            _slab: slab.clone(),
+        })
     }
 }
 
 /// `size` within the limits and in whole pages.
 fn whole(size: usize) -> usize {
-    size.clamp(MIN_STACK, MAX_STACK).next_multiple_of(page_size())
+    size.clamp(MIN_STACK, MAX_STACK)
+        .next_multiple_of(page_size())
 }
 
 #[cfg(test)]
@@ -247,7 +290,11 @@ mod tests {
         let mut bounds: Vec<_> = stacks.iter().map(Stack::bounds).collect();
         bounds.sort_by_key(|bound| bound.start);
         assert!(bounds.windows(2).all(|pair| pair[0].end <= pair[1].start));
-        assert!(bounds.iter().all(|bound| bound.end - bound.start == MIN_STACK));
+        assert!(
+            bounds
+                .iter()
+                .all(|bound| bound.end - bound.start == MIN_STACK)
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ struct Readiness {
 
 impl Direction {
     /// Uses up an event that came; else leaves the waiter that `begin` makes to be woken by the next.
-    pub(crate) fn take_or_wait<W, E>(&self, begin: impl FnOnce() -> Result<(W, Waiter), E>) -> Result<Option<W>, E> {
+    pub(crate) fn take_or_wait<W, E>(
+        &self,
+        begin: impl FnOnce() -> Result<(W, Waiter), E>,
+    ) -> Result<Option<W>, E> {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.ready) {
             return Ok(None);
@@ -104,12 +107,26 @@ impl Poller {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Arc::new(mio::Waker::new(&registry, WAKE)?);
-        let reactor = Reactor { open: Mutex::new(Some(Open { registry, waker })), slots: Mutex::default() };
-        Ok((Self { poll, events: Events::with_capacity(EVENTS) }, reactor))
+        let reactor = Reactor {
+            open: Mutex::new(Some(Open { registry, waker })),
+            slots: Mutex::default(),
+        };
+        Ok((
+            Self {
+                poll,
+                events: Events::with_capacity(EVENTS),
+            },
+            reactor,
+        ))
     }
 
     /// Waits for events, at most for `timeout`, and wakes whom they concern.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>, reactor: &Reactor, wake: &mut dyn FnMut(Waiter) -> bool) {
+    pub(crate) fn poll(
+        &mut self,
+        timeout: Option<Duration>,
+        reactor: &Reactor,
+        wake: &mut dyn FnMut(Waiter) -> bool,
+    ) {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
@@ -125,7 +142,9 @@ impl Poller {
                 continue;
             }
             let (key, generation) = split(event.token());
-            let Some((current, slot)) = slots.slab.get(key) else { continue };
+            let Some((current, slot)) = slots.slab.get(key) else {
+                continue;
+            };
             if *current != generation {
                 continue;
             }
@@ -177,10 +196,21 @@ impl Reactor {
             let generation = slots.generation;
             (slots.slab.insert((generation, slot.clone())), generation)
         };
-        let registration = Registration { reactor: self, key, fd, slot };
+        let registration = Registration {
+            reactor: self,
+            key,
+            fd,
+            slot,
+        };
         let open = self.open.lock();
-        let open = open.as_ref().ok_or_else(|| io::Error::other("the runtime has ended"))?;
-        open.registry.register(&mut SourceFd(&fd), join(key, generation), Interest::READABLE | Interest::WRITABLE)?;
+        let open = open
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the runtime has ended"))?;
+        open.registry.register(
+            &mut SourceFd(&fd),
+            join(key, generation),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
         Ok(registration)
     }
 }

@@ -51,7 +51,9 @@ impl<T: AsFd> Source<T> {
 
     /// The descriptor, out of the poller.
     pub(crate) fn into_inner(self) -> T {
-        let Self { registration, io, .. } = self;
+        let Self {
+            registration, io, ..
+        } = self;
         drop(registration);
         io
     }
@@ -59,7 +61,11 @@ impl<T: AsFd> Source<T> {
     /// Runs `op` until it gives something other than `WouldBlock`, and suspends in between. `EINTR` is retried. Others
     /// that read meanwhile queue behind, first come, first served. Raises interrupts that are due. **May suspend.**
     #[inline]
-    pub(crate) fn read_with<R>(&self, kind: WaitKind, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) fn read_with<R>(
+        &self,
+        kind: WaitKind,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
         check_interrupt();
         let _turn = self.turn(Way::Read)?;
         self.drained.store(false, Ordering::Relaxed);
@@ -69,7 +75,11 @@ impl<T: AsFd> Source<T> {
     /// As [`Source::read_with`], for a read of at most `len` bytes from a stream: what is known to be empty is not tried
     /// again before the poller has heard of it. **May suspend.**
     #[inline]
-    pub(crate) fn read_stream(&self, len: usize, op: impl FnMut(&T) -> io::Result<usize>) -> io::Result<usize> {
+    pub(crate) fn read_stream(
+        &self,
+        len: usize,
+        op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         check_interrupt();
         let _turn = self.turn(Way::Read)?;
         if self.drained.swap(false, Ordering::Relaxed) && crate::context::is_coroutine() {
@@ -77,7 +87,12 @@ impl<T: AsFd> Source<T> {
         }
         let count = self.repeat(Way::Read, WaitKind::Read, op)?;
         // A short read has taken all there was; whatever comes later makes a new event. Not so after the peer's end.
-        if count > 0 && count < len && self.registered().is_some_and(|slot| !slot.read_closed.load(Ordering::Acquire)) {
+        if count > 0
+            && count < len
+            && self
+                .registered()
+                .is_some_and(|slot| !slot.read_closed.load(Ordering::Acquire))
+        {
             self.drained.store(true, Ordering::Relaxed);
         }
         Ok(count)
@@ -85,7 +100,11 @@ impl<T: AsFd> Source<T> {
 
     /// As [`Source::read_with`], in the other direction. **May suspend.**
     #[inline]
-    pub(crate) fn write_with<R>(&self, kind: WaitKind, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) fn write_with<R>(
+        &self,
+        kind: WaitKind,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
         check_interrupt();
         let _turn = self.turn(Way::Write)?;
         self.repeat(Way::Write, kind, op)
@@ -116,7 +135,12 @@ impl<T: AsFd> Source<T> {
     }
 
     #[inline]
-    fn repeat<R>(&self, way: Way, kind: WaitKind, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    fn repeat<R>(
+        &self,
+        way: Way,
+        kind: WaitKind,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
         let mut waited = false;
         loop {
             match op(&self.io) {
@@ -141,16 +165,23 @@ impl<T: AsFd> Source<T> {
     }
 
     fn registered(&self) -> Option<Arc<Slot>> {
-        self.registration.lock().as_ref().map(|registration| registration.slot.clone())
+        self.registration
+            .lock()
+            .as_ref()
+            .map(|registration| registration.slot.clone())
     }
 
     /// The place in a poller; taken now, with the current worker's, if there is none.
     fn slot(&self) -> io::Result<Arc<Slot>> {
         let mut registration = self.registration.lock();
-        if let Some(registration) = registration.as_ref().filter(|registration| !registration.is_dead()) {
+        if let Some(registration) = registration
+            .as_ref()
+            .filter(|registration| !registration.is_dead())
+        {
             return Ok(registration.slot.clone());
         }
-        let reactor = worker::with(|worker| &worker.expect("a coroutine has a worker").mine().reactor);
+        let reactor =
+            worker::with(|worker| &worker.expect("a coroutine has a worker").mine().reactor);
         // The old one, of a runtime that has ended, goes first: both would be for the same descriptor.
         *registration = None;
         let fresh = Arc::new(reactor.register(self.io.as_fd().as_raw_fd())?);
@@ -168,7 +199,9 @@ impl<T: AsFd> Source<T> {
             Way::Read => &slot.read,
             Way::Write => &slot.write,
         };
-        let Some(wait) = direction.take_or_wait(|| wait::prepare(kind, self.number()))? else { return Ok(()) };
+        let Some(wait) = direction.take_or_wait(|| wait::prepare(kind, self.number()))? else {
+            return Ok(());
+        };
         if let Outcome::Interrupted(interrupt) = wait.suspend() {
             direction.withdraw();
             interrupt.raise();

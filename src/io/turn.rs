@@ -25,7 +25,11 @@ impl Turns {
     /// Waits for the turn. **May suspend.**
     #[inline]
     pub(crate) fn take(&self, fd: usize) -> Result<Turn<'_>, Refused> {
-        if self.state.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if self
+            .state
+            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             self.queue_up(fd)?;
         }
         Ok(Turn(self))
@@ -65,7 +69,12 @@ impl Turns {
 impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.0.state.compare_exchange(TAKEN, FREE, Ordering::Release, Ordering::Relaxed).is_err() {
+        if self
+            .0
+            .state
+            .compare_exchange(TAKEN, FREE, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
             self.0.give_on();
         }
     }

@@ -64,9 +64,13 @@ fn unix_peer(addr: Option<SocketAddrAny>) -> io::Result<UnixSocketAddr> {
     if let Some(name) = addr.as_ref().and_then(SocketAddrUnix::abstract_name) {
         return <UnixSocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
     }
-    let path = addr.as_ref().and_then(SocketAddrUnix::path_bytes).unwrap_or_default();
+    let path = addr
+        .as_ref()
+        .and_then(SocketAddrUnix::path_bytes)
+        .unwrap_or_default();
     let path = path.strip_suffix(b"\0").unwrap_or(path);
-    UnixSocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)).or_else(|_| UnixSocketAddr::from_pathname(""))
+    UnixSocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))
+        .or_else(|_| UnixSocketAddr::from_pathname(""))
 }
 
 /// Pauses of an `incoming()` loop while the process or the system has no descriptor or memory to spare.
@@ -111,7 +115,10 @@ impl Backoff {
 /// Whether `error` says that the process or the system has run out of what a new connection needs.
 fn is_exhaustion(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }
 
 /// Declares the endless iterator over a listener's connections.

@@ -77,7 +77,13 @@ macro_rules! one_address {
     )*};
 }
 
-one_address!(SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+one_address!(
+    SocketAddrV4,
+    SocketAddrV6,
+    (IpAddr, u16),
+    (Ipv4Addr, u16),
+    (Ipv6Addr, u16)
+);
 
 impl ToSocketAddrs for (&str, u16) {
     type Iter = vec::IntoIter<SocketAddr>;
@@ -105,7 +111,9 @@ impl ToSocketAddrs for str {
         if let Ok(addr) = self.parse::<SocketAddr>() {
             return Ok(vec![addr].into_iter());
         }
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid("invalid socket address"))?;
+        let (host, port) = self
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("invalid socket address"))?;
         let port: u16 = port.parse().map_err(|_| invalid("invalid port value"))?;
         (host, port).to_socket_addrs()
     }

@@ -14,7 +14,11 @@ use crate::io::{Source, WaitKind};
 ///
 /// An interrupt drops the socket, and with it the attempt.
 pub(super) fn tcp(addr: &SocketAddr) -> io::Result<Source<std::net::TcpStream>> {
-    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if addr.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let stream = Source::new(std::net::TcpStream::from(stream_socket(family)?));
     match rustix::net::connect(stream.get_ref(), addr) {
         Ok(()) => return Ok(stream),
@@ -53,7 +57,9 @@ const QUEUE_FULL_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// A Unix socket connects at once or not at all: with the queue full the kernel gives `EAGAIN` and remembers nothing, so
 /// there is no event to wait for; a blocking socket would wait in the kernel. We ask again, ever more slowly.
 pub(super) fn unix(addr: &SocketAddrUnix) -> io::Result<Source<std::os::unix::net::UnixStream>> {
-    let stream = Source::new(std::os::unix::net::UnixStream::from(stream_socket(AddressFamily::UNIX)?));
+    let stream = Source::new(std::os::unix::net::UnixStream::from(stream_socket(
+        AddressFamily::UNIX,
+    )?));
     let mut pause = QUEUE_FULL_PAUSE;
     loop {
         match rustix::net::connect(stream.get_ref(), addr) {
@@ -86,14 +92,22 @@ pub(super) fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> io::Result<Soc
     if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(addr) {
         return Ok(SocketAddrUnix::new_abstract_name(name)?);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot connect to an unnamed socket"))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "cannot connect to an unnamed socket",
+    ))
 }
 
 /// A stream socket that neither blocks nor survives an `exec`.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+    Ok(rustix::net::socket_with(
+        family,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
 }
 
 /// A stream socket that neither blocks nor survives an `exec`.

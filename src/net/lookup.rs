@@ -13,7 +13,8 @@ use crate::sync::channel::{self, Receiver, Sender};
 const MAX_LOOKUPS: usize = 16;
 
 /// A permit is a place in this channel: sending takes one, receiving gives it back.
-static PERMITS: LazyLock<(Sender<()>, Receiver<()>)> = LazyLock::new(|| channel::bounded(MAX_LOOKUPS));
+static PERMITS: LazyLock<(Sender<()>, Receiver<()>)> =
+    LazyLock::new(|| channel::bounded(MAX_LOOKUPS));
 
 /// Held by the helper thread, not by the coroutine that asks: who stops waiting does not stop the look-up.
 struct Permit;
@@ -42,15 +43,19 @@ pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Runs `f` on a helper thread and waits for its result. **May suspend.**
-fn with_thread<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+fn with_thread<T: Send + 'static>(
+    f: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let permit = Permit::acquire()?;
     let (answer, answers) = channel::bounded(1);
-    std::thread::Builder::new().name("grapeshot-lookup".into()).spawn(move || {
-        let result = f();
-        // Before the answer: whoever has it may ask again at once.
-        drop(permit);
-        // Nobody may be waiting any more; then the answer is dropped.
-        let _ = answer.try_send(result);
-    })?;
+    std::thread::Builder::new()
+        .name("grapeshot-lookup".into())
+        .spawn(move || {
+            let result = f();
+            // Before the answer: whoever has it may ask again at once.
+            drop(permit);
+            // Nobody may be waiting any more; then the answer is dropped.
+            let _ = answer.try_send(result);
+        })?;
     answers.recv().map_err(io::Error::other)?
 }

@@ -42,7 +42,11 @@ impl ListenOptions {
     /// What `bind` uses: a backlog of 4096, the port not shared.
     #[must_use]
     pub fn new() -> Self {
-        ListenOptions { backlog: BACKLOG, reuse_port: false, only_v6: None }
+        ListenOptions {
+            backlog: BACKLOG,
+            reuse_port: false,
+            only_v6: None,
+        }
     }
 
     /// How many connections may queue before they are accepted. The kernel may clip it.
@@ -79,7 +83,11 @@ impl ListenOptions {
     }
 
     fn bind_one(&self, addr: &SocketAddr) -> io::Result<std::net::TcpListener> {
-        let socket = Socket::new(Domain::for_address(*addr), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(*addr),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         if self.reuse_port {
             socket.set_reuse_port(true)?;

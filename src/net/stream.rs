@@ -11,7 +11,10 @@ macro_rules! stream_io {
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
                 (&*self).read(buf)
             }
-            fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+            fn read_vectored(
+                &mut self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
                 (&*self).read_vectored(bufs)
             }
         }
@@ -20,10 +23,15 @@ macro_rules! stream_io {
         impl std::io::Read for &$stream {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.source.read_stream(buf.len(), |io| calls::recv(io.as_fd(), buf))
+                self.source
+                    .read_stream(buf.len(), |io| calls::recv(io.as_fd(), buf))
             }
-            fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                self.source.read_with(WaitKind::Read, |io| calls::recv_vectored(io.as_fd(), bufs))
+            fn read_vectored(
+                &mut self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                self.source
+                    .read_with(WaitKind::Read, |io| calls::recv_vectored(io.as_fd(), bufs))
             }
         }
 
@@ -47,10 +55,12 @@ macro_rules! stream_io {
         impl std::io::Write for &$stream {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-                self.source.write_with(WaitKind::Write, |io| calls::send(io.as_fd(), buf))
+                self.source
+                    .write_with(WaitKind::Write, |io| calls::send(io.as_fd(), buf))
             }
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                self.source.write_with(WaitKind::Write, |io| calls::send_vectored(io.as_fd(), bufs))
+                self.source
+                    .write_with(WaitKind::Write, |io| calls::send_vectored(io.as_fd(), bufs))
             }
             /// Does nothing: a socket keeps nothing back on this side.
             fn flush(&mut self) -> std::io::Result<()> {
@@ -65,7 +75,8 @@ macro_rules! stream_io {
             ///
             /// As for reading.
             pub fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.source.read_with(WaitKind::Read, |io| calls::peek(io.as_fd(), buf))
+                self.source
+                    .read_with(WaitKind::Read, |io| calls::peek(io.as_fd(), buf))
             }
 
             /// Reads what is there, and never suspends.
@@ -138,7 +149,9 @@ macro_rules! stream_io {
             /// If the process has no descriptor left.
             pub fn try_clone(&self) -> std::io::Result<Self> {
                 // The clone shares our file description and so is non-blocking already.
-                Ok($stream { source: Source::new(self.source.get_ref().try_clone()?) })
+                Ok($stream {
+                    source: Source::new(self.source.get_ref().try_clone()?),
+                })
             }
         }
     };
@@ -155,7 +168,9 @@ macro_rules! socket_conversions {
             /// If the descriptor refuses that.
             pub fn from_std(socket: $std) -> std::io::Result<Self> {
                 calls::quiet(socket.as_fd())?;
-                Ok($socket { source: Source::new(socket) })
+                Ok($socket {
+                    source: Source::new(socket),
+                })
             }
 
             /// Hands the socket over to std, blocking as std expects it. Clones that are still used here would block

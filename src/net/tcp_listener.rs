@@ -58,7 +58,9 @@ impl TcpListener {
     /// call fails at once until a descriptor is free: a server must neither end nor spin then.
     /// [`incoming`](Self::incoming) backs off by itself.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, addr) = self.source.read_with(WaitKind::Accept, |io| accept::tcp(io.as_fd()))?;
+        let (fd, addr) = self
+            .source
+            .read_with(WaitKind::Accept, |io| accept::tcp(io.as_fd()))?;
         Ok((TcpStream::from_nonblocking(fd.into()), addr))
     }
 
@@ -92,7 +94,9 @@ impl TcpListener {
     ///
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener { source: Source::new(self.source.get_ref().try_clone()?) })
+        Ok(TcpListener {
+            source: Source::new(self.source.get_ref().try_clone()?),
+        })
     }
 
     /// Takes the error that the system holds for this socket, if there is one.

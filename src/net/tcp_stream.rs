@@ -65,17 +65,25 @@ impl TcpStream {
     /// [`TimedOut`](io::ErrorKind::TimedOut) when the time is over; `InvalidInput` if it is zero, as in std.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         if timeout.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "cannot set a 0 duration timeout",
+            ));
         }
         match crate::with_timeout(timeout, || connect::tcp(addr)) {
             Ok(result) => Ok(TcpStream { source: result? }),
-            Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out")),
+            Err(_elapsed) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "connection timed out",
+            )),
         }
     }
 
     /// Takes over a socket that is known not to block.
     pub(super) fn from_nonblocking(stream: std::net::TcpStream) -> TcpStream {
-        TcpStream { source: Source::new(stream) }
+        TcpStream {
+            source: Source::new(stream),
+        }
     }
 
     /// This end's address.

@@ -42,7 +42,9 @@ impl UnixListener {
     ///
     /// As for [`TcpListener::accept`](super::TcpListener::accept).
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, addr) = self.source.read_with(WaitKind::Accept, |io| accept::unix(io.as_fd()))?;
+        let (fd, addr) = self
+            .source
+            .read_with(WaitKind::Accept, |io| accept::unix(io.as_fd()))?;
         Ok((UnixStream::from_nonblocking(fd.into()), addr))
     }
 
@@ -76,7 +78,9 @@ impl UnixListener {
     ///
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<UnixListener> {
-        Ok(UnixListener { source: Source::new(self.source.get_ref().try_clone()?) })
+        Ok(UnixListener {
+            source: Source::new(self.source.get_ref().try_clone()?),
+        })
     }
 
     /// Takes the error that the system holds for this socket, if there is one.

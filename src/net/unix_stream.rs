@@ -45,7 +45,9 @@ impl UnixStream {
     ///
     /// As for [`connect`](Self::connect); `InvalidInput` if the address is unnamed.
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
-        Ok(UnixStream { source: connect::unix(&connect::unix_addr(addr)?)? })
+        Ok(UnixStream {
+            source: connect::unix(&connect::unix_addr(addr)?)?,
+        })
     }
 
     /// Two streams that are connected to each other.
@@ -60,7 +62,9 @@ impl UnixStream {
 
     /// Takes over a socket that is known not to block.
     pub(super) fn from_nonblocking(stream: std::os::unix::net::UnixStream) -> UnixStream {
-        UnixStream { source: Source::new(stream) }
+        UnixStream {
+            source: Source::new(stream),
+        }
     }
 
     /// This end's address; a client's is unnamed.
@@ -97,7 +101,11 @@ impl UnixStream {
     pub fn peer_cred(&self) -> io::Result<UCred> {
         let cred = rustix::net::sockopt::socket_peercred(self.source.get_ref())?;
         let pid = cred.pid.as_raw_pid();
-        Ok(UCred { uid: cred.uid.as_raw(), gid: cred.gid.as_raw(), pid: (pid > 0).then_some(pid) })
+        Ok(UCred {
+            uid: cred.uid.as_raw(),
+            gid: cred.gid.as_raw(),
+            pid: (pid > 0).then_some(pid),
+        })
     }
 }
 

@@ -113,9 +113,14 @@ pub struct CoroutineInfo {
 
 /// Every live coroutine, by id.
 pub fn coroutines() -> Vec<CoroutineInfo> {
-    let Some(shared) = runtime::running() else { return Vec::new() };
+    let Some(shared) = runtime::running() else {
+        return Vec::new();
+    };
     let (scale, now) = (cycles::scale(), cycles::now());
-    records(shared).iter().map(|coroutine| describe(coroutine, scale, now)).collect()
+    records(shared)
+        .iter()
+        .map(|coroutine| describe(coroutine, scale, now))
+        .collect()
 }
 
 /// One coroutine, if it lives, with the memory that its stack takes.
@@ -159,7 +164,8 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
     let since = |cycles: u64| Duration::from_nanos(scale.nanos(now.saturating_sub(cycles)));
     let home = head.home.load(Ordering::Acquire);
     let worker = head.runtime.workers.get(home as usize);
-    let runs = worker.is_some_and(|worker| worker.figures.running.load(Ordering::Relaxed) == head.id);
+    let runs =
+        worker.is_some_and(|worker| worker.figures.running.load(Ordering::Relaxed) == head.id);
     let waits = head.word.current().is_some();
     let state = match () {
         () if head.is_done() => State::Ended,
@@ -173,7 +179,11 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
     let waits_for = (state == State::Waiting).then(|| WaitFor {
         operation: kind.name(),
         object: head.waits_on.load(Ordering::Relaxed) as u64,
-        since: if accounting { since(head.since.load(Ordering::Relaxed)) } else { Duration::ZERO },
+        since: if accounting {
+            since(head.since.load(Ordering::Relaxed))
+        } else {
+            Duration::ZERO
+        },
         number: kind.object_is_number(),
     });
     let mut cpu = Duration::from_nanos(scale.nanos(head.cpu.load(Ordering::Relaxed)));
@@ -187,7 +197,11 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         worker: worker.map(|worker| worker.index),
         state,
         waits_for,
-        age: if accounting { since(head.spawned) } else { Duration::ZERO },
+        age: if accounting {
+            since(head.spawned)
+        } else {
+            Duration::ZERO
+        },
         cpu,
         switches: head.switches.load(Ordering::Relaxed),
         stack_size: head.stack_size,
@@ -201,7 +215,10 @@ pub(crate) fn describe_waits(shared: &Shared) -> String {
     let (scale, now) = (cycles::scale(), cycles::now());
     let lines = records(shared).into_iter().map(|coroutine| {
         let info = describe(&coroutine, scale, now);
-        let doing = info.waits_for.map_or_else(|| info.state.to_string(), |wait| format!("waits for {wait}"));
+        let doing = info.waits_for.map_or_else(
+            || info.state.to_string(),
+            |wait| format!("waits for {wait}"),
+        );
         format!("#{} '{}' {doing}\n", info.id, info.name)
     });
     lines.collect()
@@ -237,7 +254,9 @@ pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
     let shared = runtime::running().ok_or(BacktraceError::NotFound(id.0))?;
     let coroutine = worker::find(shared, id.0).ok_or(BacktraceError::NotFound(id.0))?;
     let home = coroutine.head.home.load(Ordering::Acquire) as usize;
-    let Some(worker) = shared.workers.get(home) else { return Err(BacktraceError::Unstarted) };
+    let Some(worker) = shared.workers.get(home) else {
+        return Err(BacktraceError::Unstarted);
+    };
     if current() == Some(id) {
         return Err(BacktraceError::Running(home));
     }
@@ -270,7 +289,10 @@ fn resolve(address: usize) -> Vec<Frame> {
         return frames.clone();
     }
     let frames = backtrace::resolve(address);
-    KNOWN.lock().get_or_insert_default().insert(address, frames.clone());
+    KNOWN
+        .lock()
+        .get_or_insert_default()
+        .insert(address, frames.clone());
     frames
 }
 
@@ -306,7 +328,9 @@ pub struct WorkerInfo {
 
 /// The workers of the runtime.
 pub fn workers() -> Vec<WorkerInfo> {
-    let Some(shared) = runtime::running() else { return Vec::new() };
+    let Some(shared) = runtime::running() else {
+        return Vec::new();
+    };
     let uptime = shared.base.elapsed();
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
     let info = |worker: &crate::sched::WorkerShared| {
@@ -358,12 +382,20 @@ pub struct RuntimeStats {
 pub fn stats() -> Option<RuntimeStats> {
     let shared = runtime::running()?;
     let sum = |figure: fn(&crate::sched::Figures) -> &std::sync::atomic::AtomicU64| {
-        shared.workers.iter().map(|worker| figure(&worker.figures).load(Ordering::Relaxed)).sum()
+        shared
+            .workers
+            .iter()
+            .map(|worker| figure(&worker.figures).load(Ordering::Relaxed))
+            .sum()
     };
     Some(RuntimeStats {
         uptime: shared.base.elapsed(),
         workers: shared.workers.len(),
-        live: shared.workers.iter().map(crate::sched::WorkerShared::alive).sum(),
+        live: shared
+            .workers
+            .iter()
+            .map(crate::sched::WorkerShared::alive)
+            .sum(),
         spawned: sum(|figures| &figures.started),
         ended: sum(|figures| &figures.ended),
         panicked: sum(|figures| &figures.panicked),

@@ -22,7 +22,11 @@ pub(super) const ROUSE_EVERY: u64 = 100_000;
 
 /// The worker that carries least.
 pub(super) fn least_loaded(shared: &Shared) -> &WorkerShared {
-    shared.workers.iter().min_by_key(|worker| worker.load()).expect("a runtime has workers")
+    shared
+        .workers
+        .iter()
+        .min_by_key(|worker| worker.load())
+        .expect("a runtime has workers")
 }
 
 /// Who should take a new coroutine of `own`'s, if not `own` itself.
@@ -44,9 +48,12 @@ pub(super) fn hand_over(worker: &WorkerShared, coroutine: CoroRef) {
     worker.send(Message::Start(coroutine));
 }
 
-/// Is there anything to steal for `thief`?
+/// Is there anything to steal? Asked before a sleep, and so under the locks: see [`super::sleeper::Idle`].
 pub(super) fn is_anything_unstarted(shared: &Shared) -> bool {
-    shared.workers.iter().any(|worker| worker.unstarted.load(Ordering::Relaxed) > 0)
+    shared
+        .workers
+        .iter()
+        .any(|worker| !worker.table.lock().unstarted.is_empty())
 }
 
 /// Takes half of the first queue that has something.
@@ -60,7 +67,9 @@ pub(super) fn steal(shared: &Shared, thief: &WorkerShared) -> Vec<CoroRef> {
         let mut table = victim.table.lock();
         let count = table.unstarted.len().div_ceil(2).min(STEAL);
         let stolen: Vec<_> = table.unstarted.drain(..count).collect();
-        victim.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+        victim
+            .unstarted
+            .store(table.unstarted.len(), Ordering::Relaxed);
         if !stolen.is_empty() {
             return stolen;
         }
@@ -71,11 +80,10 @@ pub(super) fn steal(shared: &Shared, thief: &WorkerShared) -> Vec<CoroRef> {
 /// Wakes one sleeping worker, so that it steals.
 #[cold]
 pub(super) fn rouse_thief(shared: &Shared) {
-    let sleeping = shared.sleeping.load(Ordering::Relaxed);
-    if sleeping == 0 {
+    let Some(index) = shared.idle.any() else {
         return;
-    }
-    let worker = &shared.workers[sleeping.trailing_zeros() as usize];
+    };
+    let worker = &shared.workers[index];
     if worker.sleeper.rouse() {
         worker.reactor.wake();
     }

@@ -33,6 +33,12 @@ pub(crate) fn describe(report: &mut dyn FnMut(&overflow::Culprit<'_>)) {
         let head = &coroutine.head;
         let start = head.stack_start.load(std::sync::atomic::Ordering::Relaxed);
         let stack = start..start + head.stack_size;
-        head.name.with(|name| report(&overflow::Culprit { id: head.id, name, stack }));
+        head.name.with(|name| {
+            report(&overflow::Culprit {
+                id: head.id,
+                name,
+                stack,
+            })
+        });
     });
 }

@@ -92,7 +92,12 @@ impl Scopes {
     fn enter(&self, deadline: u64, expired: bool) -> u64 {
         let id = self.last_id.get() + 1;
         self.last_id.set(id);
-        self.list.borrow_mut().push(Scope { id, deadline, expired, timer: None });
+        self.list.borrow_mut().push(Scope {
+            id,
+            deadline,
+            expired,
+            timer: None,
+        });
         if expired {
             self.attention.set(true);
         } else {
@@ -125,7 +130,10 @@ impl Scopes {
             return Some(Cause::Kill);
         }
         let list = self.list.borrow();
-        list[self.visible_from.get()..].iter().find(|scope| scope.expired).map(|scope| Cause::Deadline(scope.id))
+        list[self.visible_from.get()..]
+            .iter()
+            .find(|scope| scope.expired)
+            .map(|scope| Cause::Deadline(scope.id))
     }
 
     /// Arms a timer for each visible scope that has none, or finds its deadline past.
@@ -151,7 +159,9 @@ impl Scopes {
     /// The timer of a scope has fired. True: the scope is visible, so a wait that is on must end.
     pub(crate) fn expire(&self, id: u64) -> bool {
         let mut list = self.list.borrow_mut();
-        let Some(index) = list.iter().position(|scope| scope.id == id) else { return false };
+        let Some(index) = list.iter().position(|scope| scope.id == id) else {
+            return false;
+        };
         list[index].expired = true;
         list[index].timer = None;
         self.attention.set(true);
@@ -166,7 +176,8 @@ impl Scopes {
                 scope.expired = true;
                 self.attention.set(true);
             } else {
-                earliest = Some(earliest.map_or(scope.deadline, |other: u64| other.min(scope.deadline)));
+                earliest =
+                    Some(earliest.map_or(scope.deadline, |other: u64| other.min(scope.deadline)));
             }
         }
         earliest
@@ -288,7 +299,11 @@ pub fn with_deadline<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, E
 }
 
 #[inline]
-fn within<T>(deadline: impl FnOnce(u64) -> u64, expired: bool, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+fn within<T>(
+    deadline: impl FnOnce(u64) -> u64,
+    expired: bool,
+    f: impl FnOnce() -> T,
+) -> Result<T, Elapsed> {
     let deadline = deadline(worker::now());
     let id = with_scopes(|scopes, _| scopes.enter(deadline, expired));
     let result = catch_unwind(AssertUnwindSafe(f));

@@ -35,7 +35,7 @@ use slab::Slab;
 
 use crate::io::Reactor;
 use record::CoroRef;
-use sleeper::Sleeper;
+use sleeper::{Idle, Sleeper};
 
 /// What a runtime was built with.
 #[derive(Debug, Clone)]
@@ -59,8 +59,7 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     /// The time for stopping is over: leave what has not stopped.
     abandoned: AtomicBool,
-    /// Workers that sleep, by bit; those from the 64th on are never in it.
-    sleeping: AtomicU64,
+    idle: Idle,
     next_id: AtomicU64,
 }
 
@@ -181,7 +180,12 @@ impl WorkerShared {
 
     /// Its coroutines, `limit` at a time and under the lock no longer than that takes: `from` is 0 at first and then
     /// what the previous call returned.
-    pub(crate) fn coroutines(&self, from: usize, limit: usize, into: &mut Vec<CoroRef>) -> Option<usize> {
+    pub(crate) fn coroutines(
+        &self,
+        from: usize,
+        limit: usize,
+        into: &mut Vec<CoroRef>,
+    ) -> Option<usize> {
         let table = self.table.lock();
         let waiting = table.unstarted.len();
         let mut position = from;

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 
 use parking_lot::Mutex;
 
+use super::Shared;
 use super::interrupt::{Raised, Scopes};
 use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
-use super::Shared;
 use crate::context::{Context, HandOver, PinnedCell};
 
 /// `home` of a coroutine that no worker has taken yet.
@@ -101,7 +101,14 @@ pub(crate) struct Own {
 }
 
 impl Head {
-    pub(crate) fn new(name: Name, parent: u64, id: u64, runtime: &'static Shared, stack_size: usize, spawned: u64) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        parent: u64,
+        id: u64,
+        runtime: &'static Shared,
+        stack_size: usize,
+        spawned: u64,
+    ) -> Self {
         Self {
             id,
             parent,
@@ -136,7 +143,9 @@ impl Head {
     /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
     pub(crate) fn wake_at_end(&self, waiter: Waiter) {
         *self.joiner.lock() = Some(waiter);
-        let was = self.done.compare_exchange(OPEN, AWAITED, Ordering::AcqRel, Ordering::Acquire);
+        let was = self
+            .done
+            .compare_exchange(OPEN, AWAITED, Ordering::AcqRel, Ordering::Acquire);
         if was == Err(DONE) {
             self.wake_joiner();
         }
@@ -189,7 +198,10 @@ pub(crate) struct Run<F, T> {
 
 impl<F, T> Run<F, T> {
     pub(crate) fn new(closure: F) -> Self {
-        Self { closure: HandOver::full(closure), outcome: HandOver::empty() }
+        Self {
+            closure: HandOver::full(closure),
+            outcome: HandOver::empty(),
+        }
     }
 
     fn keep(&self, head: &Head, outcome: Result<T, JoinError>) {
@@ -205,16 +217,21 @@ where
     T: Send,
 {
     fn run(&self, head: &Head) -> EndedBy {
-        let Some(closure) = self.closure.take() else { return EndedBy::Interrupt };
+        let Some(closure) = self.closure.take() else {
+            return EndedBy::Interrupt;
+        };
         let result = if head.is_interrupted() {
             // It was asked to end before it began: its body never runs, but what it owns is dropped, here.
-            catch_unwind(AssertUnwindSafe(|| drop(closure))).and(Err(Box::new(Raised::KILL) as Box<dyn Any + Send>))
+            catch_unwind(AssertUnwindSafe(|| drop(closure)))
+                .and(Err(Box::new(Raised::KILL) as Box<dyn Any + Send>))
         } else {
             catch_unwind(AssertUnwindSafe(closure))
         };
         let (outcome, by) = match result {
             Ok(value) => (Ok(value), EndedBy::Return),
-            Err(payload) if payload.is::<Raised>() => (Err(JoinError::Interrupted), EndedBy::Interrupt),
+            Err(payload) if payload.is::<Raised>() => {
+                (Err(JoinError::Interrupted), EndedBy::Interrupt)
+            }
             Err(payload) => (Err(JoinError::Panicked(payload)), EndedBy::Panic),
         };
         self.keep(head, outcome);

@@ -16,12 +16,19 @@ pub(super) fn install_hook() {
             let who = current::with(|coroutine| {
                 coroutine.map(|coroutine| {
                     let head = &coroutine.head;
-                    head.name.with(|name| format!("coroutine '{name}' (#{})", head.id))
+                    head.name
+                        .with(|name| format!("coroutine '{name}' (#{})", head.id))
                 })
             });
-            let Some(who) = who else { return previous(info) };
-            let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-            let message = info.payload_as_str().unwrap_or("(a payload that is not text)");
+            let Some(who) = who else {
+                return previous(info);
+            };
+            let place = info
+                .location()
+                .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+            let message = info
+                .payload_as_str()
+                .unwrap_or("(a payload that is not text)");
             let backtrace = Backtrace::capture();
             let mut text = format!("\n{who} panicked at {place}:\n{message}\n");
             if backtrace.status() == BacktraceStatus::Captured {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::sleeper::Idle;
 use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
 use super::{Config, Message, Shared, WorkerShared, current, report, worker};
 use crate::context::overflow;
@@ -55,7 +56,9 @@ pub struct Runtime {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,8 +71,14 @@ pub struct StillRunning {
 
 impl std::fmt::Display for StillRunning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} coroutines did not stop in time:", self.coroutines.len())?;
-        self.coroutines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        write!(
+            f,
+            "{} coroutines did not stop in time:",
+            self.coroutines.len()
+        )?;
+        self.coroutines
+            .iter()
+            .try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -134,14 +143,19 @@ impl RuntimeBuilder {
             base: Instant::now(),
             stopping: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            sleeping: AtomicU64::new(0),
+            idle: Idle::new(),
             next_id: AtomicU64::new(1),
         }));
-        let mut runtime = Runtime { shared, threads: Vec::new() };
+        let mut runtime = Runtime {
+            shared,
+            threads: Vec::new(),
+        };
         for (index, poller) in pollers.into_iter().enumerate() {
             // If this fails, dropping `runtime` stops those that were started.
             let thread = thread::Builder::new().name(format!("grapeshot-{index}"));
-            runtime.threads.push(thread.spawn(move || worker::main(shared, index, poller))?);
+            runtime
+                .threads
+                .push(thread.spawn(move || worker::main(shared, index, poller))?);
         }
         RUNNING.lock().push(shared);
         Ok(runtime)
@@ -152,9 +166,18 @@ impl Runtime {
     /// Settings, with defaults.
     pub fn builder() -> RuntimeBuilder {
         let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let stack_size = if cfg!(debug_assertions) { 4 * STACK } else { STACK };
-        let config =
-            Config { workers, stack_size, accounting: true, shutdown_timeout: SHUTDOWN, seed: None };
+        let stack_size = if cfg!(debug_assertions) {
+            4 * STACK
+        } else {
+            STACK
+        };
+        let config = Config {
+            workers,
+            stack_size,
+            accounting: true,
+            shutdown_timeout: SHUTDOWN,
+            seed: None,
+        };
         RuntimeBuilder { config }
     }
 
@@ -204,14 +227,19 @@ impl Runtime {
         if self.threads.is_empty() {
             return Ok(());
         }
-        RUNNING.lock().retain(|running| !std::ptr::eq(*running, self.shared));
+        RUNNING
+            .lock()
+            .retain(|running| !std::ptr::eq(*running, self.shared));
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.tell_workers();
         let ended = Ended::watch(std::mem::take(&mut self.threads));
         if ended.wait(limit) {
             return Ok(());
         }
-        let coroutines = crate::registry::describe_waits(self.shared).lines().map(str::to_owned).collect();
+        let coroutines = crate::registry::describe_waits(self.shared)
+            .lines()
+            .map(str::to_owned)
+            .collect();
         self.shared.abandoned.store(true, Ordering::SeqCst);
         self.tell_workers();
         // A worker that computes without end is left behind, as a thread would be.
@@ -253,7 +281,11 @@ impl Ended {
             signal.1.notify_all();
         };
         // Without a thread to wait on, say that they have ended: there is nothing better to do when none is left.
-        if thread::Builder::new().name("grapeshot-stop".into()).spawn(join).is_err() {
+        if thread::Builder::new()
+            .name("grapeshot-stop".into())
+            .spawn(join)
+            .is_err()
+        {
             *state.0.lock() = true;
         }
         Self { state }
@@ -279,7 +311,8 @@ pub(crate) fn here() -> &'static Shared {
 
 /// The runtime that a look from outside means, if any runs.
 pub(crate) fn running() -> Option<&'static Shared> {
-    worker::with(|worker| worker.map(worker::Worker::shared)).or_else(|| RUNNING.lock().last().copied())
+    worker::with(|worker| worker.map(worker::Worker::shared))
+        .or_else(|| RUNNING.lock().last().copied())
 }
 
 #[cold]
@@ -290,7 +323,9 @@ fn of_process() -> &'static Shared {
         LASTING
             .get_or_init(|| match Runtime::builder().build() {
                 Ok(runtime) => runtime,
-                Err(error) => panic!("cannot start a runtime for a spawn from a plain thread: {error}"),
+                Err(error) => {
+                    panic!("cannot start a runtime for a spawn from a plain thread: {error}")
+                }
             })
             .shared
     })

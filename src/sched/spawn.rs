@@ -54,7 +54,10 @@ impl JoinError {
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panicked(payload) => f.debug_tuple("Panicked").field(&message(payload.as_ref())).finish(),
+            Self::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&message(payload.as_ref()))
+                .finish(),
             Self::Interrupted => f.write_str("Interrupted"),
             Self::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
             Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
@@ -115,7 +118,10 @@ impl<T> JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id().0).field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id().0)
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +139,10 @@ impl<T> LocalJoinHandle<T> {
     /// As [`JoinHandle::join`].
     pub fn join(self) -> Result<T, JoinError> {
         let value = self.handle.join()?;
-        Ok(value.get().take().expect("put there by the coroutine, taken once"))
+        Ok(value
+            .get()
+            .take()
+            .expect("put there by the coroutine, taken once"))
     }
 
     /// As [`JoinHandle::interrupt`].
@@ -242,7 +251,10 @@ impl Builder {
             PinnedCell::bound(Cell::new(Some(f())))
         };
         let handle = spawn_in(runtime::here(), self.with_site(Location::caller()), body);
-        LocalJoinHandle { handle, _local: PhantomData }
+        LocalJoinHandle {
+            handle,
+            _local: PhantomData,
+        }
     }
 
     pub(crate) fn with_site(self, site: &'static Location<'static>) -> Spec {
@@ -250,7 +262,11 @@ impl Builder {
             Some(name) => Name::Given(name.into()),
             None => Name::Site(site),
         };
-        Spec { name, stack_size: self.stack_size, placement: self.placement }
+        Spec {
+            name,
+            stack_size: self.stack_size,
+            placement: self.placement,
+        }
     }
 }
 
@@ -279,7 +295,11 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    spawn_in(runtime::here(), Builder::new().with_site(Location::caller()), f)
+    spawn_in(
+        runtime::here(),
+        Builder::new().with_site(Location::caller()),
+        f,
+    )
 }
 
 /// Spawns a coroutine on this worker. Neither `f` nor its value need be `Send`: `Rc` and `RefCell` are fine.
@@ -303,9 +323,23 @@ where
 {
     let parent = current::with(|current| current.map_or(0, |current| current.head.id));
     let stack_size = spec.stack_size.unwrap_or(shared.config.stack_size);
-    let spawned = if shared.config.accounting { cycles::now() } else { 0 };
-    let head = Head::new(spec.name, parent, worker::new_id(shared), shared, stack_size, spawned);
-    let record = Arc::new(Record { head, body: Run::new(f) });
+    let spawned = if shared.config.accounting {
+        cycles::now()
+    } else {
+        0
+    };
+    let head = Head::new(
+        spec.name,
+        parent,
+        worker::new_id(shared),
+        shared,
+        stack_size,
+        spawned,
+    );
+    let record = Arc::new(Record {
+        head,
+        body: Run::new(f),
+    });
     let handle = JoinHandle(record.clone());
     worker::launch(record, spec.placement);
     handle

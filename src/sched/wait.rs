@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
 
+use super::current;
 use super::interrupt::{self, Interrupt};
 use super::record::CoroRef;
-use super::worker::{self, Next};
 use super::word::{Ending, Epoch, WaitWord};
-use super::current;
+use super::worker::{self, Next};
 
 pub(crate) use super::interrupt::check_interrupt;
 
@@ -62,7 +62,10 @@ impl WaitKind {
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
-        Self::ALL.get(usize::from(kind)).copied().unwrap_or(Self::Sleep)
+        Self::ALL
+            .get(usize::from(kind))
+            .copied()
+            .unwrap_or(Self::Sleep)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -88,14 +91,19 @@ impl WaitKind {
 
     /// Is the object a descriptor's number, or an id, rather than an address?
     pub(crate) fn object_is_number(self) -> bool {
-        matches!(self, Self::Read | Self::Write | Self::Accept | Self::Connect | Self::Turn | Self::Join)
+        matches!(
+            self,
+            Self::Read | Self::Write | Self::Accept | Self::Connect | Self::Turn | Self::Join
+        )
     }
 }
 
 /// A blocking call that would have to wait was made by a destructor that runs while its coroutine (or thread) unwinds.
 /// A coroutine never suspends then: the others of its worker would seem to panic too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a blocking call that has to wait was made while unwinding; hand the cleanup to a coroutine of its own")]
+#[error(
+    "a blocking call that has to wait was made while unwinding; hand the cleanup to a coroutine of its own"
+)]
 pub struct Refused;
 
 impl From<Refused> for io::Error {
@@ -204,8 +212,20 @@ fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), 
     Ok(current::with(|coroutine| match coroutine {
         Some(coroutine) => {
             let epoch = coroutine.head.word.begin();
-            let wait = Wait { epoch, kind, object, masked, thread: None };
-            (wait, Waiter { target: Target::Coroutine(coroutine.clone()), epoch })
+            let wait = Wait {
+                epoch,
+                kind,
+                object,
+                masked,
+                thread: None,
+            };
+            (
+                wait,
+                Waiter {
+                    target: Target::Coroutine(coroutine.clone()),
+                    epoch,
+                },
+            )
         }
         None => begin_on_thread(kind, object, masked),
     }))
@@ -217,11 +237,29 @@ fn begin_on_thread(kind: WaitKind, object: usize, masked: bool) -> (Wait, Waiter
         static WAIT: RefCell<Option<Arc<ThreadWait>>> = const { RefCell::new(None) };
     }
     let waiter = WAIT.with_borrow_mut(|wait| {
-        wait.get_or_insert_with(|| Arc::new(ThreadWait { word: WaitWord::new(), thread: thread::current() })).clone()
+        wait.get_or_insert_with(|| {
+            Arc::new(ThreadWait {
+                word: WaitWord::new(),
+                thread: thread::current(),
+            })
+        })
+        .clone()
     });
     let epoch = waiter.word.begin();
-    let wait = Wait { epoch, kind, object, masked, thread: Some(waiter.clone()) };
-    (wait, Waiter { target: Target::Thread(waiter), epoch })
+    let wait = Wait {
+        epoch,
+        kind,
+        object,
+        masked,
+        thread: Some(waiter.clone()),
+    };
+    (
+        wait,
+        Waiter {
+            target: Target::Thread(waiter),
+            epoch,
+        },
+    )
 }
 
 impl Wait {
@@ -236,7 +274,9 @@ impl Wait {
     }
 
     fn suspend_coroutine(&self) -> Outcome {
-        if let Some(interrupt) = current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine"))) {
+        if let Some(interrupt) =
+            current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine")))
+        {
             return Outcome::Interrupted(interrupt);
         }
         leave(Next::Wait);
@@ -261,7 +301,13 @@ impl Wait {
         let own = head.own.get();
         if !self.masked {
             own.scopes.arm(worker::now, |deadline, scope| {
-                worker::with(|worker| worker.expect("a coroutine has a worker").arm_scope(deadline, coroutine.clone(), scope))
+                worker::with(|worker| {
+                    worker.expect("a coroutine has a worker").arm_scope(
+                        deadline,
+                        coroutine.clone(),
+                        scope,
+                    )
+                })
             });
             if let Some(cause) = own.scopes.due(head.is_interrupted())
                 && head.word.interrupt(self.epoch)
@@ -285,10 +331,16 @@ impl Wait {
                     waiter.word.end();
                     return Outcome::Granted;
                 }
-                Some(Ending::Interrupted) => unreachable!("only its own thread interrupts it, below"),
+                Some(Ending::Interrupted) => {
+                    unreachable!("only its own thread interrupts it, below")
+                }
                 None => {}
             }
-            match if self.masked { Ok(None) } else { interrupt::of_thread() } {
+            match if self.masked {
+                Ok(None)
+            } else {
+                interrupt::of_thread()
+            } {
                 Ok(None) => thread::park(),
                 Ok(Some(left)) => thread::park_timeout(left),
                 Err(interrupt) => {

@@ -69,7 +69,14 @@ impl WaitWord {
     #[inline]
     fn step(&self, Epoch(epoch): Epoch, to: u64) -> bool {
         let from = epoch << 2;
-        self.0.compare_exchange(from | WAITING, from | to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.0
+            .compare_exchange(
+                from | WAITING,
+                from | to,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
     }
 
     /// The wait that is on, if any.
@@ -110,7 +117,8 @@ mod models {
         loom::model(|| {
             let word = Arc::new(WaitWord::new());
             let epoch = word.begin();
-            let (granted, interrupted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (granted, interrupted) =
+                (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let granter = {
                 let (word, granted) = (word.clone(), granted.clone());
                 loom::thread::spawn(move || {
@@ -132,9 +140,16 @@ mod models {
             }
             granter.join().unwrap();
             interrupter.join().unwrap();
-            let (granted, interrupted) = (granted.load(Ordering::Relaxed), interrupted.load(Ordering::Relaxed));
+            let (granted, interrupted) = (
+                granted.load(Ordering::Relaxed),
+                interrupted.load(Ordering::Relaxed),
+            );
             assert_eq!(granted + interrupted, 1);
-            let expected = if granted == 1 { Ending::Granted } else { Ending::Interrupted };
+            let expected = if granted == 1 {
+                Ending::Granted
+            } else {
+                Ending::Interrupted
+            };
             assert_eq!(word.ending(), Some(expected));
         });
     }

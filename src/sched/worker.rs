@@ -32,6 +32,8 @@ const SLICE: u64 = 200_000;
 const START: usize = 32;
 /// Calls in a row that a coroutine completes without suspending before it must go through the poller.
 const SELFISH: u32 = 32;
+/// How soon a worker that stole looks again: its victim, which may be computing, does not wake it so shortly after.
+const LINGER: u64 = 1_000_000;
 /// Between two looks at stacks that are not needed any more.
 const TRIM_EVERY: u64 = 1_000_000_000;
 /// Ids that a worker takes at once.
@@ -86,6 +88,8 @@ pub(crate) struct Worker {
     trimmed: Cell<u64>,
     trim_left: Cell<usize>,
     stopping: Cell<bool>,
+    /// It stole since its latest sleep, so the next one is short: see [`LINGER`].
+    linger: Cell<bool>,
     /// Picks the next ready coroutine in a simulation.
     shuffle: Option<Cell<u64>>,
 }
@@ -112,7 +116,9 @@ pub(crate) fn now() -> u64 {
 #[inline]
 pub(crate) fn make_ready(coroutine: CoroRef) {
     with(|worker| match worker {
-        Some(worker) if worker.is_home(&coroutine) => worker.ready.borrow_mut().push_back(coroutine),
+        Some(worker) if worker.is_home(&coroutine) => {
+            worker.ready.borrow_mut().push_back(coroutine)
+        }
         _ => {
             let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
             coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
@@ -150,22 +156,33 @@ pub(crate) fn new_id(shared: &'static Shared) -> u64 {
 pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
     let shared = coroutine.head.runtime;
     if shared.is_stopping() {
-        coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+        coroutine
+            .body
+            .discard(&coroutine.head, JoinError::Interrupted);
         return;
     }
-    with(|worker| match (worker.filter(|worker| std::ptr::eq(worker.shared, shared)), placement) {
-        (Some(worker), Placement::Here) => worker.admit(coroutine),
-        (Some(worker), Placement::Balanced) => worker.launch(coroutine),
-        (_, Placement::Worker(index)) => {
-            balance::hand_over(&shared.workers[index % shared.workers.len()], coroutine);
+    with(|worker| {
+        match (
+            worker.filter(|worker| std::ptr::eq(worker.shared, shared)),
+            placement,
+        ) {
+            (Some(worker), Placement::Here) => worker.admit(coroutine),
+            (Some(worker), Placement::Balanced) => worker.launch(coroutine),
+            (_, Placement::Worker(index)) => {
+                balance::hand_over(&shared.workers[index % shared.workers.len()], coroutine);
+            }
+            (None, _) => balance::hand_over(balance::least_loaded(shared), coroutine),
         }
-        (None, _) => balance::hand_over(balance::least_loaded(shared), coroutine),
     });
 }
 
 impl Worker {
     fn new(shared: &'static Shared, index: usize, poller: Poller) -> Self {
-        let clock = if shared.config.seed.is_some() { Clock::simulated() } else { Clock::real(shared.base) };
+        let clock = if shared.config.seed.is_some() {
+            Clock::simulated()
+        } else {
+            Clock::real(shared.base)
+        };
         let scale = cycles::scale();
         Self {
             shared,
@@ -186,7 +203,11 @@ impl Worker {
             trimmed: Cell::new(0),
             trim_left: Cell::new(0),
             stopping: Cell::new(false),
-            shuffle: shared.config.seed.map(|seed| Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)),
+            linger: Cell::new(false),
+            shuffle: shared
+                .config
+                .seed
+                .map(|seed| Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)),
         }
     }
 
@@ -207,7 +228,9 @@ impl Worker {
     }
 
     pub(crate) fn virtual_now(&self) -> Option<Instant> {
-        self.clock.is_virtual().then(|| self.shared.base + Duration::from_nanos(self.clock.now()))
+        self.clock
+            .is_virtual()
+            .then(|| self.shared.base + Duration::from_nanos(self.clock.now()))
     }
 
     pub(crate) fn set_next(&self, next: Next) {
@@ -217,12 +240,16 @@ impl Worker {
     /// Arms a timer that ends a sleep of `nanos` from now.
     pub(crate) fn arm_wake(&self, nanos: u64, waiter: Waiter) -> TimerKey {
         let deadline = self.clock.now().saturating_add(nanos);
-        self.wheel.borrow_mut().insert(deadline, Alarm::Wake(waiter))
+        self.wheel
+            .borrow_mut()
+            .insert(deadline, Alarm::Wake(waiter))
     }
 
     /// Arms a timer for a `with_timeout` scope.
     pub(crate) fn arm_scope(&self, deadline: u64, coroutine: CoroRef, scope: u64) -> TimerKey {
-        self.wheel.borrow_mut().insert(deadline, Alarm::Scope(coroutine, scope))
+        self.wheel
+            .borrow_mut()
+            .insert(deadline, Alarm::Scope(coroutine, scope))
     }
 
     pub(crate) fn disarm(&self, timer: TimerKey) {
@@ -266,9 +293,11 @@ impl Worker {
         {
             let mut table = self.mine.table.lock();
             table.unstarted.push_back(coroutine);
-            self.mine.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+            self.mine
+                .unstarted
+                .store(table.unstarted.len(), Ordering::Relaxed);
         }
-        if self.shared.sleeping.load(Ordering::Relaxed) != 0 {
+        if self.shared.idle.any().is_some() {
             self.rouse_thief();
         }
     }
@@ -310,19 +339,24 @@ impl Worker {
         let mut guard = self.mine.table.lock();
         let table = &mut *guard;
         for _ in 0..START {
-            let Some(coroutine) = table.unstarted.pop_front() else { break };
+            let Some(coroutine) = table.unstarted.pop_front() else {
+                break;
+            };
             let slot = table.live.insert(coroutine.clone());
             self.adopt(&coroutine, slot);
             ready.push_back(coroutine);
         }
-        self.mine.unstarted.store(table.unstarted.len(), Ordering::Relaxed);
+        self.mine
+            .unstarted
+            .store(table.unstarted.len(), Ordering::Relaxed);
     }
 
     /// Gives a coroutine its stack.
     fn start(&self, coroutine: &CoroRef) -> Result<Context, std::io::Error> {
         let head = &coroutine.head;
         let stack = self.stacks.borrow_mut().take(head.stack_size)?;
-        head.stack_start.store(stack.bounds().start, Ordering::Relaxed);
+        head.stack_start
+            .store(stack.bounds().start, Ordering::Relaxed);
         let record = coroutine.clone();
         Ok(Context::new(stack, move || {
             let ended = record.body.run(&record.head);
@@ -368,7 +402,7 @@ impl Worker {
                 break;
             }
         }
-        if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.sleeping.load(Ordering::Relaxed) != 0 {
+        if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.idle.any().is_some() {
             self.rouse_thief();
         }
     }
@@ -455,7 +489,10 @@ impl Worker {
             record
         };
         drop(record);
-        self.mine.live.store(self.mine.live.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        self.mine.live.store(
+            self.mine.live.load(Ordering::Relaxed) - 1,
+            Ordering::Relaxed,
+        );
         raise(&self.mine.figures.ended, 1);
     }
 
@@ -465,7 +502,9 @@ impl Worker {
         }
         // What arrives meanwhile is for the next round.
         for _ in 0..self.mine.inbox.len() {
-            let Some(message) = self.mine.inbox.pop() else { break };
+            let Some(message) = self.mine.inbox.pop() else {
+                break;
+            };
             match message {
                 Message::Ready(coroutine) => self.ready.borrow_mut().push_back(coroutine),
                 Message::Start(coroutine) => {
@@ -493,7 +532,10 @@ impl Worker {
                 }
             }
         });
-        self.mine.figures.timers.store(wheel.len(), Ordering::Relaxed);
+        self.mine
+            .figures
+            .timers
+            .store(wheel.len(), Ordering::Relaxed);
     }
 
     /// It was asked to end: its wait, if it is in one and hears it, is over.
@@ -517,7 +559,9 @@ impl Worker {
         } else {
             self.sleep();
         }
-        self.ready.borrow_mut().extend(self.after_poll.borrow_mut().drain(..));
+        self.ready
+            .borrow_mut()
+            .extend(self.after_poll.borrow_mut().drain(..));
     }
 
     fn steal(&self) -> bool {
@@ -527,6 +571,9 @@ impl Worker {
         let stolen = balance::steal(self.shared, self.mine);
         raise(&self.mine.figures.stolen, stolen.len() as u64);
         let any = !stolen.is_empty();
+        if any {
+            self.linger.set(true);
+        }
         for coroutine in stolen {
             self.admit(coroutine);
         }
@@ -551,20 +598,26 @@ impl Worker {
     }
 
     fn sleep(&self) {
-        let bit = if self.mine.index < 64 { 1_u64 << self.mine.index } else { 0 };
         self.publish();
-        self.shared.sleeping.fetch_or(bit, Ordering::SeqCst);
+        self.shared.idle.enter(self.mine.index);
         self.mine.sleeper.announce();
         let missed = !self.mine.inbox.is_empty()
             || (self.shared.workers.len() > 1 && balance::is_anything_unstarted(self.shared));
-        let timeout = if missed { Some(Duration::ZERO) } else { self.sleep_time() };
+        let timeout = if missed {
+            Some(Duration::ZERO)
+        } else {
+            self.sleep_time()
+        };
         let start = cycles::now();
         self.poll_for(timeout);
         let end = cycles::now();
         self.mine.sleeper.retract();
-        self.shared.sleeping.fetch_and(!bit, Ordering::SeqCst);
+        self.shared.idle.leave(self.mine.index);
         self.stamp.set(end);
-        raise(&self.mine.figures.idle, cycles::scale().nanos(end.wrapping_sub(start)));
+        raise(
+            &self.mine.figures.idle,
+            cycles::scale().nanos(end.wrapping_sub(start)),
+        );
         if self.clock.is_virtual() && timeout == Some(SIMULATION_PATIENCE) && self.is_deadlocked() {
             self.report_deadlock();
         }
@@ -581,26 +634,45 @@ impl Worker {
             return Some(SIMULATION_PATIENCE);
         }
         let timer = self.wheel.borrow_mut().next_deadline();
-        let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty()).then_some(now + TRIM_EVERY);
-        let next = timer.into_iter().chain(trim).min()?;
+        let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty())
+            .then_some(now + TRIM_EVERY);
+        let linger = self.linger.replace(false).then_some(now + LINGER);
+        let next = timer.into_iter().chain(trim).chain(linger).min()?;
         Some(Duration::from_nanos(next.saturating_sub(now)))
     }
 
     fn poll_for(&self, timeout: Option<Duration>) {
         raise(&self.mine.figures.polls, 1);
-        self.poller.borrow_mut().poll(timeout, &self.mine.reactor, &mut |waiter| {
-            waiter.wake_on(&mut self.ready.borrow_mut())
-        });
-        if self.mine.figures.polls.load(Ordering::Relaxed).is_multiple_of(64) {
+        self.poller
+            .borrow_mut()
+            .poll(timeout, &self.mine.reactor, &mut |waiter| {
+                waiter.wake_on(&mut self.ready.borrow_mut())
+            });
+        if self
+            .mine
+            .figures
+            .polls
+            .load(Ordering::Relaxed)
+            .is_multiple_of(64)
+        {
             self.publish();
         }
     }
 
     /// Figures for the registry that cost a little.
     fn publish(&self) {
-        self.mine.figures.ready.store(self.ready.borrow().len(), Ordering::Relaxed);
-        self.mine.figures.timers.store(self.wheel.borrow().len(), Ordering::Relaxed);
-        self.mine.figures.stacks_pooled.store(self.stacks.borrow().pooled(), Ordering::Relaxed);
+        self.mine
+            .figures
+            .ready
+            .store(self.ready.borrow().len(), Ordering::Relaxed);
+        self.mine
+            .figures
+            .timers
+            .store(self.wheel.borrow().len(), Ordering::Relaxed);
+        self.mine
+            .figures
+            .stacks_pooled
+            .store(self.stacks.borrow().pooled(), Ordering::Relaxed);
     }
 
     // ---- the end ----
@@ -611,10 +683,19 @@ impl Worker {
         let (unstarted, live): (Vec<_>, Vec<_>) = {
             let mut table = self.mine.table.lock();
             self.mine.unstarted.store(0, Ordering::Relaxed);
-            (table.unstarted.drain(..).collect(), table.live.iter().map(|(_, coroutine)| coroutine.clone()).collect())
+            (
+                table.unstarted.drain(..).collect(),
+                table
+                    .live
+                    .iter()
+                    .map(|(_, coroutine)| coroutine.clone())
+                    .collect(),
+            )
         };
         for coroutine in unstarted {
-            coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+            coroutine
+                .body
+                .discard(&coroutine.head, JoinError::Interrupted);
         }
         for coroutine in live {
             coroutine.head.interrupted.store(true, Ordering::Relaxed);
@@ -635,16 +716,27 @@ impl Worker {
 
     /// Leaves what did not stop in time: its stack and what is on it are leaked, whoever joins it is told.
     fn abandon(&self) {
-        let left: Vec<CoroRef> = self.mine.table.lock().live.iter().map(|(_, coroutine)| coroutine.clone()).collect();
+        let left: Vec<CoroRef> = self
+            .mine
+            .table
+            .lock()
+            .live
+            .iter()
+            .map(|(_, coroutine)| coroutine.clone())
+            .collect();
         for coroutine in left {
             std::mem::forget(coroutine.head.own.get().context.take());
-            coroutine.body.discard(&coroutine.head, JoinError::Interrupted);
+            coroutine
+                .body
+                .discard(&coroutine.head, JoinError::Interrupted);
         }
     }
 
     /// Nothing of this simulation can ever happen again.
     fn is_deadlocked(&self) -> bool {
-        self.ready.borrow().is_empty() && self.mine.inbox.is_empty() && self.mine.live.load(Ordering::Relaxed) > 0
+        self.ready.borrow().is_empty()
+            && self.mine.inbox.is_empty()
+            && self.mine.live.load(Ordering::Relaxed) > 0
     }
 
     fn report_deadlock(&self) {
@@ -682,5 +774,7 @@ pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
 
 /// The coroutine with this id, if it lives.
 pub(crate) fn find(shared: &Shared, id: u64) -> Option<CoroRef> {
-    crate::registry::records(shared).into_iter().find(|coroutine| coroutine.head.id == id)
+    crate::registry::records(shared)
+        .into_iter()
+        .find(|coroutine| coroutine.head.id == id)
 }

@@ -1,8 +1,8 @@
 //! Waiting for a condition on what a mutex protects.
 
 use super::mutex::MutexGuard;
-use super::{address, refuse};
 use super::wait_queue::{WaitQueue, WaitStatistics};
+use super::{address, refuse};
 use crate::sched::wait::{self, Outcome, WaitKind};
 use std::fmt;
 
@@ -38,7 +38,9 @@ pub struct Condvar {
 impl Condvar {
     /// A condition variable that nobody waits for.
     pub const fn new() -> Self {
-        Self { queue: parking_lot::Mutex::new(WaitQueue::new()) }
+        Self {
+            queue: parking_lot::Mutex::new(WaitQueue::new()),
+        }
     }
 
     /// Unlocks the mutex, waits for a notification, and locks the mutex again. **May suspend.**
@@ -108,6 +110,8 @@ impl Default for Condvar {
 
 impl fmt::Debug for Condvar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condvar").field("waiting", &self.statistics().waiting).finish()
+        f.debug_struct("Condvar")
+            .field("waiting", &self.statistics().waiting)
+            .finish()
     }
 }

@@ -1,7 +1,7 @@
 //! A flag that can be waited for.
 
-use super::{address, refuse};
 use super::wait_queue::{WaitQueue, WaitStatistics};
+use super::{address, refuse};
 use crate::sched::wait::{self, Outcome, WaitKind};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +31,10 @@ pub struct Event {
 impl Event {
     /// An event that is clear.
     pub const fn new() -> Self {
-        Self { set: AtomicBool::new(false), queue: parking_lot::Mutex::new(WaitQueue::new()) }
+        Self {
+            set: AtomicBool::new(false),
+            queue: parking_lot::Mutex::new(WaitQueue::new()),
+        }
     }
 
     /// Waits until the event is set; returns at once if it is. **May suspend.**

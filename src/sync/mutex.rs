@@ -71,7 +71,10 @@ impl<T> Mutex<T> {
             word: AtomicU8::new(0),
             queue: parking_lot::Mutex::new(WaitQueue::new()),
         };
-        Self { gate, data: parking_lot::Mutex::new(value) }
+        Self {
+            gate,
+            data: parking_lot::Mutex::new(value),
+        }
     }
 
     /// The value, out of its mutex.
@@ -127,13 +130,18 @@ impl<T: ?Sized> Mutex<T> {
 
     /// For the owner of the gate only.
     fn guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard { data: self.data.lock(), pass: Pass(self) }
+        MutexGuard {
+            data: self.data.lock(),
+            pass: Pass(self),
+        }
     }
 }
 
 impl Gate {
     fn try_enter(&self) -> bool {
-        self.word.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.word
+            .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[cold]
@@ -167,7 +175,12 @@ impl Gate {
         loop {
             let free = seen & LOCKED == 0;
             let wanted = if free { LOCKED } else { seen | WAITERS };
-            match self.word.compare_exchange_weak(seen, wanted, Ordering::Acquire, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(
+                seen,
+                wanted,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return free,
                 Err(now) => seen = now,
             }
@@ -175,7 +188,11 @@ impl Gate {
     }
 
     fn leave(&self) {
-        if self.word.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+        if self
+            .word
+            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
             self.hand_over();
         }
     }

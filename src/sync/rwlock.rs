@@ -83,8 +83,15 @@ struct WritePass<'a>(&'a Gate);
 impl<T> RwLock<T> {
     /// A lock that nobody holds.
     pub const fn new(value: T) -> Self {
-        let state = State { readers: 0, writer: false, queue: WaitQueue::new() };
-        Self { gate: Gate(parking_lot::Mutex::new(state)), data: parking_lot::RwLock::new(value) }
+        let state = State {
+            readers: 0,
+            writer: false,
+            queue: WaitQueue::new(),
+        };
+        Self {
+            gate: Gate(parking_lot::Mutex::new(state)),
+            data: parking_lot::RwLock::new(value),
+        }
     }
 
     /// The value, out of its lock.
@@ -144,11 +151,17 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn read_guard(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard { data: self.data.read(), _pass: ReadPass(&self.gate) }
+        RwLockReadGuard {
+            data: self.data.read(),
+            _pass: ReadPass(&self.gate),
+        }
     }
 
     fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard { data: self.data.write(), pass: WritePass(&self.gate) }
+        RwLockWriteGuard {
+            data: self.data.write(),
+            pass: WritePass(&self.gate),
+        }
     }
 }
 
@@ -238,7 +251,10 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         state.readers = 1;
         state.settle();
         drop(state);
-        RwLockReadGuard { data, _pass: ReadPass(gate) }
+        RwLockReadGuard {
+            data,
+            _pass: ReadPass(gate),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A number of permits, taken and given back.
 
-use super::{address, refuse};
 use super::wait_queue::{WaitQueue, WaitStatistics};
+use super::{address, refuse};
 use crate::sched::wait::{self, Outcome, WaitKind};
 use std::fmt;
 use std::sync::Arc;
@@ -68,8 +68,13 @@ pub struct OwnedPermit {
 impl Semaphore {
     /// A semaphore with so many permits.
     pub const fn new(permits: usize) -> Self {
-        let state = State { available: permits, queue: WaitQueue::new() };
-        Self { state: parking_lot::Mutex::new(state) }
+        let state = State {
+            available: permits,
+            queue: WaitQueue::new(),
+        };
+        Self {
+            state: parking_lot::Mutex::new(state),
+        }
     }
 
     /// Takes one permit; waits until there is one. **May suspend.**
@@ -89,7 +94,10 @@ impl Semaphore {
     #[track_caller]
     pub fn acquire_many(&self, permits: usize) -> Permit<'_> {
         self.take(permits);
-        Permit { semaphore: self, permits }
+        Permit {
+            semaphore: self,
+            permits,
+        }
     }
 
     /// Takes one permit for a coroutine to take along; waits until there is one. **May suspend.**
@@ -99,7 +107,10 @@ impl Semaphore {
     #[track_caller]
     pub fn acquire_owned(self: &Arc<Self>) -> OwnedPermit {
         self.take(1);
-        OwnedPermit { semaphore: Arc::clone(self), permits: 1 }
+        OwnedPermit {
+            semaphore: Arc::clone(self),
+            permits: 1,
+        }
     }
 
     /// Takes one permit if there is one and nobody waits.
@@ -110,13 +121,19 @@ impl Semaphore {
     /// Takes `permits` at once if there are so many and nobody waits.
     pub fn try_acquire_many(&self, permits: usize) -> Option<Permit<'_>> {
         let taken = self.state.lock().try_take(permits);
-        taken.then_some(Permit { semaphore: self, permits })
+        taken.then_some(Permit {
+            semaphore: self,
+            permits,
+        })
     }
 
     /// Takes one permit for a coroutine to take along, if there is one and nobody waits.
     pub fn try_acquire_owned(self: &Arc<Self>) -> Option<OwnedPermit> {
         let taken = self.state.lock().try_take(1);
-        taken.then(|| OwnedPermit { semaphore: Arc::clone(self), permits: 1 })
+        taken.then(|| OwnedPermit {
+            semaphore: Arc::clone(self),
+            permits: 1,
+        })
     }
 
     /// Adds permits: new ones, or those of a permit that was forgotten. Never suspends.
@@ -139,7 +156,10 @@ impl Semaphore {
     /// What is left, and how much it has been waited for.
     pub fn statistics(&self) -> SemaphoreStatistics {
         let state = self.state.lock();
-        SemaphoreStatistics { available: state.available, wait: state.queue.statistics() }
+        SemaphoreStatistics {
+            available: state.available,
+            wait: state.queue.statistics(),
+        }
     }
 
     #[track_caller]

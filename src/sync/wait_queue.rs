@@ -122,7 +122,11 @@ impl<P> WaitQueue<P> {
     pub(super) fn grant_front(&mut self) -> Option<P> {
         let index = self.first;
         let waiter = self.unlink(index)?;
-        if waiter.wake() { self.release(index) } else { None }
+        if waiter.wake() {
+            self.release(index)
+        } else {
+            None
+        }
     }
 
     /// Ends the wait of the first in line who still waits; its payload, or `None` if nobody does.
@@ -190,7 +194,9 @@ impl<P> WaitQueue<P> {
             self.free = entry.next;
             return index;
         }
-        let index = u32::try_from(self.entries.len()).ok().filter(|&index| index != NONE);
+        let index = u32::try_from(self.entries.len())
+            .ok()
+            .filter(|&index| index != NONE);
         self.entries.push(Entry {
             generation: 0,
             prev: NONE,

@@ -102,7 +102,10 @@ mod tests {
             latest = now;
         }
         let real = base.elapsed().as_nanos() as u64;
-        assert!(clock.now().abs_diff(real) < 1_000_000, "{latest} against {real}");
+        assert!(
+            clock.now().abs_diff(real) < 1_000_000,
+            "{latest} against {real}"
+        );
     }
 
     #[test]

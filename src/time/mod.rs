@@ -31,8 +31,14 @@ pub fn sleep(duration: Duration) {
     if !crate::context::is_coroutine() {
         return sleep_on_thread(duration);
     }
-    let Ok((wait, waiter)) = wait::prepare(WaitKind::Sleep, 0) else { return };
-    let timer = worker::with(|worker| worker.expect("a coroutine has a worker").arm_wake(nanos, waiter));
+    let Ok((wait, waiter)) = wait::prepare(WaitKind::Sleep, 0) else {
+        return;
+    };
+    let timer = worker::with(|worker| {
+        worker
+            .expect("a coroutine has a worker")
+            .arm_wake(nanos, waiter)
+    });
     if let Outcome::Interrupted(interrupt) = wait.suspend() {
         worker::with(|worker| worker.map(|worker| worker.disarm(timer)));
         interrupt.raise();
@@ -49,7 +55,9 @@ pub fn sleep_until(time: Instant) {
 fn sleep_on_thread(duration: Duration) {
     let until = Instant::now().checked_add(duration);
     loop {
-        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        let left = until.map_or(Duration::MAX, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
         if left.is_zero() {
             return;
         }

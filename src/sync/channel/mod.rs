@@ -51,7 +51,10 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 fn pair<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let shared = Shared { bounded: capacity.is_some(), state: Mutex::new(State::new(capacity)) };
+    let shared = Shared {
+        bounded: capacity.is_some(),
+        state: Mutex::new(State::new(capacity)),
+    };
     let shared = Arc::new(shared);
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -84,7 +87,9 @@ impl<T> Sender<T> {
         let mut state = shared.state.lock();
         let message = match state.try_send(message) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(message)) => return Err(SendError::Disconnected(message)),
+            Err(TrySendError::Disconnected(message)) => {
+                return Err(SendError::Disconnected(message));
+            }
             Err(TrySendError::Full(message)) => message,
         };
         let Ok((wait, waiter)) = wait::prepare(WaitKind::ChannelSend, address(shared)) else {
@@ -141,7 +146,11 @@ impl<T> Receiver<T> {
         let ticket = state.recv_queue.push(waiter, ());
         drop(state);
         match wait.suspend() {
-            Outcome::Granted => shared.state.lock().take_promised().ok_or(RecvError::Disconnected),
+            Outcome::Granted => shared
+                .state
+                .lock()
+                .take_promised()
+                .ok_or(RecvError::Disconnected),
             Outcome::Interrupted(interrupt) => {
                 shared.state.lock().recv_queue.withdraw(ticket);
                 interrupt.raise()

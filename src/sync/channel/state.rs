@@ -112,7 +112,11 @@ impl<T> State<T> {
             self.sent += 1;
             return Ok(message);
         }
-        Err(if self.senders == 0 { TryRecvError::Disconnected } else { TryRecvError::Empty })
+        Err(if self.senders == 0 {
+            TryRecvError::Disconnected
+        } else {
+            TryRecvError::Empty
+        })
     }
 
     /// For a receiver whose wait was granted: a message, or `None` if it was granted because the senders are gone.
@@ -144,7 +148,10 @@ impl<T> State<T> {
         if self.receivers > 0 {
             return VecDeque::new();
         }
-        debug_assert_eq!(self.promised, 0, "a receiver that was granted a message is still alive");
+        debug_assert_eq!(
+            self.promised, 0,
+            "a receiver that was granted a message is still alive"
+        );
         self.send_queue.dismiss_all();
         std::mem::take(&mut self.buffer)
     }
