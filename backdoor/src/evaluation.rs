@@ -158,7 +158,7 @@ fn answer(
     match outcome {
         Outcome::Incomplete => ServerMessage::Incomplete { id },
         Outcome::Failed(complaint) => error(id, complaint),
-        Outcome::Value(value) => match show(request, &value, session, outbox) {
+        Outcome::Value => match show(request, session.result(), session, outbox) {
             Ok((value, total)) => result(value, total),
             Err(stop) => error(id, Complaint::new(stop.to_string())),
         },

@@ -24,7 +24,8 @@ pub(crate) type Printer = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How an evaluation ended.
 pub(crate) enum Outcome {
-    Value(Dynamic),
+    /// Well; [`Interpreter::result`] has the value, which may be large and is not copied.
+    Value,
     Incomplete,
     Failed(Complaint),
 }
@@ -40,6 +41,8 @@ pub(crate) struct Interpreter {
     pace: Arc<Pace>,
     names: Names,
     shared: Arc<Shared>,
+    /// Whether the last evaluation had a value.
+    has_result: bool,
 }
 
 impl Interpreter {
@@ -61,6 +64,7 @@ impl Interpreter {
             pace: Arc::clone(pace),
             names: Names::new(&shared.functions),
             shared: Arc::clone(shared),
+            has_result: false,
         }
     }
 
@@ -82,15 +86,35 @@ impl Interpreter {
         self.functions = whole.clone_functions_only();
         match result {
             Ok(value) => {
-                let value = value.flatten();
-                if !value.is_unit() {
-                    self.scope.set_or_push(LAST, value.clone());
-                }
-                Outcome::Value(value)
+                self.remember(value.flatten());
+                Outcome::Value
             }
             Err(error) => {
                 self.rewind(mark);
                 Outcome::Failed(self.names.explain(*error, &self.variables()))
+            }
+        }
+    }
+
+    /// The value of the evaluation that has just ended well.
+    pub(crate) fn result(&self) -> &Dynamic {
+        if self.has_result {
+            self.scope.get(LAST).unwrap_or(&Dynamic::UNIT)
+        } else {
+            &Dynamic::UNIT
+        }
+    }
+
+    /// Makes a value the last result, unless it is nothing. May suspend.
+    fn remember(&mut self, value: Dynamic) {
+        self.has_result = !value.is_unit();
+        if !self.has_result {
+            return;
+        }
+        match self.scope.get_mut(LAST) {
+            Some(last) => release(std::mem::replace(last, value)),
+            None => {
+                self.scope.push_dynamic(LAST, value);
             }
         }
     }
@@ -140,6 +164,18 @@ impl Interpreter {
             .iter_raw()
             .map(|(name, ..)| name.to_owned())
             .collect()
+    }
+}
+
+/// Drops a value, and lets others run meanwhile: a table of 100,000 rows is a million pieces of memory.
+fn release(value: Dynamic) {
+    const ROWS: usize = 512;
+    let Ok(mut rows) = value.into_array() else {
+        return;
+    };
+    while !rows.is_empty() {
+        rows.truncate(rows.len().saturating_sub(ROWS));
+        grapeshot::shield(grapeshot::yield_now);
     }
 }
 

@@ -48,8 +48,8 @@ impl Bench {
 
     fn value(&mut self, source: &str) -> Value {
         match self.outcome(source) {
-            Outcome::Value(value) => value::to_json(
-                &value,
+            Outcome::Value => value::to_json(
+                self.interpreter.result(),
                 Durations::Marked,
                 &self.interpreter.shared.shapes,
                 &self.interpreter.pace,
@@ -64,7 +64,7 @@ impl Bench {
         match self.outcome(source) {
             Outcome::Failed(complaint) => complaint,
             Outcome::Incomplete => panic!("{source:?} is incomplete"),
-            Outcome::Value(value) => panic!("{source:?} gave {value}"),
+            Outcome::Value => panic!("{source:?} gave {}", self.interpreter.result()),
         }
     }
 }
