@@ -59,7 +59,6 @@ fn judge(error: &io::Error) -> Verdict {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Verdict::BackOff,
         // What accept(2) says is to be treated like EAGAIN: errors of the new connection, not of the listener.
-        // EINVAL comes from setting TCP_NODELAY on a connection that the peer has reset already (macOS).
         Some(
             Errno::CONNABORTED
             | Errno::CONNRESET

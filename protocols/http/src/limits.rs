@@ -40,7 +40,8 @@ pub struct Limits {
     /// How long a connection which is closed with the peer's bytes still under way is read from, so that the
     /// kernel does not throw the answer away with a reset (RFC 9112, section 9.6). Default 2 s.
     pub linger: Duration,
-    /// Open connections of one server; at this number it stops accepting until one ends. Default 10,000.
+    /// Open connections of one server; at this number it stops accepting until one ends (serving several listeners, it
+    /// may hold one more for each of them). Default 10,000.
     pub connections: usize,
 }
 

@@ -30,8 +30,6 @@ pub(crate) struct Inner {
     handler: Box<DynHandler>,
     context: Arc<Context>,
     table: Mutex<Table>,
-    /// Set whenever a connection has ended.
-    departed: Event,
 }
 
 #[derive(Default)]
@@ -43,8 +41,25 @@ struct Table {
     total: u64,
     /// Requests of connections that have ended.
     requests: u64,
+    /// Those who wait for the next change of this table, each by an event of its own: none can take another's.
+    waiting: Vec<Arc<Event>>,
     /// When the connections that are left are interrupted; set by the first `shutdown`.
     deadline: Option<Instant>,
+}
+
+impl Table {
+    /// An event that the next change sets.
+    fn next_change(&mut self) -> Arc<Event> {
+        let change = Arc::new(Event::new());
+        self.waiting.push(Arc::clone(&change));
+        change
+    }
+
+    fn changed(&mut self) {
+        for change in self.waiting.drain(..) {
+            change.set();
+        }
+    }
 }
 
 struct Entry {
@@ -117,7 +132,6 @@ impl Server {
                 ..Context::default()
             }),
             table: Mutex::default(),
-            departed: Event::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -190,8 +204,7 @@ impl Server {
                 let _ = entry.stream.shutdown(Shutdown::Both);
             }
         }
-        drop(table);
-        self.inner.departed.set();
+        table.changed();
     }
 
     /// The server's figures.
@@ -261,45 +274,43 @@ impl Inner {
         let most = self.context.limits.connections.max(1);
         let mut told = false;
         loop {
-            self.departed.clear();
-            if self.table().open.len() < most {
-                return;
-            }
+            let change = {
+                let mut table = self.table();
+                if table.open.len() < most {
+                    return;
+                }
+                table.next_change()
+            };
             if !std::mem::replace(&mut told, true) {
                 self.context.counters.full.fetch_add(1, Ordering::Relaxed);
                 log::warn!(
                     "http: {most} connections are open, which is the limit; accepting pauses"
                 );
             }
-            self.departed.wait();
+            change.wait();
         }
     }
 
     /// Waits for the last connection to end, and past the deadline interrupts those that are left. **May suspend.**
     fn wait_for_connections(&self) {
+        let mut interrupted = false;
         loop {
-            self.departed.clear();
-            let (empty, deadline) = {
-                let table = self.table();
-                (table.open.is_empty(), table.deadline)
+            let (change, deadline) = {
+                let mut table = self.table();
+                if table.open.is_empty() {
+                    return;
+                }
+                (table.next_change(), table.deadline.filter(|_| !interrupted))
             };
             match deadline {
-                _ if empty => return,
-                None => self.departed.wait(),
+                None => change.wait(),
                 Some(deadline) => {
-                    if grapeshot::with_deadline(deadline, || self.departed.wait()).is_err() {
-                        break;
+                    if grapeshot::with_deadline(deadline, || change.wait()).is_err() {
+                        self.interrupt_connections();
+                        interrupted = true;
                     }
                 }
             }
-        }
-        self.interrupt_connections();
-        loop {
-            self.departed.clear();
-            if self.table().open.is_empty() {
-                return;
-            }
-            self.departed.wait();
         }
     }
 
@@ -332,8 +343,9 @@ impl Drop for Place {
         if let Some(entry) = &entry {
             table.requests += entry.control.requests.load(Ordering::Relaxed);
         }
+        table.changed();
+        // Its last reference closes the stream, which is nothing to do under a lock.
         drop(table);
-        self.inner.departed.set();
     }
 }
 

@@ -148,8 +148,9 @@ impl Listener for TcpListener {
 
     fn accept(&self) -> io::Result<(TcpStream, Peer)> {
         let (stream, address) = TcpListener::accept(self)?;
-        // An answer goes out in one write; nothing is gained by holding its last segment back.
-        stream.set_nodelay(true)?;
+        // An answer goes out in one write; nothing is gained by holding its last segment back. It fails for a peer that
+        // has gone already, which is no error of the listener's.
+        let _ = stream.set_nodelay(true);
         Ok((stream, Peer::Tcp(address)))
     }
 

@@ -67,6 +67,9 @@ pub struct Statistics {
 ///
 /// A call may be bounded by `with_timeout`. Receiving may be tried again after that. A *sending* that was left in the
 /// middle of a frame ends the connection: further calls give [`Error::LeftInTheMiddle`], the receiver an error.
+///
+/// One that is dropped without [`close`](WebSocket::close) just ends, as when its program dies: a destructor must not wait.
+/// The peer tells that (as code 1006) from a close in good order.
 pub struct WebSocket {
     stream: Arc<dyn Stream>,
     role: Role,
