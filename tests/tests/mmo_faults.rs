@@ -98,7 +98,7 @@ fn options_out_of_range_are_refused() {
     for wrong in [
         ["--step", "0s"],
         ["--field", "1"],
-        ["--npcs", "-3"],
+        ["--npcs", "9999999"],
         ["--listen", "nowhere"],
     ] {
         let (code, error) = run(&wrong);

@@ -57,16 +57,20 @@ fn drive(options: &Options) -> ExitCode {
     let viewports: Vec<_> = (0..options.viewports)
         .map(|number| {
             let (options, totals) = (options.clone(), Arc::clone(&totals));
-            Builder::new().name(format!("load-{number}")).spawn(move || {
-                if let Err(error) = watch(&options, number, &totals) {
-                    totals.failed.fetch_add(1, Ordering::Relaxed);
-                    eprintln!("mmo-load: viewport {number}: {error}");
-                }
-            })
+            Builder::new()
+                .name(format!("load-{number}"))
+                .spawn(move || {
+                    if let Err(error) = watch(&options, number, &totals) {
+                        totals.failed.fetch_add(1, Ordering::Relaxed);
+                        eprintln!("mmo-load: viewport {number}: {error}");
+                    }
+                })
         })
         .collect();
     wait(options.seconds);
-    let seconds = grapeshot::time::now().saturating_duration_since(start).as_secs_f64();
+    let seconds = grapeshot::time::now()
+        .saturating_duration_since(start)
+        .as_secs_f64();
     print(&totals, seconds);
     for viewport in &viewports {
         viewport.interrupt();
@@ -75,14 +79,19 @@ fn drive(options: &Options) -> ExitCode {
         // Interrupted, as asked.
         let _ = viewport.join();
     }
-    if totals.failed.load(Ordering::Relaxed) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if totals.failed.load(Ordering::Relaxed) == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn wait(seconds: u64) {
-    let until_signal = || match Signals::new(&[SIGTERM, SIGINT]).and_then(|mut signals| signals.wait()) {
-        Ok(_) => {}
-        Err(error) => eprintln!("mmo-load: signals: {error}"),
-    };
+    let until_signal =
+        || match Signals::new(&[SIGTERM, SIGINT]).and_then(|mut signals| signals.wait()) {
+            Ok(_) => {}
+            Err(error) => eprintln!("mmo-load: signals: {error}"),
+        };
     match seconds {
         0 => until_signal(),
         // The time being over is the expected end.
@@ -120,7 +129,11 @@ fn watch(options: &Options, number: u32, totals: &Arc<Totals>) -> Result<(), Fai
     totals.open.fetch_add(1, Ordering::Relaxed);
     let _talker = {
         let (socket, options) = (Arc::clone(&socket), options.clone());
-        Talker(Builder::new().name(format!("talk-{number}")).spawn(move || talk(&socket, &options, number)))
+        Talker(
+            Builder::new()
+                .name(format!("talk-{number}"))
+                .spawn(move || talk(&socket, &options, number)),
+        )
     };
     let mut picture = Picture::default();
     loop {
@@ -129,10 +142,16 @@ fn watch(options: &Options, number: u32, totals: &Arc<Totals>) -> Result<(), Fai
         };
         let (updates, changes) = (picture.updates, picture.changes);
         picture.apply(&message)?;
-        totals.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        totals
+            .bytes
+            .fetch_add(message.len() as u64, Ordering::Relaxed);
         totals.messages.fetch_add(1, Ordering::Relaxed);
-        totals.updates.fetch_add(picture.updates - updates, Ordering::Relaxed);
-        totals.changes.fetch_add(picture.changes - changes, Ordering::Relaxed);
+        totals
+            .updates
+            .fetch_add(picture.updates - updates, Ordering::Relaxed);
+        totals
+            .changes
+            .fetch_add(picture.changes - changes, Ordering::Relaxed);
     }
 }
 
@@ -149,19 +168,35 @@ fn talk(socket: &WebSocket, options: &Options, number: u32) {
     let mut rng = fastrand::Rng::with_seed(u64::from(number));
     let (mut x, mut y) = (rng.f32() * 20_480.0, rng.f32() * 20_480.0);
     let mut heading = rng.f32() * std::f32::consts::TAU;
-    let beat = if options.scroll > 0.0 { Duration::from_millis(50) } else { Duration::from_secs(2) };
+    let beat = if options.scroll > 0.0 {
+        Duration::from_millis(50)
+    } else {
+        Duration::from_secs(2)
+    };
     let mut due = grapeshot::time::now();
     for seq in 1.. {
         let quantise = |v: f32| (v * QUANTA) as i32;
-        let view = View { seq, x: quantise(x), y: quantise(y), w: options.side, h: options.side };
+        let view = View {
+            seq,
+            x: quantise(x),
+            y: quantise(y),
+            w: options.side,
+            h: options.side,
+        };
         let said = socket.send_binary(&wire::say(&Said::View(view)));
-        if said.and_then(|()| socket.send_binary(&wire::say(&Said::Ping(seq)))).is_err() {
+        if said
+            .and_then(|()| socket.send_binary(&wire::say(&Said::Ping(seq))))
+            .is_err()
+        {
             // The reader meets the same end, and tells it.
             return;
         }
         let way = options.scroll * beat.as_secs_f32();
         heading += (rng.f32() - 0.5) * 0.2;
-        (x, y) = ((x + heading.cos() * way).clamp(0.0, 20_480.0), (y + heading.sin() * way).clamp(0.0, 20_480.0));
+        (x, y) = (
+            (x + heading.cos() * way).clamp(0.0, 20_480.0),
+            (y + heading.sin() * way).clamp(0.0, 20_480.0),
+        );
         due += beat;
         sleep_until(due);
     }

@@ -35,19 +35,37 @@ struct PlayerRow {
 }
 
 /// The demo's own functions, beside the built-in ones.
-pub fn backdoor(world: &Arc<World>, population: &Arc<Population>, pulses: &Arc<Pulses>) -> Backdoor {
+pub fn backdoor(
+    world: &Arc<World>,
+    population: &Arc<Population>,
+    pulses: &Arc<Pulses>,
+) -> Backdoor {
     let (w, p) = (Arc::clone(world), Arc::clone(pulses));
-    let backdoor = Backdoor::new("mmo").expose("npcs", "how many NPCs there are and how they do", move || npcs(&w, &p));
+    let backdoor = Backdoor::new("mmo").expose(
+        "npcs",
+        "how many NPCs there are and how they do",
+        move || npcs(&w, &p),
+    );
     let w = Arc::clone(world);
     let backdoor = backdoor.expose("players", "who is here", move || players(&w));
     let w = Arc::clone(world);
     let backdoor = backdoor.expose("speed", "how fast NPCs go", move || w.speed());
     let w = Arc::clone(world);
-    let backdoor = backdoor.expose("speed", "sets it: 0 freezes them, 1 is normal, 20 the most", move |x: f64| w.set_speed(x));
+    let backdoor = backdoor.expose(
+        "speed",
+        "sets it: 0 freezes them, 1 is normal, 20 the most",
+        move |x: f64| w.set_speed(x),
+    );
     let p = Arc::clone(population);
-    let backdoor = backdoor.expose("spawn_npcs", "adds so many NPCs", move |n: i64| spawn(&p, n));
+    let backdoor = backdoor.expose("spawn_npcs", "adds so many NPCs", move |n: i64| {
+        spawn(&p, n)
+    });
     let w = Arc::clone(world);
-    backdoor.expose("kick", "sends the player of this name away", move |name: String| kick(&w, &name))
+    backdoor.expose(
+        "kick",
+        "sends the player of this name away",
+        move |name: String| kick(&w, &name),
+    )
 }
 
 fn npcs(world: &World, pulses: &Pulses) -> Npcs {
@@ -94,6 +112,8 @@ fn kick(world: &World, name: &str) -> Result<String, String> {
             seat.dismiss(KICKED, "kicked from the console");
             Ok(format!("{name} is on the way out"))
         }
-        None => Err(format!("nobody is called {name:?}; players() tells who is here")),
+        None => Err(format!(
+            "nobody is called {name:?}; players() tells who is here"
+        )),
     }
 }

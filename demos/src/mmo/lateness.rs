@@ -19,14 +19,19 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: Box::new([0; BUCKETS]), count: 0, longest: Duration::ZERO }
+        Self {
+            buckets: Box::new([0; BUCKETS]),
+            count: 0,
+            longest: Duration::ZERO,
+        }
     }
 }
 
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, value: Duration) {
-        let bucket = &mut self.buckets[bucket_of(u64::try_from(value.as_micros()).unwrap_or(u64::MAX))];
+        let bucket =
+            &mut self.buckets[bucket_of(u64::try_from(value.as_micros()).unwrap_or(u64::MAX))];
         *bucket = bucket.saturating_add(1);
         self.count += 1;
         self.longest = self.longest.max(value);
@@ -93,8 +98,14 @@ mod tests {
         let mut previous = 0;
         for micros in 0..200_000u64 {
             let bucket = bucket_of(micros);
-            assert!(bucket == previous || bucket == previous + 1, "{micros} µs jumps to {bucket}");
-            assert!(upper_end(bucket) >= micros, "{micros} µs lies above its bucket {bucket}");
+            assert!(
+                bucket == previous || bucket == previous + 1,
+                "{micros} µs jumps to {bucket}"
+            );
+            assert!(
+                upper_end(bucket) >= micros,
+                "{micros} µs lies above its bucket {bucket}"
+            );
             previous = bucket;
         }
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
@@ -107,8 +118,14 @@ mod tests {
             histogram.record(Duration::from_micros(micros));
         }
         for share in [0.01, 0.5, 0.9, 0.99, 1.0] {
-            let (exact, told) = (10_000.0 * share, histogram.quantile(share).as_micros() as f64);
-            assert!((exact..=exact * 1.125 + 1.0).contains(&told), "{share}: {told} against {exact}");
+            let (exact, told) = (
+                10_000.0 * share,
+                histogram.quantile(share).as_micros() as f64,
+            );
+            assert!(
+                (exact..=exact * 1.125 + 1.0).contains(&told),
+                "{share}: {told} against {exact}"
+            );
         }
         assert_eq!(histogram.quantile(1.0), Duration::from_millis(10));
     }
@@ -121,6 +138,9 @@ mod tests {
         one.record(Duration::from_secs(86_400));
         sum.merge(&one);
         sum.merge(&one);
-        assert_eq!((sum.count(), sum.longest()), (2, Duration::from_secs(86_400)));
+        assert_eq!(
+            (sum.count(), sum.longest()),
+            (2, Duration::from_secs(86_400))
+        );
     }
 }

@@ -42,7 +42,11 @@ pub fn unique(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
     (2u32..)
         .map(|n| {
             let suffix = format!("-{n}");
-            wanted.chars().take(LONGEST - suffix.len()).chain(suffix.chars()).collect::<String>()
+            wanted
+                .chars()
+                .take(LONGEST - suffix.len())
+                .chain(suffix.chars())
+                .collect::<String>()
         })
         .find(|name| !taken(name))
         .expect("fewer players than numbers")
@@ -51,15 +55,20 @@ pub fn unique(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
 /// A name for somebody who has not said one, such as "quiet heron".
 pub fn invent(rng: &mut fastrand::Rng) -> String {
     const HOW: [&str; 24] = [
-        "amber", "brisk", "calm", "copper", "dapper", "eager", "fern", "gentle", "hazel", "indigo", "jolly", "keen",
-        "lucky", "mellow", "nimble", "opal", "plucky", "quiet", "russet", "silver", "teal", "umber", "velvet", "witty",
+        "amber", "brisk", "calm", "copper", "dapper", "eager", "fern", "gentle", "hazel", "indigo",
+        "jolly", "keen", "lucky", "mellow", "nimble", "opal", "plucky", "quiet", "russet",
+        "silver", "teal", "umber", "velvet", "witty",
     ];
     const WHO: [&str; 24] = [
-        "badger", "crane", "dormouse", "egret", "falcon", "gecko", "heron", "ibis", "jackdaw", "kestrel", "lynx",
-        "marten", "newt", "otter", "puffin", "quail", "raven", "stoat", "tern", "urchin", "vole", "wren", "yak",
-        "zander",
+        "badger", "crane", "dormouse", "egret", "falcon", "gecko", "heron", "ibis", "jackdaw",
+        "kestrel", "lynx", "marten", "newt", "otter", "puffin", "quail", "raven", "stoat", "tern",
+        "urchin", "vole", "wren", "yak", "zander",
     ];
-    format!("{} {}", HOW[rng.usize(..HOW.len())], WHO[rng.usize(..WHO.len())])
+    format!(
+        "{} {}",
+        HOW[rng.usize(..HOW.len())],
+        WHO[rng.usize(..WHO.len())]
+    )
 }
 
 #[cfg(test)]
@@ -68,14 +77,24 @@ mod tests {
 
     #[test]
     fn names_are_trimmed_cut_and_cleaned() {
-        assert_eq!(sanitise("  Ada \t\n Lovelace  ").as_deref(), Some("Ada Lovelace"));
-        assert_eq!(sanitise("a\u{202e}b\u{200b}c\u{7}d").as_deref(), Some("abcd"));
-        assert_eq!(sanitise("Z\u{301}\u{302}\u{303}algo").as_deref(), Some("Zalgo"));
+        assert_eq!(
+            sanitise("  Ada \t\n Lovelace  ").as_deref(),
+            Some("Ada Lovelace")
+        );
+        assert_eq!(
+            sanitise("a\u{202e}b\u{200b}c\u{7}d").as_deref(),
+            Some("abcd")
+        );
+        assert_eq!(
+            sanitise("Z\u{301}\u{302}\u{303}algo").as_deref(),
+            Some("Zalgo")
+        );
         assert_eq!(sanitise(" \u{200b} \u{3164} "), None);
         assert_eq!(sanitise(""), None);
         let long = sanitise(&"é".repeat(1000)).expect("letters remain");
         assert_eq!(long.chars().count(), LONGEST);
-        let cut_at_a_blank = sanitise(&format!("{} tail", "x".repeat(LONGEST - 1))).expect("letters remain");
+        let cut_at_a_blank =
+            sanitise(&format!("{} tail", "x".repeat(LONGEST - 1))).expect("letters remain");
         assert_eq!(cut_at_a_blank, "x".repeat(LONGEST - 1));
     }
 

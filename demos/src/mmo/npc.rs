@@ -37,7 +37,14 @@ impl Wanderer {
     pub fn new(mut rng: fastrand::Rng, field: f32) -> Self {
         let inside = |rng: &mut fastrand::Rng| RADIUS + rng.f32() * (field - 2.0 * RADIUS).max(0.0);
         let (x, y) = (inside(&mut rng), inside(&mut rng));
-        Self { rng, x, y, dx: 0.0, dy: 0.0, steps_left: 0 }
+        Self {
+            rng,
+            x,
+            y,
+            dx: 0.0,
+            dy: 0.0,
+            steps_left: 0,
+        }
     }
 
     /// Where it is.
@@ -79,7 +86,10 @@ pub struct Population {
 impl Population {
     /// Nobody yet.
     pub fn new(world: Arc<World>) -> Arc<Self> {
-        Arc::new(Self { world, coroutines: Mutex::default() })
+        Arc::new(Self {
+            world,
+            coroutines: Mutex::default(),
+        })
     }
 
     /// Spawns `n` more, or as many as there is room for; gives how many. **May suspend.**
@@ -89,11 +99,18 @@ impl Population {
         let mut spawned = Vec::with_capacity(n);
         for count in 0..n {
             let number = self.world.next_number();
-            let mut rng = fastrand::Rng::with_seed(self.world.settings.seed.wrapping_add(u64::from(number) << 20));
+            let mut rng = fastrand::Rng::with_seed(
+                self.world
+                    .settings
+                    .seed
+                    .wrapping_add(u64::from(number) << 20),
+            );
             let world = Arc::clone(&self.world);
             // A random part of a step at the start spreads the wakes evenly over time.
             let phase = step.mul_f64(rng.f64());
-            let coroutine = Builder::new().name(format!("npc-{number}")).spawn(move || wander(&world, number, rng, phase));
+            let coroutine = Builder::new()
+                .name(format!("npc-{number}"))
+                .spawn(move || wander(&world, number, rng, phase));
             spawned.push(coroutine);
             if count % BATCH == BATCH - 1 {
                 grapeshot::yield_now();
@@ -155,13 +172,19 @@ mod tests {
         for _ in 0..20_000 {
             let after = wanderer.step(1.0, field);
             let inside = RADIUS..=field - RADIUS;
-            assert!(inside.contains(&after.0) && inside.contains(&after.1), "{after:?}");
+            assert!(
+                inside.contains(&after.0) && inside.contains(&after.1),
+                "{after:?}"
+            );
             let way = (after.0 - before.0).hypot(after.1 - before.1);
             assert!(way <= 13.01, "{way} units in a step");
             turned += usize::from(way < 2.99);
             before = after;
         }
-        assert!(turned < 2_000, "{turned} steps were shorter than 3 units; only those at a border may be");
+        assert!(
+            turned < 2_000,
+            "{turned} steps were shorter than 3 units; only those at a border may be"
+        );
     }
 
     #[test]
@@ -182,7 +205,10 @@ mod tests {
         let mut wanderer = Wanderer::new(fastrand::Rng::with_seed(3), 60.0);
         for _ in 0..1000 {
             let (x, y) = wanderer.step(20.0, 60.0);
-            assert!((RADIUS..=35.0).contains(&x) && (RADIUS..=35.0).contains(&y), "{x}, {y}");
+            assert!(
+                (RADIUS..=35.0).contains(&x) && (RADIUS..=35.0).contains(&y),
+                "{x}, {y}"
+            );
         }
     }
 }

@@ -68,13 +68,21 @@ impl Options {
 
 /// In the user's own folder for sockets, or in the temporary one.
 fn default_backdoor() -> PathBuf {
-    std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from).join("mmo.sock")
+    std::env::var_os("XDG_RUNTIME_DIR")
+        .map_or_else(std::env::temp_dir, PathBuf::from)
+        .join("mmo.sock")
 }
 
 /// A number with `ms` or `s`; between a millisecond and an hour.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let number: f64 = number.trim().parse().map_err(|_| format!("{text:?} is no duration; say 100ms or 1s"))?;
+    let (number, unit) = text.split_at(
+        text.find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(text.len()),
+    );
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is no duration; say 100ms or 1s"))?;
     let seconds = match unit {
         "ms" => number / 1000.0,
         "s" => number,
@@ -93,7 +101,10 @@ mod tests {
     #[test]
     fn the_defaults_are_the_originals() {
         let options = Options::try_parse_from(["mmo"]).expect("the defaults are sound");
-        assert_eq!((options.npcs, options.rects, options.field), (1000, 5000, 20_480));
+        assert_eq!(
+            (options.npcs, options.rects, options.field),
+            (1000, 5000, 20_480)
+        );
         assert_eq!(options.step, Duration::from_millis(100));
     }
 

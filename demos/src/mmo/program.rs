@@ -66,8 +66,14 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
         })
     };
     println!("{} NPCs live at   http://{address}/", options.npcs);
-    println!("attach a console with   cargo run --release --bin console -- {}", options.backdoor.display());
-    println!("started in {} ms; Ctrl-C stops", started.elapsed().as_millis());
+    println!(
+        "attach a console with   cargo run --release --bin console -- {}",
+        options.backdoor.display()
+    );
+    println!(
+        "started in {} ms; Ctrl-C stops",
+        started.elapsed().as_millis()
+    );
 
     ending.wait();
     let stopping = Instant::now();
@@ -89,7 +95,8 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
 fn listen(options: &Options) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(options.listen).map_err(|error| explain(&error, options))?;
     // Connections inherit it. A system that will not have it serves all the same.
-    if let Err(error) = socket2::SockRef::from(&listener.as_fd()).set_send_buffer_size(SEND_BUFFER) {
+    if let Err(error) = socket2::SockRef::from(&listener.as_fd()).set_send_buffer_size(SEND_BUFFER)
+    {
         log::debug!("send buffers keep their size: {error}");
     }
     Ok(listener)
@@ -104,7 +111,10 @@ fn explain(error: &io::Error, options: &Options) -> io::Error {
             port.checked_add(1).unwrap_or(9001)
         ),
         io::ErrorKind::PermissionDenied => {
-            format!("port {port} needs privileges that this user lacks. Choose one above 1023: --listen {}:9001", address.ip())
+            format!(
+                "port {port} needs privileges that this user lacks. Choose one above 1023: --listen {}:9001",
+                address.ip()
+            )
         }
         _ => format!("cannot listen on {address}: {error}"),
     };
@@ -128,21 +138,34 @@ fn watch_signals(ending: &Arc<Event>) -> io::Result<grapeshot::JoinHandle<()>> {
 /// Tells how it went, and whether anything was left behind.
 fn farewell(stopping: Instant) {
     let me = grapeshot::registry::current();
-    let mut left: Vec<_> =
-        grapeshot::registry::coroutines().into_iter().filter(|coroutine| Some(coroutine.id) != me).collect();
+    let mut left: Vec<_> = grapeshot::registry::coroutines()
+        .into_iter()
+        .filter(|coroutine| Some(coroutine.id) != me)
+        .collect();
     // What the console had opened ends by itself a moment after its socket was closed.
     for _ in 0..100 {
         if left.is_empty() {
             break;
         }
         grapeshot::sleep(Duration::from_millis(2));
-        left = grapeshot::registry::coroutines().into_iter().filter(|coroutine| Some(coroutine.id) != me).collect();
+        left = grapeshot::registry::coroutines()
+            .into_iter()
+            .filter(|coroutine| Some(coroutine.id) != me)
+            .collect();
     }
     let took = stopping.elapsed().as_millis();
     if left.is_empty() {
         println!("stopped in {took} ms, no coroutine left behind");
     } else {
-        let names: Vec<_> = left.iter().take(5).map(|coroutine| coroutine.name.as_str()).collect();
-        println!("stopped in {took} ms, {} coroutines left behind: {}", left.len(), names.join(", "));
+        let names: Vec<_> = left
+            .iter()
+            .take(5)
+            .map(|coroutine| coroutine.name.as_str())
+            .collect();
+        println!(
+            "stopped in {took} ms, {} coroutines left behind: {}",
+            left.len(),
+            names.join(", ")
+        );
     }
 }

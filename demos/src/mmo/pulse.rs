@@ -102,7 +102,10 @@ pub struct Pulses {
 impl Pulses {
     /// No pulse yet.
     pub fn new(world: Arc<World>) -> Arc<Self> {
-        Arc::new(Self { world, last: Mutex::default() })
+        Arc::new(Self {
+            world,
+            last: Mutex::default(),
+        })
     }
 
     /// The last pulse.
@@ -165,8 +168,10 @@ impl Meter {
         if self.window.len() > WINDOW {
             self.window.pop_front();
         }
-        let (bytes, messages) =
-            (world.traffic.bytes.load(Ordering::Relaxed), world.traffic.messages.load(Ordering::Relaxed));
+        let (bytes, messages) = (
+            world.traffic.bytes.load(Ordering::Relaxed),
+            world.traffic.messages.load(Ordering::Relaxed),
+        );
         let cpu = processor_time();
         let runtime = grapeshot::registry::stats();
         let figures = Figures {
@@ -205,7 +210,10 @@ impl Meter {
 
 fn processor_time() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(spent.tv_sec.try_into().unwrap_or(0), spent.tv_nsec.try_into().unwrap_or(0))
+    Duration::new(
+        spent.tv_sec.try_into().unwrap_or(0),
+        spent.tv_nsec.try_into().unwrap_or(0),
+    )
 }
 
 fn quantiles(window: &VecDeque<Histogram>) -> Lateness {
@@ -244,7 +252,11 @@ fn minimap(world: &World, density: &[u32]) -> Vec<u8> {
     let fullest = density.iter().copied().max().unwrap_or(0).max(1);
     let level = |n: u32| (u64::from(n) * 15).div_ceil(u64::from(fullest)) as u8;
     let mut out = vec![wire::MINIMAP, GRID as u8];
-    out.extend(density.chunks_exact(2).map(|pair| level(pair[0]) | level(pair[1]) << 4));
+    out.extend(
+        density
+            .chunks_exact(2)
+            .map(|pair| level(pair[0]) | level(pair[1]) << 4),
+    );
     let players = world.players();
     let shown = players.len().min(MOST_LISTED);
     put_number(&mut out, shown as u32);

@@ -80,10 +80,28 @@ struct State {
 
 impl Seat {
     pub(super) fn new(world: &Arc<World>, id: MoverId, x: f32, y: f32) -> Self {
-        let gaze = Gaze { seq: 0, x, y, w: VIEWPORT, h: VIEWPORT };
-        let present = Some((Mover::enter(world, id, x, y), Outlook::new(world, gaze.area(), id)));
-        let state = Mutex::new(State { gaze, news: News::default(), present });
-        Self { id, since: grapeshot::time::now(), bytes: AtomicU64::new(0), state }
+        let gaze = Gaze {
+            seq: 0,
+            x,
+            y,
+            w: VIEWPORT,
+            h: VIEWPORT,
+        };
+        let present = Some((
+            Mover::enter(world, id, x, y),
+            Outlook::new(world, gaze.area(), id),
+        ));
+        let state = Mutex::new(State {
+            gaze,
+            news: News::default(),
+            present,
+        });
+        Self {
+            id,
+            since: grapeshot::time::now(),
+            bytes: AtomicU64::new(0),
+            state,
+        }
     }
 
     /// Where it looks.
@@ -101,11 +119,19 @@ impl Seat {
     pub fn look(&self, view: &View) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Some((mover, outlook)) = &mut state.present else { return };
+        let Some((mover, outlook)) = &mut state.present else {
+            return;
+        };
         let field = mover.world().settings.field;
         let side = |v: u32| v.clamp(SIDES.0, SIDES.1) as f32;
         let middle = |v: i32| (v as f32 / QUANTA).clamp(0.0, field);
-        state.gaze = Gaze { seq: view.seq, x: middle(view.x), y: middle(view.y), w: side(view.w), h: side(view.h) };
+        state.gaze = Gaze {
+            seq: view.seq,
+            x: middle(view.x),
+            y: middle(view.y),
+            w: side(view.w),
+            h: side(view.h),
+        };
         mover.move_to(state.gaze.x, state.gaze.y);
         outlook.set(state.gaze.area());
     }
@@ -126,7 +152,11 @@ impl Seat {
     /// Asks it to leave; its next update says so. The first reason stands.
     pub fn dismiss(&self, code: u16, reason: impl Into<String>) {
         let reason = reason.into();
-        self.state.lock().news.dismissal.get_or_insert(Dismissal { code, reason });
+        self.state
+            .lock()
+            .news
+            .dismissal
+            .get_or_insert(Dismissal { code, reason });
     }
 
     /// What came up since the last call, and where it looks.
@@ -159,9 +189,18 @@ impl Player {
     ///
     /// # Errors
     /// When the world is full.
-    pub fn join(world: &Arc<World>, wanted: Option<&str>) -> Result<(Self, String), super::world::Full> {
+    pub fn join(
+        world: &Arc<World>,
+        wanted: Option<&str>,
+    ) -> Result<(Self, String), super::world::Full> {
         let (seat, name) = world.seat(wanted)?;
-        Ok((Self { world: Arc::clone(world), seat }, name))
+        Ok((
+            Self {
+                world: Arc::clone(world),
+                seat,
+            },
+            name,
+        ))
     }
 }
 

@@ -59,12 +59,18 @@ pub fn server(world: &Arc<World>, pulses: &Arc<Pulses>, patience: Duration) -> S
 }
 
 impl Site {
-    fn answer(&self, request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
+    fn answer(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+    ) -> Result<(), HandlerError> {
         match request.path() {
             "/ws" => self.play(request, response),
             "/stats.json" => {
                 let figures = serde_json::to_vec(&self.pulses.last().figures)?;
-                let response = response.header("Content-Type", "application/json").header("Cache-Control", "no-store");
+                let response = response
+                    .header("Content-Type", "application/json")
+                    .header("Cache-Control", "no-store");
                 Ok(response.send(figures)?)
             }
             _ => Ok(self.assets.answer(request, response)?),
@@ -77,7 +83,9 @@ impl Site {
         let (player, name) = match Player::join(&self.world, wanted.as_deref()) {
             Ok(joined) => joined,
             Err(full) => {
-                return Ok(response.status(Status::SERVICE_UNAVAILABLE).send_text(&format!("{full}\n"))?);
+                return Ok(response
+                    .status(Status::SERVICE_UNAVAILABLE)
+                    .send_text(&format!("{full}\n"))?);
             }
         };
         let socket = Arc::new(self.upgrade.accept(request, response)?);
@@ -95,7 +103,11 @@ impl Site {
 
     fn write_to(&self, socket: &Arc<WebSocket>, seat: &Arc<Seat>, name: String) -> Companion {
         let viewport = Viewport::new(&self.world, &self.pulses, seat);
-        let (world, socket, seat) = (Arc::clone(&self.world), Arc::clone(socket), Arc::clone(seat));
+        let (world, socket, seat) = (
+            Arc::clone(&self.world),
+            Arc::clone(socket),
+            Arc::clone(seat),
+        );
         let patience = self.patience;
         let coroutine = Builder::new()
             .name(format!("viewport-{}", seat.id.0 >> 1))
@@ -128,18 +140,30 @@ impl Drop for Companion {
 
 /// Reads what a browser says. Gives the reason if it has to go, `None` if it went. **May suspend.**
 fn listen(world: &World, socket: &WebSocket, seat: &Seat) -> Option<Dismissal> {
-    let because = |code: CloseCode, reason: String| Some(Dismissal { code: code.code(), reason });
+    let because = |code: CloseCode, reason: String| {
+        Some(Dismissal {
+            code: code.code(),
+            reason,
+        })
+    };
     let mut allowance = Allowance::new(ALLOWANCE, grapeshot::time::now());
     let mut renames = Allowance::new(RENAMES, grapeshot::time::now());
     loop {
         let message = match with_timeout(SILENCE, || socket.recv()) {
             Ok(Ok(Message::Binary(message))) => message,
-            Ok(Ok(Message::Text(_))) => return because(CloseCode::UNSUPPORTED, "only binary messages".to_owned()),
+            Ok(Ok(Message::Text(_))) => {
+                return because(CloseCode::UNSUPPORTED, "only binary messages".to_owned());
+            }
             Ok(Err(error)) => {
                 log::debug!("viewport-{}: {error}", seat.id.0 >> 1);
                 return None;
             }
-            Err(_) => return because(CloseCode::GOING_AWAY, "nothing was heard for 30 s".to_owned()),
+            Err(_) => {
+                return because(
+                    CloseCode::GOING_AWAY,
+                    "nothing was heard for 30 s".to_owned(),
+                );
+            }
         };
         let now = grapeshot::time::now();
         if !allowance.take(now) {
@@ -159,7 +183,14 @@ fn listen(world: &World, socket: &WebSocket, seat: &Seat) -> Option<Dismissal> {
 }
 
 /// Shows a browser its viewport, up to 20 times a second, until it leaves or has to. **May suspend.**
-fn show(world: &World, socket: &WebSocket, seat: &Seat, mut viewport: Viewport, name: &str, patience: Duration) {
+fn show(
+    world: &World,
+    socket: &WebSocket,
+    seat: &Seat,
+    mut viewport: Viewport,
+    name: &str,
+    patience: Duration,
+) {
     let mut message = Vec::new();
     viewport.welcome(name, &mut message);
     let mut due = grapeshot::time::now();
@@ -182,7 +213,10 @@ fn show(world: &World, socket: &WebSocket, seat: &Seat, mut viewport: Viewport, 
                     return socket.abort();
                 }
             }
-            world.traffic.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+            world
+                .traffic
+                .bytes
+                .fetch_add(message.len() as u64, Ordering::Relaxed);
             world.traffic.messages.fetch_add(1, Ordering::Relaxed);
             seat.sent(message.len());
             message.clear();
@@ -199,9 +233,15 @@ fn close_code(code: u16) -> CloseCode {
 
 /// The value of `name` in a query, percent-decoded.
 fn name_in(query: Option<&str>) -> Option<String> {
-    let value = query?.split('&').find_map(|pair| pair.strip_prefix("name="))?;
+    let value = query?
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("name="))?;
     let spaced = value.replace('+', " ");
-    Some(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+    Some(
+        percent_encoding::percent_decode_str(&spaced)
+            .decode_utf8_lossy()
+            .into_owned(),
+    )
 }
 
 /// A bucket of tokens that fills at a steady rate.
@@ -214,7 +254,12 @@ struct Allowance {
 
 impl Allowance {
     fn new((rate, most): (f64, f64), now: Instant) -> Self {
-        Self { rate, most, left: most, at: now }
+        Self {
+            rate,
+            most,
+            left: most,
+            at: now,
+        }
     }
 
     fn take(&mut self, now: Instant) -> bool {
@@ -240,12 +285,20 @@ mod tests {
         assert_eq!((0..5).filter(|_| allowance.take(start)).count(), 3);
         assert!(!allowance.take(start + Duration::from_millis(50)));
         assert!(allowance.take(start + Duration::from_millis(150)));
-        assert_eq!((0..9).filter(|_| allowance.take(start + Duration::from_secs(60))).count(), 3);
+        assert_eq!(
+            (0..9)
+                .filter(|_| allowance.take(start + Duration::from_secs(60)))
+                .count(),
+            3
+        );
     }
 
     #[test]
     fn names_come_percent_encoded() {
-        assert_eq!(name_in(Some("a=b&name=Ada+L%C3%B6we%21&x")).as_deref(), Some("Ada Löwe!"));
+        assert_eq!(
+            name_in(Some("a=b&name=Ada+L%C3%B6we%21&x")).as_deref(),
+            Some("Ada Löwe!")
+        );
         assert_eq!(name_in(Some("named=x")), None);
         assert_eq!(name_in(None), None);
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::pulse::Pulses;
 use super::seat::{Dismissal, Gaze, Seat};
-use super::wire::{self, Body, Difference, MoverId, Panel, QUANTA, Update, put_number, put_text, quantise};
+use super::wire::{
+    self, Body, Difference, MoverId, Panel, QUANTA, Update, put_number, put_text, quantise,
+};
 use super::world::{RADIUS, World};
 
 /// The state behind one browser's picture. There is no queue: however long the last sending took, the next message is
@@ -97,11 +99,19 @@ impl Viewport {
     /// Players that come into view, and those in view whose names have changed.
     fn gather_names(&mut self, renamed: &[MoverId]) {
         self.names.clear();
-        let known = |list: &[Body], id: MoverId| list.binary_search_by_key(&id, |body| body.id).is_ok();
+        let known =
+            |list: &[Body], id: MoverId| list.binary_search_by_key(&id, |body| body.id).is_ok();
         let (told, movers) = (&self.told_movers, &self.movers);
-        let entering = movers.iter().map(|body| body.id).filter(|&id| id.is_player() && !known(told, id));
-        let changed = renamed.iter().copied().filter(|&id| known(told, id) && known(movers, id));
-        self.world.names_of(entering.chain(changed), &mut self.names);
+        let entering = movers
+            .iter()
+            .map(|body| body.id)
+            .filter(|&id| id.is_player() && !known(told, id));
+        let changed = renamed
+            .iter()
+            .copied()
+            .filter(|&id| known(told, id) && known(movers, id));
+        self.world
+            .names_of(entering.chain(changed), &mut self.names);
     }
 
     /// Once a second: the heads-up display, the minimap, and the roster if it has changed.
@@ -111,7 +121,11 @@ impl Viewport {
             return;
         }
         self.told_pulse = pulse.number;
-        let seen_by = self.world.watchers_of(&self.seat.body_rect()).len().saturating_sub(1);
+        let seen_by = self
+            .world
+            .watchers_of(&self.seat.body_rect())
+            .len()
+            .saturating_sub(1);
         let hud = &pulse.hud;
         out.push(wire::HUD);
         for number in [

@@ -280,7 +280,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn end(&self) -> Result<(), WireError> {
-        if self.0.is_empty() { Ok(()) } else { Err(WireError::Trailing(self.0.len())) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(WireError::Trailing(self.0.len()))
+        }
     }
 }
 
@@ -315,7 +319,13 @@ mod tests {
 
     #[test]
     fn what_is_said_is_heard_and_every_cut_is_refused() {
-        let view = View { seq: 300, x: -5, y: 81_920, w: 1024, h: 768 };
+        let view = View {
+            seq: 300,
+            x: -5,
+            y: 81_920,
+            w: 1024,
+            h: 768,
+        };
         for said in [Said::View(view), Said::Name("Ada"), Said::Ping(u32::MAX)] {
             let message = say(&said);
             assert_eq!(hear(&message), Ok(said));
@@ -324,7 +334,11 @@ mod tests {
                 continue;
             }
             for cut in 0..message.len() {
-                assert_eq!(hear(&message[..cut]), Err(WireError::Truncated), "{said:?} cut at {cut}");
+                assert_eq!(
+                    hear(&message[..cut]),
+                    Err(WireError::Truncated),
+                    "{said:?} cut at {cut}"
+                );
             }
             let mut longer = message.clone();
             longer.push(0);
@@ -335,8 +349,14 @@ mod tests {
     #[test]
     fn malformed_messages_are_named() {
         assert_eq!(hear(&[0x7f]), Err(WireError::UnknownTag(0x7f)));
-        assert_eq!(hear(&[PING, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), Err(WireError::TooLong));
-        assert_eq!(hear(&[PING, 0xff, 0xff, 0xff, 0xff, 0x7f]), Err(WireError::TooLong));
+        assert_eq!(
+            hear(&[PING, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+            Err(WireError::TooLong)
+        );
+        assert_eq!(
+            hear(&[PING, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+            Err(WireError::TooLong)
+        );
         assert_eq!(hear(&[NAME, 0xff]), Err(WireError::NotUtf8));
     }
 

@@ -81,7 +81,13 @@ struct ShardState {
 impl Default for ShardState {
     fn default() -> Self {
         let density = vec![0; GRID * GRID].into_boxed_slice();
-        Self { movers: Quadtree::new(), density, late: Histogram::default(), steps: 0, missed: 0 }
+        Self {
+            movers: Quadtree::new(),
+            density,
+            late: Histogram::default(),
+            steps: 0,
+            missed: 0,
+        }
     }
 }
 
@@ -93,7 +99,9 @@ struct Players {
     version: u64,
 }
 
-/// Counters of all viewports together, since the start.
+/// Counters of all viewports together, since the start. On cache lines of its own: what NPCs read at each step lies beside
+/// it.
+#[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Bytes of messages sent.
@@ -130,7 +138,9 @@ static HOMES: AtomicUsize = AtomicUsize::new(0);
 
 fn home() -> usize {
     HOME.with(|home| {
-        let index = home.get().unwrap_or_else(|| HOMES.fetch_add(1, Ordering::Relaxed));
+        let index = home
+            .get()
+            .unwrap_or_else(|| HOMES.fetch_add(1, Ordering::Relaxed));
         home.set(Some(index));
         index
     })
@@ -143,16 +153,28 @@ impl World {
         let mut background = Quadtree::new();
         for id in 0..settings.rects {
             let (w, h) = (rng.u32(50..=300), rng.u32(50..=300));
-            let within = |rng: &mut fastrand::Rng, size: u32| rng.u32(0..=(settings.field as u32).saturating_sub(size));
+            let within = |rng: &mut fastrand::Rng, size: u32| {
+                rng.u32(0..=(settings.field as u32).saturating_sub(size))
+            };
             let (x, y) = (within(&mut rng, w), within(&mut rng, h));
-            let panel = Panel { id, colour: rng.u8(..COLOURS), x, y, w, h };
-            let rect = Rect::new(x as f32, y as f32, (x + w) as f32, (y + h) as f32).expect("lies in the field");
+            let panel = Panel {
+                id,
+                colour: rng.u8(..COLOURS),
+                x,
+                y,
+                w,
+                h,
+            };
+            let rect = Rect::new(x as f32, y as f32, (x + w) as f32, (y + h) as f32)
+                .expect("lies in the field");
             // The background never changes: nobody needs the key.
             let _ = background.insert(rect, panel);
         }
         Arc::new(Self {
             background,
-            shards: (0..settings.shards.max(1)).map(|_| Shard::default()).collect(),
+            shards: (0..settings.shards.max(1))
+                .map(|_| Shard::default())
+                .collect(),
             viewports: Mutex::default(),
             players: Mutex::default(),
             next_mover: AtomicU32::new(1),
@@ -175,7 +197,11 @@ impl World {
 
     /// Sets the factor on NPCs' speed, clipped to 0 … [`FASTEST`]; their next step takes it into account.
     pub fn set_speed(&self, factor: f64) -> f32 {
-        let factor = if factor.is_nan() { 1.0 } else { factor.clamp(0.0, FASTEST) } as f32;
+        let factor = if factor.is_nan() {
+            1.0
+        } else {
+            factor.clamp(0.0, FASTEST)
+        } as f32;
         self.speed.store(factor.to_bits(), Ordering::Relaxed);
         factor
     }
@@ -193,7 +219,11 @@ impl World {
             shard.movers.search(area, |rect, id| {
                 if id != but {
                     let (x, y) = rect.centre();
-                    found.push(Body { id, x: quantise(x), y: quantise(y) });
+                    found.push(Body {
+                        id,
+                        x: quantise(x),
+                        y: quantise(y),
+                    });
                 }
             });
         }
@@ -210,7 +240,9 @@ impl World {
     /// The players whose viewports touch `area`.
     pub fn watchers_of(&self, area: &Rect) -> Vec<MoverId> {
         let mut watchers = Vec::new();
-        self.viewports.lock().search(area, |_, id| watchers.push(id));
+        self.viewports
+            .lock()
+            .search(area, |_, id| watchers.push(id));
         watchers
     }
 
@@ -250,9 +282,12 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(self.settings.seed ^ u64::from(id.0) << 32);
         // Not where half of what it sees lies outside.
         let border = (self.settings.field / 2.0).min(VIEWPORT);
-        let place = |rng: &mut fastrand::Rng| border + rng.f32() * (self.settings.field - 2.0 * border);
+        let place =
+            |rng: &mut fastrand::Rng| border + rng.f32() * (self.settings.field - 2.0 * border);
         let (x, y) = (place(&mut rng), place(&mut rng));
-        let wanted = wanted.and_then(names::sanitise).unwrap_or_else(|| names::invent(&mut rng));
+        let wanted = wanted
+            .and_then(names::sanitise)
+            .unwrap_or_else(|| names::invent(&mut rng));
 
         let mut players = self.players.lock();
         if players.seats.len() >= self.settings.players {
@@ -289,7 +324,11 @@ impl World {
     pub fn players(&self) -> Vec<(Arc<Seat>, String)> {
         let players = self.players.lock();
         let name = |id: &MoverId| players.names.get(id).cloned().unwrap_or_default();
-        players.seats.iter().map(|(id, seat)| (Arc::clone(seat), name(id))).collect()
+        players
+            .seats
+            .iter()
+            .map(|(id, seat)| (Arc::clone(seat), name(id)))
+            .collect()
     }
 
     /// How many players there are.
@@ -310,7 +349,14 @@ impl World {
     /// All names, and a number that changes with them.
     pub fn roster(&self) -> (u64, Vec<(MoverId, String)>) {
         let players = self.players.lock();
-        (players.version, players.names.iter().map(|(&id, name)| (id, name.clone())).collect())
+        (
+            players.version,
+            players
+                .names
+                .iter()
+                .map(|(&id, name)| (id, name.clone()))
+                .collect(),
+        )
     }
 
     /// The seat of the player with this name.
@@ -323,7 +369,11 @@ impl World {
 
 impl Players {
     fn name(&mut self, id: MoverId, wanted: &str) -> String {
-        let name = names::unique(wanted, |name| self.names.iter().any(|(&other, theirs)| other != id && theirs == name));
+        let name = names::unique(wanted, |name| {
+            self.names
+                .iter()
+                .any(|(&other, theirs)| other != id && theirs == name)
+        });
         self.names.insert(id, name.clone());
         self.version += 1;
         name
@@ -340,7 +390,10 @@ impl Outlook {
     /// Enters a viewport.
     pub fn new(world: &Arc<World>, area: Rect, id: MoverId) -> Self {
         let key = world.viewports.lock().insert(area, id);
-        Self { world: Arc::clone(world), key: Some(key) }
+        Self {
+            world: Arc::clone(world),
+            key: Some(key),
+        }
     }
 
     /// Moves or resizes it.
@@ -375,13 +428,21 @@ impl Mover {
         let shard = home() % world.shards.len();
         let cell = world.cell_of(x, y);
         let mut state = world.shards[shard].0.lock();
-        let key = state.movers.insert(Rect::around(x, y, 2.0 * RADIUS, 2.0 * RADIUS), id);
+        let key = state
+            .movers
+            .insert(Rect::around(x, y, 2.0 * RADIUS, 2.0 * RADIUS), id);
         if !id.is_player() {
             state.density[usize::from(cell)] += 1;
             world.npcs.fetch_add(1, Ordering::Relaxed);
         }
         drop(state);
-        Self { world: Arc::clone(world), shard, key: Some(key), id, cell }
+        Self {
+            world: Arc::clone(world),
+            shard,
+            key: Some(key),
+            id,
+            cell,
+        }
     }
 
     /// Which world it is in.
@@ -393,7 +454,11 @@ impl Mover {
     pub fn move_to(&mut self, x: f32, y: f32) {
         if let Some(key) = &self.key {
             let rect = Rect::around(x, y, 2.0 * RADIUS, 2.0 * RADIUS);
-            self.world.shards[self.shard].0.lock().movers.update(key, rect);
+            self.world.shards[self.shard]
+                .0
+                .lock()
+                .movers
+                .update(key, rect);
         }
     }
 
@@ -406,7 +471,9 @@ impl Mover {
         state.steps += 1;
         state.missed += u64::from(missed);
         if let (Some((x, y)), Some(key)) = (to, &self.key) {
-            state.movers.update(key, Rect::around(x, y, 2.0 * RADIUS, 2.0 * RADIUS));
+            state
+                .movers
+                .update(key, Rect::around(x, y, 2.0 * RADIUS, 2.0 * RADIUS));
             if cell != self.cell {
                 state.density[usize::from(self.cell)] -= 1;
                 state.density[usize::from(cell)] += 1;

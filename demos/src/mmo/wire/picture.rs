@@ -119,7 +119,10 @@ impl Picture {
         for _ in 0..count {
             place += from.number()? as usize;
             let known = self.movers.len();
-            let body = self.movers.get_mut(place).ok_or(WireError::NoSuchEntry(place, known))?;
+            let body = self
+                .movers
+                .get_mut(place)
+                .ok_or(WireError::NoSuchEntry(place, known))?;
             body.x = body.x.wrapping_add(from.signed()?);
             body.y = body.y.wrapping_add(from.signed()?);
             place += 1;
@@ -131,11 +134,17 @@ impl Picture {
         let count = from.number()?;
         let mut next_id = 0u32;
         for _ in 0..count {
-            let id = next_id.checked_add(from.number()?).ok_or(WireError::TooLong)?;
+            let id = next_id
+                .checked_add(from.number()?)
+                .ok_or(WireError::TooLong)?;
             next_id = id.checked_add(1).ok_or(WireError::TooLong)?;
             let x = self.middle.0.wrapping_add(from.signed()?);
             let y = self.middle.1.wrapping_add(from.signed()?);
-            self.movers.push(Body { id: MoverId(id), x, y });
+            self.movers.push(Body {
+                id: MoverId(id),
+                x,
+                y,
+            });
         }
         self.movers.sort_by_key(|body| body.id);
         Ok(count)
@@ -144,11 +153,25 @@ impl Picture {
     fn panels_enter(&mut self, from: &mut Cursor<'_>) -> Result<(), WireError> {
         let mut next_id = 0u32;
         for _ in 0..from.number()? {
-            let id = next_id.checked_add(from.number()?).ok_or(WireError::TooLong)?;
+            let id = next_id
+                .checked_add(from.number()?)
+                .ok_or(WireError::TooLong)?;
             next_id = id.checked_add(1).ok_or(WireError::TooLong)?;
             let colour = from.byte()?;
-            let (x, y, w, h) = (from.number()?, from.number()?, from.number()?, from.number()?);
-            self.panels.push(Panel { id, colour, x, y, w, h });
+            let (x, y, w, h) = (
+                from.number()?,
+                from.number()?,
+                from.number()?,
+                from.number()?,
+            );
+            self.panels.push(Panel {
+                id,
+                colour,
+                x,
+                y,
+                w,
+                h,
+            });
         }
         self.panels.sort_by_key(|panel| panel.id);
         Ok(())
@@ -157,7 +180,10 @@ impl Picture {
     fn minimap(&mut self, from: &mut Cursor<'_>) -> Result<(), WireError> {
         let side = usize::from(from.byte()?);
         let cells = from.bytes(side * side / 2)?;
-        self.minimap = cells.iter().flat_map(|pair| [pair & 15, pair >> 4]).collect();
+        self.minimap = cells
+            .iter()
+            .flat_map(|pair| [pair & 15, pair >> 4])
+            .collect();
         for _ in 0..from.number()? {
             let (_id, _x, _y) = (from.number()?, from.number()?, from.number()?);
         }

@@ -161,14 +161,32 @@ mod tests {
     use super::*;
 
     fn bodies() -> impl Strategy<Value = Vec<Body>> {
-        prop::collection::btree_map(0u32..60, (-9000i32..9000, 0i32..90_000), 0..40)
-            .prop_map(|map| map.into_iter().map(|(id, (x, y))| Body { id: MoverId(id), x, y }).collect())
+        prop::collection::btree_map(0u32..60, (-9000i32..9000, 0i32..90_000), 0..40).prop_map(
+            |map| {
+                map.into_iter()
+                    .map(|(id, (x, y))| Body {
+                        id: MoverId(id),
+                        x,
+                        y,
+                    })
+                    .collect()
+            },
+        )
     }
 
     fn panels() -> impl Strategy<Value = Vec<Panel>> {
         prop::collection::btree_set(0u32..40, 0..20).prop_map(|set| {
             // A panel never changes, so everything about it follows from its id.
-            set.into_iter().map(|id| Panel { id, colour: (id % 7) as u8, x: id * 31, y: id * 977, w: 50, h: id + 50 }).collect()
+            set.into_iter()
+                .map(|id| Panel {
+                    id,
+                    colour: (id % 7) as u8,
+                    x: id * 31,
+                    y: id * 977,
+                    w: 50,
+                    h: id + 50,
+                })
+                .collect()
         })
     }
 
@@ -221,9 +239,29 @@ mod tests {
 
     #[test]
     fn a_step_costs_three_bytes() {
-        let told: Vec<_> = (0..100).map(|n| Body { id: MoverId::npc(n * 1000), x: 4000, y: 4000 }).collect();
-        let now: Vec<_> = told.iter().map(|body| Body { x: body.x + 52, y: body.y - 52, ..*body }).collect();
-        let update = Update { seq: 0, looks_elsewhere: false, middle: (0, 0), movers: (&told, &now), names: &[], panels: (&[], &[]) };
+        let told: Vec<_> = (0..100)
+            .map(|n| Body {
+                id: MoverId::npc(n * 1000),
+                x: 4000,
+                y: 4000,
+            })
+            .collect();
+        let now: Vec<_> = told
+            .iter()
+            .map(|body| Body {
+                x: body.x + 52,
+                y: body.y - 52,
+                ..*body
+            })
+            .collect();
+        let update = Update {
+            seq: 0,
+            looks_elsewhere: false,
+            middle: (0, 0),
+            movers: (&told, &now),
+            names: &[],
+            panels: (&[], &[]),
+        };
         let mut message = Vec::new();
         assert!(Difference::default().write(&update, &mut message));
         assert_eq!(message.len(), 4 + 6 + 100 * 3);
