@@ -106,10 +106,13 @@ impl<T> Drop for PinnedCell<T> {
 }
 
 const EMPTY: u8 = 0;
-const BUSY: u8 = 1;
-const FULL: u8 = 2;
+/// Empty, and the taker wants to be told.
+const AWAITED: u8 = 1;
+const BUSY: u8 = 2;
+const FULL: u8 = 3;
+const TAKEN: u8 = 4;
 
-/// A value passed from one thread to another, once or more, with one atomic step at each side.
+/// A value that passes once from one thread to another, with one locked instruction at each side.
 pub(crate) struct HandOver<T> {
     state: AtomicU8,
     value: UnsafeCell<Option<T>>,
@@ -135,32 +138,54 @@ impl<T> HandOver<T> {
         }
     }
 
-    /// Leaves `value` for the taker; gives it back if one is there already.
+    /// Leaves `value` for the taker. True: the taker asked to be told. Gives the value back if there was one before.
     #[inline]
-    pub(crate) fn put(&self, value: T) -> Result<(), T> {
-        if self
-            .state
-            .compare_exchange(EMPTY, BUSY, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
+    pub(crate) fn put(&self, value: T) -> Result<bool, T> {
+        let mut before = EMPTY;
+        while let Err(now) =
+            self.state
+                .compare_exchange(before, BUSY, Ordering::Acquire, Ordering::Relaxed)
         {
-            return Err(value);
+            if now != AWAITED {
+                return Err(value);
+            }
+            before = AWAITED;
         }
         // SAFETY: BUSY keeps everybody else out.
         unsafe { *self.value.get() = Some(value) };
         self.state.store(FULL, Ordering::Release);
-        Ok(())
+        Ok(before == AWAITED)
     }
 
-    /// Takes the value, if there is one.
+    /// Asks to be told by whoever puts the value. False: it is there, or was.
+    pub(crate) fn ask(&self) -> bool {
+        loop {
+            match self
+                .state
+                .compare_exchange(EMPTY, AWAITED, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) | Err(AWAITED) => return true,
+                // The other side is between two instructions.
+                Err(BUSY) => std::hint::spin_loop(),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Is the value there, or was it?
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= FULL
+    }
+
+    /// Takes the value, if it is there.
     #[inline]
     pub(crate) fn take(&self) -> Option<T> {
         self.state
-            .compare_exchange(FULL, BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(FULL, TAKEN, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
-        // SAFETY: BUSY keeps everybody else out.
-        let value = unsafe { (*self.value.get()).take() };
-        self.state.store(EMPTY, Ordering::Release);
-        value
+        // SAFETY: a value is put once and only one taker gets from FULL to TAKEN; after that nobody touches it.
+        unsafe { (*self.value.get()).take() }
     }
 }
 
@@ -194,7 +219,7 @@ impl<T> Scoped<T> {
     }
 
     /// Borrows what was lent, `None` if nothing is. The borrower must not suspend: [`Scoped::suspend`] refuses.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with<R>(&self, borrow: impl FnOnce(Option<&T>) -> R) -> R {
         struct Release<'a>(&'a Cell<u32>);
         impl Drop for Release<'_> {
@@ -244,8 +269,17 @@ mod tests {
         let cell = HandOver::full(String::from("once"));
         assert_eq!(cell.take().as_deref(), Some("once"));
         assert_eq!(cell.take(), None);
-        assert!(cell.put(String::from("again")).is_ok());
-        assert!(cell.put(String::from("twice")).is_err());
+        assert_eq!(cell.put(String::from("again")), Err(String::from("again")));
+    }
+
+    #[test]
+    fn a_taker_that_asked_is_told() {
+        let cell = HandOver::empty();
+        assert!(cell.ask() && !cell.is_done());
+        assert_eq!(cell.put(1), Ok(true));
+        assert!(!cell.ask() && cell.is_done());
+        assert_eq!(cell.take(), Some(1));
+        assert!(cell.is_done());
     }
 
     #[test]

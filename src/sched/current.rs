@@ -14,7 +14,7 @@ pub(crate) fn set<R>(coroutine: &CoroRef, resume: impl FnOnce() -> R) -> R {
 }
 
 /// Calls with the current coroutine; `None` on a plain thread and on a worker's own stack. `call` must not suspend.
-#[inline]
+#[inline(always)]
 pub(crate) fn with<R>(call: impl FnOnce(Option<&CoroRef>) -> R) -> R {
     CURRENT.with(|current| current.with(call))
 }

@@ -9,8 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use super::record::Head;
 use super::{current, worker};
 use crate::time::wheel::TimerKey;
@@ -75,7 +73,7 @@ struct Scope {
 /// The scopes that a coroutine, or a plain thread, is in; the outermost first.
 #[derive(Default)]
 pub(crate) struct Scopes {
-    list: RefCell<SmallVec<[Scope; 2]>>,
+    list: RefCell<Vec<Scope>>,
     /// Something may be due. False means for sure that no deadline is.
     attention: Cell<bool>,
     /// Scopes before this one are shielded off.

@@ -16,20 +16,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 
 use parking_lot::Mutex;
 
-use super::Shared;
 use super::interrupt::{Raised, Scopes};
 use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
+use super::{Shared, current};
 use crate::context::{Context, HandOver, PinnedCell};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
-
-/// Nobody has waited for the end; somebody does; it has come.
-const OPEN: u8 = 0;
-const AWAITED: u8 = 1;
-const DONE: u8 = 2;
 
 /// What a coroutine is called.
 #[derive(Debug, Clone)]
@@ -85,7 +80,6 @@ pub(crate) struct Head {
     /// Cycles on the processor so far, up to the latest suspension.
     pub(crate) cpu: AtomicU64,
     pub(crate) switches: AtomicU64,
-    done: AtomicU8,
     joiner: Mutex<Option<Waiter>>,
 }
 
@@ -126,7 +120,6 @@ impl Head {
             spawned,
             cpu: AtomicU64::new(0),
             switches: AtomicU64::new(0),
-            done: AtomicU8::new(OPEN),
             joiner: Mutex::new(None),
         }
     }
@@ -134,28 +127,6 @@ impl Head {
     #[inline]
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) == DONE
-    }
-
-    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
-    pub(crate) fn wake_at_end(&self, waiter: Waiter) {
-        *self.joiner.lock() = Some(waiter);
-        let was = self
-            .done
-            .compare_exchange(OPEN, AWAITED, Ordering::AcqRel, Ordering::Acquire);
-        if was == Err(DONE) {
-            self.wake_joiner();
-        }
-    }
-
-    /// Says that the outcome is there.
-    fn end(&self) {
-        if self.done.swap(DONE, Ordering::AcqRel) == AWAITED {
-            self.wake_joiner();
-        }
     }
 
     #[cold]
@@ -176,17 +147,31 @@ pub(crate) enum EndedBy {
 }
 
 /// What a coroutine runs.
-pub(crate) trait Body: Send + Sync {
-    /// Runs the closure, on the coroutine's own stack, and keeps the outcome. Never unwinds.
-    fn run(&self, head: &Head) -> EndedBy;
+pub(crate) trait Body: Send + Sync + 'static {
+    /// The function that runs the current coroutine's closure, on its own stack, and keeps the outcome. It holds on to
+    /// nothing of the record while the closure runs, so that no reference need be counted for it. Never unwinds.
+    fn entry(&self) -> fn() -> EndedBy;
+    /// For `entry`, which knows the type.
+    fn as_any(&self) -> &dyn Any;
     /// Gives up what has not started (or will never go on): whoever joins gets `error`.
     fn discard(&self, head: &Head, error: JoinError);
+    /// Is the outcome there?
+    fn is_done(&self) -> bool;
+}
+
+impl Record<dyn Body> {
+    pub(crate) fn is_done(&self) -> bool {
+        self.body.is_done()
+    }
 }
 
 /// The other side: what whoever joins sees.
 pub(crate) trait Outcome<T>: Send + Sync {
     fn head(&self) -> &Head;
+    fn is_done(&self) -> bool;
     fn take(&self) -> Option<Result<T, JoinError>>;
+    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
+    fn wake_at_end(&self, waiter: Waiter);
     fn coroutine(self: Arc<Self>) -> CoroRef;
 }
 
@@ -196,7 +181,11 @@ pub(crate) struct Run<F, T> {
     outcome: HandOver<Result<T, JoinError>>,
 }
 
-impl<F, T> Run<F, T> {
+impl<F, T> Run<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     pub(crate) fn new(closure: F) -> Self {
         Self {
             closure: HandOver::full(closure),
@@ -206,21 +195,31 @@ impl<F, T> Run<F, T> {
 
     fn keep(&self, head: &Head, outcome: Result<T, JoinError>) {
         // Only a second end could find the place taken, and the first one counts.
-        let _ = self.outcome.put(outcome);
-        head.end();
+        if let Ok(true) = self.outcome.put(outcome) {
+            head.wake_joiner();
+        }
     }
-}
 
-impl<F, T> Body for Run<F, T>
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-{
-    fn run(&self, head: &Head) -> EndedBy {
-        let Some(closure) = self.closure.take() else {
+    /// Calls with the current coroutine, which runs this.
+    fn with_current<R>(call: impl FnOnce(&Head, &Self) -> R) -> R {
+        current::with(|coroutine| {
+            let coroutine = coroutine.expect("an entry runs in its coroutine");
+            let run = coroutine
+                .body
+                .as_any()
+                .downcast_ref()
+                .expect("an entry runs in its own coroutine");
+            call(&coroutine.head, run)
+        })
+    }
+
+    fn run_current() -> EndedBy {
+        let (closure, interrupted) =
+            Self::with_current(|head, run| (run.closure.take(), head.is_interrupted()));
+        let Some(closure) = closure else {
             return EndedBy::Interrupt;
         };
-        let result = if head.is_interrupted() {
+        let result = if interrupted {
             // It was asked to end before it began: its body never runs, but what it owns is dropped, here.
             catch_unwind(AssertUnwindSafe(|| drop(closure)))
                 .and(Err(Box::new(Raised::KILL) as Box<dyn Any + Send>))
@@ -234,8 +233,22 @@ where
             }
             Err(payload) => (Err(JoinError::Panicked(payload)), EndedBy::Panic),
         };
-        self.keep(head, outcome);
+        Self::with_current(|head, run| run.keep(head, outcome));
         by
+    }
+}
+
+impl<F, T> Body for Run<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn entry(&self) -> fn() -> EndedBy {
+        Self::run_current
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn discard(&self, head: &Head, error: JoinError) {
@@ -243,6 +256,10 @@ where
         // A destructor that panics must not take the worker with it.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
         self.keep(head, Err(error));
+    }
+
+    fn is_done(&self) -> bool {
+        self.outcome.is_done()
     }
 }
 
@@ -255,8 +272,19 @@ where
         &self.head
     }
 
+    fn is_done(&self) -> bool {
+        self.body.outcome.is_done()
+    }
+
     fn take(&self) -> Option<Result<T, JoinError>> {
         self.body.outcome.take()
+    }
+
+    fn wake_at_end(&self, waiter: Waiter) {
+        *self.head.joiner.lock() = Some(waiter);
+        if !self.body.outcome.ask() {
+            self.head.wake_joiner();
+        }
     }
 
     fn coroutine(self: Arc<Self>) -> CoroRef {

@@ -83,10 +83,9 @@ impl<T> JoinHandle<T> {
     /// [`JoinError::Panicked`] with the panic, [`JoinError::Interrupted`] if it was asked to end.
     pub fn join(self) -> Result<T, JoinError> {
         check_interrupt();
-        let head = self.0.head();
-        if !head.is_done() {
-            let (wait, waiter) = wait::prepare(WaitKind::Join, head.id as usize)?;
-            head.wake_at_end(waiter);
+        if !self.0.is_done() {
+            let (wait, waiter) = wait::prepare(WaitKind::Join, self.0.head().id as usize)?;
+            self.0.wake_at_end(waiter);
             if let Outcome::Interrupted(interrupt) = wait.suspend() {
                 interrupt.raise();
             }
@@ -102,7 +101,7 @@ impl<T> JoinHandle<T> {
 
     /// Has it ended?
     pub fn is_finished(&self) -> bool {
-        self.0.head().is_done()
+        self.0.is_done()
     }
 
     /// Its number.

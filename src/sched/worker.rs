@@ -95,7 +95,7 @@ pub(crate) struct Worker {
 }
 
 /// Calls with this thread's worker, if it is one.
-#[inline]
+#[inline(always)]
 pub(crate) fn with<R>(call: impl FnOnce(Option<&Worker>) -> R) -> R {
     WORKER.with(|worker| call(worker.get()))
 }
@@ -136,7 +136,7 @@ pub(crate) fn is_home(coroutine: &CoroRef) -> bool {
 pub(crate) fn interrupt(coroutine: &CoroRef) {
     coroutine.head.interrupted.store(true, Ordering::Relaxed);
     let home = coroutine.head.home.load(Ordering::Acquire);
-    if home != NOWHERE && !coroutine.head.is_done() {
+    if home != NOWHERE && !coroutine.is_done() {
         // Only its own worker may look whether it is shielded.
         coroutine.head.runtime.workers[home as usize].send(Message::Interrupt(coroutine.clone()));
     }
@@ -357,9 +357,9 @@ impl Worker {
         let stack = self.stacks.borrow_mut().take(head.stack_size)?;
         head.stack_start
             .store(stack.bounds().start, Ordering::Relaxed);
-        let record = coroutine.clone();
+        let entry = coroutine.body.entry();
         Ok(Context::new(stack, move || {
-            let ended = record.body.run(&record.head);
+            let ended = entry();
             with(|worker| worker.expect("ends where it ran").count_end(ended));
         }))
     }
@@ -540,7 +540,7 @@ impl Worker {
 
     /// It was asked to end: its wait, if it is in one and hears it, is over.
     fn interrupt_wait(&self, coroutine: &CoroRef) {
-        if coroutine.head.is_done() {
+        if coroutine.is_done() {
             return;
         }
         if coroutine.head.own.get().scopes.hears_kill() {
