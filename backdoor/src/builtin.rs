@@ -148,10 +148,18 @@ fn register_help(engine: &mut Engine, shared: &Arc<Shared>, printer: &Printer) {
     let (all, print) = (Arc::clone(shared), Arc::clone(printer));
     engine.register_fn("help", move || {
         let tag = all.shapes.tag(vec!["call".into(), "what it does".into()]);
-        let line = |call: &str, about: &str| record(tag, [("call", call.into()), ("what it does", about.into())]);
-        let own = all.functions.iter().map(|function| line(&function.signature(), &function.doc));
-        let lines: Array = own.chain(HELP.iter().map(|entry| line(entry.call, entry.about))).collect();
-        print("The language is rhai: 1 + 2, let x = 5, [1, 2].map(|n| n * x), if x > 3 { \"big\" }; _ is the last result.");
+        let line = |call: &str, about: &str| {
+            record(tag, [("call", call.into()), ("what it does", about.into())])
+        };
+        let own = all
+            .functions
+            .iter()
+            .map(|function| line(&function.signature(), &function.doc));
+        let lines: Array = own
+            .chain(HELP.iter().map(|entry| line(entry.call, entry.about)))
+            .collect();
+        print("The language is rhai: let x = 5, [1, 2].map(|n| n * x), if x > 3 { \"big\" }.");
+        print("_ is the last result.");
         Dynamic::from_array(lines)
     });
     let shared = Arc::clone(shared);

@@ -18,6 +18,9 @@ pub(crate) const MAX_OUTPUT: u64 = 16 << 20;
 /// time limit ends it: 2 MiB overflowed after 1,000 levels in a debug build and 5,000 in a release build.
 pub(crate) const STACK_SIZE: usize = 64 << 20;
 
+/// Address space of a session's stack: statements are parsed there to tell whether they are complete.
+pub(crate) const SESSION_STACK_SIZE: usize = 2 << 20;
+
 /// Calls from script function to script function.
 pub(crate) const CALL_LEVELS: usize = 64;
 

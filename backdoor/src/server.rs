@@ -13,6 +13,7 @@ use grapeshot::{Builder, JoinHandle};
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::backdoor::Shared;
+use crate::limits;
 use crate::session;
 
 /// A backdoor that is being served. Dropping it closes the socket, removes its file and ends the sessions.
@@ -207,7 +208,9 @@ fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
         number += 1;
         let refusal = refusal(shared, &stream, sessions.0.len());
         let shared = Arc::clone(shared);
-        let session = Builder::new().name(format!("console-session-{number}"));
+        let session = Builder::new()
+            .name(format!("console-session-{number}"))
+            .stack_size(limits::SESSION_STACK_SIZE);
         sessions.0.push(session.spawn(move || match refusal {
             Some(message) => session::refuse(stream, message),
             None => session::run(&shared, stream, number),

@@ -355,6 +355,57 @@ fn garbage_and_overlong_messages_are_refused() {
 }
 
 #[test]
+fn statements_that_are_nested_without_end_are_refused() {
+    let server = Server::start();
+    let mut peer = Peer::attach(&server.path);
+    for piece in [
+        "(",
+        "[",
+        "{",
+        "#{a:",
+        "-",
+        "!",
+        "if true {",
+        "|x|",
+        "f(",
+        "a[",
+        "a.b.",
+        "`${",
+        "while x {",
+        "1+(",
+        "switch a { 1 =>",
+        "fn f() {",
+        "a ?? ",
+        "/*",
+    ] {
+        let source = piece.repeat(8000);
+        peer.send(&ClientMessage::Check {
+            id: 1,
+            source: source.clone(),
+        });
+        assert!(peer.receive().is_some(), "{piece:?} ended the session");
+        peer.eval(2, &source);
+        let answer = peer.receive();
+        assert!(
+            matches!(
+                answer,
+                Some(
+                    ServerMessage::Error { .. }
+                        | ServerMessage::Incomplete { .. }
+                        | ServerMessage::Result { .. }
+                )
+            ),
+            "{piece:?}: {answer:?}"
+        );
+    }
+    peer.eval(3, "3");
+    assert!(matches!(
+        peer.receive(),
+        Some(ServerMessage::Result { id: 3, .. })
+    ));
+}
+
+#[test]
 fn one_evaluation_runs_at_a_time_in_a_session() {
     let server = Server::start();
     let mut peer = Peer::attach(&server.path);
