@@ -7,14 +7,14 @@ use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::SocketAddrAny;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// One attempt, for TCP.
 pub(super) fn tcp(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     loop {
-        let (fd, addr) = next(listener)?;
+        let (fd, addr) = worth_reporting(|| accept4(listener))?;
         // Some systems hand out a connection that has died meanwhile, without an address. Pass over it.
         if let Some(addr) = addr {
             return Ok((fd, SocketAddr::try_from(addr)?));
@@ -23,17 +23,23 @@ pub(super) fn tcp(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)>
 }
 
 /// One attempt, for Unix sockets.
-pub(super) fn unix(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, UnixSocketAddr)> {
-    let (fd, addr) = next(listener)?;
-    Ok((fd, unix_peer(addr)?))
+///
+/// The address is asked for through std: rustix takes the unnamed for an empty abstract name, and panics at a path of
+/// 108 bytes, which a peer is free to have.
+pub(super) fn unix(listener: BorrowedFd<'_>) -> io::Result<(UnixStream, UnixSocketAddr)> {
+    let (fd, _) = worth_reporting(|| accept4(listener))?;
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    let peer = stream
+        .peer_addr()
+        .or_else(|_| UnixSocketAddr::from_pathname(""))?;
+    Ok((UnixStream::from_nonblocking(stream), peer))
 }
 
-/// One `accept4` that never blocks, with a result worth reporting.
-fn next(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+/// The result of `accept4`, unless it tells of a connection that its peer took back while it was queued. That concerns
+/// nobody here, least of all the server's loop, which would otherwise have to know it from a fault of the listener.
+fn worth_reporting<T>(mut accept4: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
     loop {
-        match accept4(listener) {
-            // The peer took its connection back while it was queued. That concerns nobody here, least of all the server
-            // loop, which would otherwise have to know it from a fault of the listener.
+        match accept4() {
             Err(Errno::CONNABORTED | Errno::PROTO) => {}
             result => return Ok(result?),
         }
@@ -56,26 +62,9 @@ fn accept4(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>),
     Ok((fd, addr))
 }
 
-/// The peer's address in std's form; a name that std cannot express counts as none.
-fn unix_peer(addr: Option<SocketAddrAny>) -> io::Result<UnixSocketAddr> {
-    use std::os::unix::ffi::OsStrExt;
-    let addr = addr.and_then(|addr| SocketAddrUnix::try_from(addr).ok());
-    #[cfg(target_os = "linux")]
-    if let Some(name) = addr.as_ref().and_then(SocketAddrUnix::abstract_name) {
-        return <UnixSocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
-    }
-    let path = addr
-        .as_ref()
-        .and_then(SocketAddrUnix::path_bytes)
-        .unwrap_or_default();
-    let path = path.strip_suffix(b"\0").unwrap_or(path);
-    UnixSocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path))
-        .or_else(|_| UnixSocketAddr::from_pathname(""))
-}
-
 /// Pauses of an `incoming()` loop while the process or the system has no descriptor or memory to spare.
 #[derive(Debug, Default)]
-struct Backoff {
+pub(super) struct Backoff {
     /// The last pause; zero while all is well.
     pause: Duration,
 }
@@ -87,14 +76,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Backoff {
     /// Waits before the next `accept`, if the last one told us to. **May suspend.**
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         if !self.pause.is_zero() {
             crate::sleep(self.pause);
         }
     }
 
     /// Takes note of how an `accept` ended; `what` is for the log.
-    fn note<T>(&mut self, result: &io::Result<T>, what: impl FnOnce() -> String) {
+    pub(super) fn note<T>(&mut self, result: &io::Result<T>, what: impl FnOnce() -> String) {
         match result {
             Err(error) if is_exhaustion(error) => {
                 if self.pause.is_zero() {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use crate::sync::channel::{self, Receiver, Sender};
 
 /// Look-ups under way at once; it bounds the threads.
-const MAX_LOOKUPS: usize = 16;
+pub(super) const MAX_LOOKUPS: usize = 16;
 
 /// A permit is a place in this channel: sending takes one, receiving gives it back.
 static PERMITS: LazyLock<(Sender<()>, Receiver<()>)> =
@@ -43,7 +43,7 @@ pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Runs `f` on a helper thread and waits for its result. **May suspend.**
-fn with_thread<T: Send + 'static>(
+pub(super) fn with_thread<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let permit = Permit::acquire()?;

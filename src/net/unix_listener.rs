@@ -42,10 +42,8 @@ impl UnixListener {
     ///
     /// As for [`TcpListener::accept`](super::TcpListener::accept).
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, addr) = self
-            .source
-            .read_with(WaitKind::Accept, |io| accept::unix(io.as_fd()))?;
-        Ok((UnixStream::from_nonblocking(fd.into()), addr))
+        self.source
+            .read_with(WaitKind::Accept, |io| accept::unix(io.as_fd()))
     }
 
     /// Takes a connection if there is one, and never suspends.
@@ -54,8 +52,7 @@ impl UnixListener {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
     pub fn try_accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, addr) = accept::unix(self.source.get_ref().as_fd())?;
-        Ok((UnixStream::from_nonblocking(fd.into()), addr))
+        accept::unix(self.source.get_ref().as_fd())
     }
 
     /// The connections, one after the other, without end. **Each step may suspend.**
