@@ -15,6 +15,13 @@ use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
+/// Both directions; and urgent data, where the system tells of it.
+#[cfg(target_os = "linux")]
+const INTEREST: Interest = Interest::READABLE
+    .add(Interest::WRITABLE)
+    .add(Interest::PRIORITY);
+#[cfg(not(target_os = "linux"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// The token of the worker's own wake-up.
 const WAKE: Token = Token(usize::MAX);
 
@@ -48,8 +55,9 @@ struct Slots {
 pub(crate) struct Slot {
     pub(crate) read: Direction,
     pub(crate) write: Direction,
-    /// The peer has closed its sending side: readiness to read is for good.
-    pub(crate) read_closed: AtomicBool,
+    /// The peer has closed its sending side, or has sent urgent data, at which a read stops: from now on a short read
+    /// need not have taken all that is there.
+    pub(crate) short_means_nothing: AtomicBool,
 }
 
 /// Readiness in one direction, and who waits for it.
@@ -149,10 +157,10 @@ impl Poller {
                 continue;
             }
             let failed = event.is_error();
-            if event.is_read_closed() || failed {
-                slot.read_closed.store(true, Ordering::Release);
+            if event.is_read_closed() || event.is_priority() || failed {
+                slot.short_means_nothing.store(true, Ordering::Release);
             }
-            if event.is_readable() || event.is_read_closed() || failed {
+            if event.is_readable() || event.is_read_closed() || event.is_priority() || failed {
                 slot.read.event(wake);
             }
             if event.is_writable() || event.is_write_closed() || failed {
@@ -206,11 +214,8 @@ impl Reactor {
         let open = open
             .as_ref()
             .ok_or_else(|| io::Error::other("the runtime has ended"))?;
-        open.registry.register(
-            &mut SourceFd(&fd),
-            join(key, generation),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
+        open.registry
+            .register(&mut SourceFd(&fd), join(key, generation), INTEREST)?;
         Ok(registration)
     }
 }

@@ -34,6 +34,22 @@ pub(crate) struct Source<T: AsFd> {
     io: T,
 }
 
+/// A byte stream, as [`Source::read_stream`] must know it.
+pub(crate) trait Stream: AsFd {
+    /// A read that gives less than was asked for has taken all that was there.
+    const SHORT_IS_ALL: bool;
+}
+
+impl Stream for std::net::TcpStream {
+    // But for urgent data, of which the poller tells.
+    const SHORT_IS_ALL: bool = cfg!(target_os = "linux");
+}
+
+impl Stream for std::os::unix::net::UnixStream {
+    // A read also stops where descriptors were sent along.
+    const SHORT_IS_ALL: bool = false;
+}
+
 impl<T: AsFd> Source<T> {
     pub(crate) fn new(io: T) -> Self {
         Self {
@@ -79,19 +95,27 @@ impl<T: AsFd> Source<T> {
         &self,
         len: usize,
         op: impl FnMut(&T) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<usize>
+    where
+        T: Stream,
+    {
         check_interrupt();
         let _turn = self.turn(Way::Read)?;
-        if self.drained.swap(false, Ordering::Relaxed) && crate::context::is_coroutine() {
+        if T::SHORT_IS_ALL
+            && self.drained.load(Ordering::Relaxed)
+            && self.drained.swap(false, Ordering::Relaxed)
+            && crate::context::is_coroutine()
+        {
             self.wait(Way::Read, WaitKind::Read)?;
         }
         let count = self.repeat(Way::Read, WaitKind::Read, op)?;
         // A short read has taken all there was; whatever comes later makes a new event. Not so after the peer's end.
-        if count > 0
+        if T::SHORT_IS_ALL
+            && count > 0
             && count < len
             && self
                 .registered()
-                .is_some_and(|slot| !slot.read_closed.load(Ordering::Acquire))
+                .is_some_and(|slot| !slot.short_means_nothing.load(Ordering::Acquire))
         {
             self.drained.store(true, Ordering::Relaxed);
         }
