@@ -4,9 +4,9 @@
 //! Unlike there, an NPC that would leave the field turns round.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use grapeshot::{Builder, JoinHandle};
+use grapeshot::{Builder, JoinHandle, Placement};
 use parking_lot::Mutex;
 
 use super::wire::MoverId;
@@ -18,8 +18,8 @@ const STEPS_A_HEADING: u8 = 20;
 const SPEEDS: std::ops::RangeInclusive<f32> = 3.0..=13.0;
 /// The most NPCs in a world.
 pub const MOST: usize = 2_000_000;
-/// Spawning so many, the spawner lets others run.
-const BATCH: usize = 256;
+/// A spawner of many lets others run after so long.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Where an NPC is and where it goes. Performs no I/O and reads no clock.
 #[derive(Debug, Clone)]
@@ -97,23 +97,30 @@ impl Population {
         let step = self.world.settings.step;
         let n = n.min(MOST.saturating_sub(self.world.npcs()));
         let mut spawned = Vec::with_capacity(n);
+        let start = grapeshot::time::now();
+        let mut slice = start;
         for count in 0..n {
             let number = self.world.next_number();
-            let mut rng = fastrand::Rng::with_seed(
+            let rng = fastrand::Rng::with_seed(
                 self.world
                     .settings
                     .seed
                     .wrapping_add(u64::from(number) << 20),
             );
             let world = Arc::clone(&self.world);
-            // A random part of a step at the start spreads the wakes evenly over time.
-            let phase = step.mul_f64(rng.f64());
+            // In the order of their numbers, evenly over a step: no two crowds wake at once, and those that wake one
+            // after the other were made one after the other, so that what they touch lies side by side in memory.
+            let phase = start + step.mul_f64(count as f64 / n as f64);
             let coroutine = Builder::new()
                 .name(format!("npc-{number}"))
+                // All are alike and live for long: dealing them out is fairer than looking at the load of the moment.
+                .placement(Placement::Worker(number as usize))
                 .spawn(move || wander(&world, number, rng, phase));
             spawned.push(coroutine);
-            if count % BATCH == BATCH - 1 {
+            // Every yield waits for a whole round of the NPCs that live already, so there are few.
+            if grapeshot::time::now().saturating_duration_since(slice) > SLICE {
                 grapeshot::yield_now();
+                slice = grapeshot::time::now();
             }
         }
         let mut all = self.coroutines.lock();
@@ -137,12 +144,15 @@ impl Population {
 
 /// The life of an NPC, until it is interrupted. Steps keep to absolute deadlines, so lateness does not add up; a step
 /// whose successor is due already is left out, so that an overloaded world slows down instead of falling behind.
-fn wander(world: &Arc<World>, number: u32, rng: fastrand::Rng, phase: Duration) {
+fn wander(world: &Arc<World>, number: u32, rng: fastrand::Rng, phase: Instant) {
     let (step, field) = (world.settings.step, world.settings.field);
     let mut wanderer = Wanderer::new(rng, field);
     let (x, y) = wanderer.place();
     let mut body = Mover::enter(world, MoverId::npc(number), x, y);
-    let mut deadline = grapeshot::time::now() + phase;
+    // Spawning many takes longer than a step; the beat is kept, the beats before birth are nobody's.
+    let born = grapeshot::time::now();
+    let beats = born.saturating_duration_since(phase).as_nanos() / step.as_nanos().max(1) + 1;
+    let mut deadline = phase + step * u32::try_from(beats).unwrap_or(u32::MAX);
     loop {
         grapeshot::sleep_until(deadline);
         let now = grapeshot::time::now();

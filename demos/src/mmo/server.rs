@@ -16,6 +16,8 @@ use super::world::World;
 
 /// Time between two updates of a viewport.
 pub const TICK: Duration = Duration::from_millis(50);
+/// A viewport that wakes so late leaves out its next update.
+const BEHIND: Duration = Duration::from_millis(15);
 /// A page says something every two seconds; one that has said nothing for so long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a browser may take to agree to a close.
@@ -224,6 +226,11 @@ fn show(
         // A browser that took long gets the next update a tick after that, not several at once.
         due = (due + TICK).max(grapeshot::time::now());
         grapeshot::sleep_until(due);
+        // A world that is behind sends fewer updates rather than all of them late.
+        if grapeshot::time::now().saturating_duration_since(due) > BEHIND {
+            due += TICK;
+            grapeshot::sleep_until(due);
+        }
     }
 }
 
