@@ -300,15 +300,7 @@ impl Wait {
         let head = &coroutine.head;
         let own = head.own.get();
         if !self.masked {
-            own.scopes.arm(worker::now, |deadline, scope| {
-                worker::with(|worker| {
-                    worker.expect("a coroutine has a worker").arm_scope(
-                        deadline,
-                        coroutine.clone(),
-                        scope,
-                    )
-                })
-            });
+            arm_scopes(coroutine);
             if let Some(cause) = own.scopes.due(head.is_interrupted())
                 && head.word.interrupt(self.epoch)
             {
@@ -354,6 +346,25 @@ impl Wait {
     }
 }
 
+/// Before every suspension: the timeouts that the coroutine is in must be able to fire meanwhile.
+#[inline]
+fn arm_scopes(coroutine: &CoroRef) {
+    coroutine
+        .head
+        .own
+        .get()
+        .scopes
+        .arm(worker::now, |deadline, scope| {
+            worker::with(|worker| {
+                worker.expect("a coroutine has a worker").arm_scope(
+                    deadline,
+                    coroutine.clone(),
+                    scope,
+                )
+            })
+        });
+}
+
 /// Every suspension goes through here: the registry, the accounting and the interrupts rely on it.
 #[inline]
 fn leave(next: Next) {
@@ -366,17 +377,23 @@ fn leave(next: Next) {
 /// The caller goes to the end of the queue; the worker still looks after I/O and timers, however many coroutines yield.
 /// On a plain thread this is [`std::thread::yield_now`].
 pub fn yield_now() {
+    let suspends = crate::context::is_coroutine() && !thread::panicking();
+    if suspends {
+        current::with(|coroutine| arm_scopes(coroutine.expect("on a coroutine's stack")));
+    }
     check_interrupt();
-    if !crate::context::is_coroutine() {
-        thread::yield_now();
-    } else if !thread::panicking() {
+    if suspends {
         leave(Next::Again);
+    } else if !crate::context::is_coroutine() {
+        thread::yield_now();
     }
 }
 
 /// Lets the others run, and the poller see to theirs, before the caller goes on. Takes no interrupts.
 pub(crate) fn through_poller() {
     if crate::context::is_coroutine() && !thread::panicking() {
+        // A loop of calls that never have to wait has no other occasion for it.
+        current::with(|coroutine| arm_scopes(coroutine.expect("on a coroutine's stack")));
         leave(Next::AfterPoll);
     }
 }
