@@ -84,7 +84,8 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Those of the poller, and of a wait that is not possible (in a destructor that runs while unwinding).
+    /// `InvalidInput` if there is no signal to wait for; those of the poller, and of a wait that is not possible (in a
+    /// destructor that runs while unwinding).
     pub fn wait(&mut self) -> io::Result<i32> {
         let mut wakes = [0; 64];
         loop {
@@ -92,7 +93,13 @@ impl Signals {
                 return Ok(signal);
             }
             // A byte may be left from a signal that was given already. Then this returns at once, and we look again.
-            self.wake.read(&mut wakes)?;
+            if self.wake.read(&mut wakes)? == 0 {
+                // The writing ends belong to the handlers: there are none.
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "no signal is watched",
+                ));
+            }
         }
     }
 
@@ -184,5 +191,62 @@ impl Drop for DefaultHeldOff {
             watchers.count -= 1;
             watchers.none.store(watchers.count == 0, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::{SIGUSR1, SIGUSR2, SIGWINCH, Signals};
+    use crate::spawn;
+
+    fn raise(signal: i32) {
+        signal_hook::low_level::raise(signal).unwrap();
+    }
+
+    #[test]
+    fn signals_wake_and_are_kept() {
+        crate::run(|| {
+            let mut signals = Signals::new(&[SIGUSR2, SIGUSR1, SIGUSR2]).unwrap();
+            assert_eq!(signals.try_wait(), None);
+            let waiter = spawn(move || (signals.wait().unwrap(), signals));
+            raise(SIGUSR1);
+            let (signal, mut signals) = waiter.join().unwrap();
+            assert_eq!(signal, SIGUSR1);
+            assert_eq!(signals.try_wait(), None);
+            // In the order named, and several of a kind count once.
+            raise(SIGUSR1);
+            raise(SIGUSR2);
+            raise(SIGUSR1);
+            assert_eq!(signals.wait().unwrap(), SIGUSR2);
+            assert_eq!(signals.wait().unwrap(), SIGUSR1);
+            let nothing =
+                crate::with_timeout(std::time::Duration::from_millis(1), || signals.wait());
+            assert!(nothing.is_err(), "the bytes left over are no signal");
+        });
+    }
+
+    #[test]
+    fn everybody_who_watches_is_told() {
+        crate::run(|| {
+            let mut watchers = [0; 3].map(|_| Signals::new(&[SIGWINCH]).unwrap());
+            raise(SIGWINCH);
+            for signals in &mut watchers {
+                assert_eq!(signals.wait().unwrap(), SIGWINCH);
+            }
+            let [first, ..] = watchers;
+            drop(first);
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_refused() {
+        for signal in [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, 12_345, -1] {
+            let error = Signals::new(&[SIGUSR1, signal]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{signal}");
+        }
+        let error = Signals::new(&[]).unwrap().wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }
