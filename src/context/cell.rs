@@ -178,6 +178,30 @@ impl<T> HandOver<T> {
         self.state.load(Ordering::Acquire) >= FULL
     }
 
+    /// Says that nobody will take the value: a later `put` gives it back. Returns it if it is there already.
+    #[inline]
+    pub(crate) fn abandon(&self) -> Option<T> {
+        loop {
+            let now = self.state.load(Ordering::Acquire);
+            match now {
+                TAKEN => return None,
+                FULL => return self.take(),
+                BUSY => std::hint::spin_loop(),
+                _ => {
+                    let gone = self.state.compare_exchange(
+                        now,
+                        TAKEN,
+                        Ordering::AcqRel,
+                        Ordering::Relaxed,
+                    );
+                    if gone.is_ok() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Takes the value, if it is there.
     #[inline]
     pub(crate) fn take(&self) -> Option<T> {
@@ -280,6 +304,14 @@ mod tests {
         assert!(!cell.ask() && cell.is_done());
         assert_eq!(cell.take(), Some(1));
         assert!(cell.is_done());
+    }
+
+    #[test]
+    fn what_nobody_will_take_is_given_back() {
+        let cell = HandOver::empty();
+        assert_eq!(cell.abandon(), None);
+        assert_eq!(cell.put(1), Err(1));
+        assert_eq!(HandOver::full(2).abandon(), Some(2));
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         worker.is_some_and(|worker| worker.figures.running.load(Ordering::Relaxed) == head.id);
     let waits = head.word.current().is_some();
     let state = match () {
-        () if coroutine.is_done() => State::Ended,
+        () if coroutine.head.has_ended() => State::Ended,
         () if home == NOWHERE => State::Unstarted,
         () if runs => State::Running,
         () if waits => State::Waiting,
@@ -266,7 +266,7 @@ pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
         // Borrowed while it runs, which can only be while this very call is made from it.
         let result = match own.context.try_borrow().as_deref() {
             Err(_) => Err(BacktraceError::Running(home)),
-            Ok(None) if coroutine.is_done() => Err(BacktraceError::NotFound(id.0)),
+            Ok(None) if coroutine.head.has_ended() => Err(BacktraceError::NotFound(id.0)),
             Ok(None) => Err(BacktraceError::Unstarted),
             Ok(Some(context)) => Ok(context.frames(FRAMES)),
         };

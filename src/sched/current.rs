@@ -38,7 +38,7 @@ pub(crate) fn describe(report: &mut dyn FnMut(&overflow::Culprit<'_>)) {
                 id: head.id,
                 name,
                 stack,
-            })
+            });
         });
     });
 }

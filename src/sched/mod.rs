@@ -25,8 +25,11 @@ pub(crate) mod wait;
 mod word;
 pub(crate) mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
@@ -36,6 +39,7 @@ use slab::Slab;
 use crate::io::Reactor;
 use record::CoroRef;
 use sleeper::{Idle, Sleeper};
+use spawn::JoinError;
 
 /// What a runtime was built with.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     /// One worker, a virtual clock, and a ready queue shuffled by this seed.
     pub(crate) seed: Option<u64>,
+    /// How long a simulation in which nothing can happen any more waits for the outside.
+    pub(crate) patience: Duration,
 }
 
 /// The part of a runtime that all threads see. It lives as long as the process: a few kilobytes for each runtime that
@@ -77,6 +83,8 @@ pub(crate) struct WorkerShared {
     unstarted: AtomicUsize,
     inbox: SegQueue<Message>,
     sleeper: Sleeper,
+    /// The worker has ended.
+    closed: AtomicBool,
     pub(crate) reactor: Reactor,
     /// Coroutines that started here and have not ended.
     pub(crate) live: AtomicUsize,
@@ -144,6 +152,7 @@ impl WorkerShared {
             unstarted: AtomicUsize::new(0),
             inbox: SegQueue::new(),
             sleeper: Sleeper::new(),
+            closed: AtomicBool::new(false),
             reactor,
             live: AtomicUsize::new(0),
             assigned: AtomicUsize::new(0),
@@ -161,6 +170,30 @@ impl WorkerShared {
         self.inbox.push(message);
         if self.sleeper.rouse() {
             self.reactor.wake();
+        }
+        if self.closed.load(Ordering::Relaxed) {
+            self.refuse_inbox();
+        }
+    }
+
+    /// The worker has ended; what was left for it, and what still comes, is refused.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        // As in `send`, where the fence is the one of `rouse`: one side sees the other.
+        fence(Ordering::SeqCst);
+        self.refuse_inbox();
+        self.reactor.close();
+    }
+
+    #[cold]
+    fn refuse_inbox(&self) {
+        while let Some(message) = self.inbox.pop() {
+            if let Message::Start(coroutine) = message {
+                self.assigned.fetch_sub(1, Ordering::Relaxed);
+                coroutine
+                    .body
+                    .discard(&coroutine.head, JoinError::Interrupted);
+            }
         }
     }
 

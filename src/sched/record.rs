@@ -80,6 +80,8 @@ pub(crate) struct Head {
     /// Cycles on the processor so far, up to the latest suspension.
     pub(crate) cpu: AtomicU64,
     pub(crate) switches: AtomicU64,
+    /// The closure has returned, or never will be run.
+    pub(crate) ended: AtomicBool,
     joiner: Mutex<Option<Waiter>>,
 }
 
@@ -120,6 +122,7 @@ impl Head {
             spawned,
             cpu: AtomicU64::new(0),
             switches: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
             joiner: Mutex::new(None),
         }
     }
@@ -127,6 +130,10 @@ impl Head {
     #[inline]
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     #[cold]
@@ -155,14 +162,6 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn as_any(&self) -> &dyn Any;
     /// Gives up what has not started (or will never go on): whoever joins gets `error`.
     fn discard(&self, head: &Head, error: JoinError);
-    /// Is the outcome there?
-    fn is_done(&self) -> bool;
-}
-
-impl Record<dyn Body> {
-    pub(crate) fn is_done(&self) -> bool {
-        self.body.is_done()
-    }
 }
 
 /// The other side: what whoever joins sees.
@@ -170,6 +169,8 @@ pub(crate) trait Outcome<T>: Send + Sync {
     fn head(&self) -> &Head;
     fn is_done(&self) -> bool;
     fn take(&self) -> Option<Result<T, JoinError>>;
+    /// Nobody will take the outcome.
+    fn abandon(&self) -> Option<Result<T, JoinError>>;
     /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
     fn wake_at_end(&self, waiter: Waiter);
     fn coroutine(self: Arc<Self>) -> CoroRef;
@@ -193,10 +194,16 @@ where
         }
     }
 
-    fn keep(&self, head: &Head, outcome: Result<T, JoinError>) {
-        // Only a second end could find the place taken, and the first one counts.
-        if let Ok(true) = self.outcome.put(outcome) {
-            head.wake_joiner();
+    /// Keeps the outcome for whoever joins. Gives it back if nobody will, to be dropped where its destructor may block.
+    fn keep(&self, head: &Head, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
+        match self.outcome.put(outcome) {
+            Ok(awaited) => {
+                if awaited {
+                    head.wake_joiner();
+                }
+                None
+            }
+            Err(outcome) => Some(outcome),
         }
     }
 
@@ -233,7 +240,12 @@ where
             }
             Err(payload) => (Err(JoinError::Panicked(payload)), EndedBy::Panic),
         };
-        Self::with_current(|head, run| run.keep(head, outcome));
+        let unwanted = Self::with_current(|head, run| {
+            head.ended.store(true, Ordering::Release);
+            run.keep(head, outcome)
+        });
+        // Its destructor may panic, which has been reported then, and may block, which it may not on the worker's stack.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
         by
     }
 }
@@ -255,11 +267,8 @@ where
         let closure = self.closure.take();
         // A destructor that panics must not take the worker with it.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
-        self.keep(head, Err(error));
-    }
-
-    fn is_done(&self) -> bool {
-        self.outcome.is_done()
+        head.ended.store(true, Ordering::Release);
+        drop(self.keep(head, Err(error)));
     }
 }
 
@@ -278,6 +287,10 @@ where
 
     fn take(&self) -> Option<Result<T, JoinError>> {
         self.body.outcome.take()
+    }
+
+    fn abandon(&self) -> Option<Result<T, JoinError>> {
+        self.body.outcome.abandon()
     }
 
     fn wake_at_end(&self, waiter: Waiter) {

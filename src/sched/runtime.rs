@@ -19,6 +19,8 @@ use crate::io::Poller;
 const STACK: usize = 256 << 10;
 /// How long a stopping runtime waits for coroutines that do not stop.
 const SHUTDOWN: Duration = Duration::from_secs(10);
+/// In a simulation where nothing can happen any more except from outside, how long to wait for that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The runtimes that live, the latest last: where a spawn from a plain thread goes.
 static RUNNING: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
@@ -123,6 +125,12 @@ impl RuntimeBuilder {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.config.patience = patience;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -177,6 +185,7 @@ impl Runtime {
             accounting: true,
             shutdown_timeout: SHUTDOWN,
             seed: None,
+            patience: PATIENCE,
         };
         RuntimeBuilder { config }
     }

@@ -11,7 +11,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::record::{CoroRef, EndedBy, NOWHERE};
@@ -38,8 +38,6 @@ const LINGER: u64 = 1_000_000;
 const TRIM_EVERY: u64 = 1_000_000_000;
 /// Ids that a worker takes at once.
 const IDS: u64 = 64;
-/// In a simulation where nothing can happen any more except from outside, how long to wait for that.
-const SIMULATION_PATIENCE: Duration = Duration::from_secs(10);
 
 thread_local! {
     static WORKER: OnceCell<Worker> = const { OnceCell::new() };
@@ -117,7 +115,7 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn make_ready(coroutine: CoroRef) {
     with(|worker| match worker {
         Some(worker) if worker.is_home(&coroutine) => {
-            worker.ready.borrow_mut().push_back(coroutine)
+            worker.ready.borrow_mut().push_back(coroutine);
         }
         _ => {
             let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
@@ -135,8 +133,10 @@ pub(crate) fn is_home(coroutine: &CoroRef) -> bool {
 /// Asks a coroutine to end; see `JoinHandle::interrupt`.
 pub(crate) fn interrupt(coroutine: &CoroRef) {
     coroutine.head.interrupted.store(true, Ordering::Relaxed);
+    // Either this finds the home that a worker has just given it, or that worker finds it interrupted: see `adopt`.
+    fence(Ordering::SeqCst);
     let home = coroutine.head.home.load(Ordering::Acquire);
-    if home != NOWHERE && !coroutine.is_done() {
+    if home != NOWHERE && !coroutine.head.has_ended() {
         // Only its own worker may look whether it is shielded.
         coroutine.head.runtime.workers[home as usize].send(Message::Interrupt(coroutine.clone()));
     }
@@ -315,15 +315,20 @@ impl Worker {
     fn admit(&self, coroutine: CoroRef) {
         let slot = self.mine.table.lock().live.insert(coroutine.clone());
         self.adopt(&coroutine, slot);
+        fence(Ordering::SeqCst);
         self.ready.borrow_mut().push_back(coroutine);
     }
 
+    /// Before it starts, the caller fences: whoever interrupts it finds its home then, or it finds itself interrupted.
     #[inline]
     fn adopt(&self, coroutine: &CoroRef, slot: usize) {
         let head = &coroutine.head;
         head.own.bind();
         head.own.get().slot.set(slot);
         head.home.store(self.mine.index as u32, Ordering::Release);
+        if self.stopping.get() {
+            head.interrupted.store(true, Ordering::Relaxed);
+        }
         let live = self.mine.live.load(Ordering::Relaxed);
         self.mine.live.store(live + 1, Ordering::Relaxed);
         raise(&self.mine.figures.started, 1);
@@ -346,6 +351,7 @@ impl Worker {
             self.adopt(&coroutine, slot);
             ready.push_back(coroutine);
         }
+        fence(Ordering::SeqCst);
         self.mine
             .unstarted
             .store(table.unstarted.len(), Ordering::Relaxed);
@@ -540,7 +546,7 @@ impl Worker {
 
     /// It was asked to end: its wait, if it is in one and hears it, is over.
     fn interrupt_wait(&self, coroutine: &CoroRef) {
-        if coroutine.is_done() {
+        if coroutine.head.has_ended() {
             return;
         }
         if coroutine.head.own.get().scopes.hears_kill() {
@@ -618,8 +624,12 @@ impl Worker {
             &self.mine.figures.idle,
             cycles::scale().nanos(end.wrapping_sub(start)),
         );
-        if self.clock.is_virtual() && timeout == Some(SIMULATION_PATIENCE) && self.is_deadlocked() {
-            self.report_deadlock();
+        if self.clock.is_virtual() && timeout != Some(Duration::ZERO) && self.is_deadlocked() {
+            // An event that wakes nobody ends the sleep early, but is no reason to give up. The counter is a little off.
+            let slept = Duration::from_nanos(cycles::scale().nanos(end.wrapping_sub(start)));
+            if slept + slept / 64 >= self.shared.config.patience {
+                self.report_deadlock();
+            }
         }
     }
 
@@ -631,7 +641,7 @@ impl Worker {
             self.trimmed.set(now);
         }
         if self.clock.is_virtual() {
-            return Some(SIMULATION_PATIENCE);
+            return Some(self.shared.config.patience);
         }
         let timer = self.wheel.borrow_mut().next_deadline();
         let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty())
@@ -743,7 +753,8 @@ impl Worker {
         let waiting = crate::registry::describe_waits(self.shared);
         eprintln!(
             "grapeshot: the simulation is stuck: no coroutine can run, no timer is armed, and nothing came from outside \
-             for {SIMULATION_PATIENCE:?}. What they wait for:\n{waiting}Interrupting them all."
+             for {:?}. What they wait for:\n{waiting}Interrupting them all.",
+            self.shared.config.patience
         );
         self.stop();
     }
@@ -764,12 +775,24 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
 
 /// The body of a worker's thread.
 pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
+    /// Coroutines catch their own panics. One of the worker itself would leave all of them suspended for ever.
+    struct EndsProcess;
+    impl Drop for EndsProcess {
+        fn drop(&mut self) {
+            eprintln!(
+                "grapeshot: a worker panicked outside its coroutines; this is a bug in grapeshot"
+            );
+            std::process::abort();
+        }
+    }
     let _signal_stack = SignalStack::new();
+    let guard = EndsProcess;
     WORKER.with(|cell| {
         let worker = cell.get_or_init(|| Worker::new(shared, index, poller));
         worker.run();
-        shared.workers[index].reactor.close();
+        shared.workers[index].close();
     });
+    std::mem::forget(guard);
 }
 
 /// The coroutine with this id, if it lives.
