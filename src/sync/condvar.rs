@@ -5,6 +5,7 @@ use super::wait_queue::{WaitQueue, WaitStatistics};
 use super::{address, refuse};
 use crate::sched::wait::{self, Outcome, WaitKind};
 use std::fmt;
+use std::time::Duration;
 
 /// A condition variable, for use with [`Mutex`](super::Mutex).
 ///
@@ -52,22 +53,28 @@ impl Condvar {
     /// If the caller is unwinding: a destructor must not wait then.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        wait::check_interrupt();
-        let mut queue = self.queue.lock();
-        let Ok((wait, waiter)) = wait::prepare(WaitKind::Condvar, address(self)) else {
-            drop(queue);
-            refuse("Condvar::wait", "a cleanup coroutine");
-        };
-        let ticket = queue.push(waiter, ());
-        drop(queue);
-        // In line before the mutex opens, so a notification that follows from its contents finds us.
         let mutex = guard.mutex();
-        drop(guard);
-        if let Outcome::Interrupted(interrupt) = wait.suspend() {
-            self.queue.lock().withdraw(ticket);
-            interrupt.raise();
-        }
+        self.wait_unlocked(guard);
         mutex.lock_masked()
+    }
+
+    /// As [`wait`](Self::wait), no longer than `timeout`; the flag says whether it was notified (true) or the time
+    /// was up. Unlike `with_timeout` around a `wait` it takes the mutex again in either case, which may last
+    /// longer than `timeout`. **May suspend.**
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_timeout<'a, T: ?Sized>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let mutex = guard.mutex();
+        match crate::with_timeout(timeout, || self.wait_unlocked(guard)) {
+            Ok(()) => (mutex.lock_masked(), true),
+            Err(crate::Elapsed { .. }) => (mutex.lock(), false),
+        }
     }
 
     /// Waits until `condition` is false; checks it first. **May suspend.**
@@ -84,6 +91,25 @@ impl Condvar {
             guard = self.wait(guard);
         }
         guard
+    }
+
+    /// Drops the guard and waits for a notification.
+    #[track_caller]
+    fn wait_unlocked<T: ?Sized>(&self, guard: MutexGuard<'_, T>) {
+        wait::check_interrupt();
+        let mut queue = self.queue.lock();
+        let Ok((wait, waiter)) = wait::prepare(WaitKind::Condvar, address(self)) else {
+            drop(queue);
+            refuse("Condvar::wait", "a flag");
+        };
+        let ticket = queue.push(waiter, ());
+        drop(queue);
+        // In line before the mutex opens, so a notification that follows from its contents finds us.
+        drop(guard);
+        if let Outcome::Interrupted(interrupt) = wait.suspend() {
+            self.queue.lock().withdraw(ticket);
+            interrupt.raise();
+        }
     }
 
     /// Wakes the one that has waited longest; false if nobody waits. Never suspends.

@@ -121,7 +121,7 @@ impl Semaphore {
     /// Takes `permits` at once if there are so many and nobody waits.
     pub fn try_acquire_many(&self, permits: usize) -> Option<Permit<'_>> {
         let taken = self.state.lock().try_take(permits);
-        taken.then_some(Permit {
+        taken.then(|| Permit {
             semaphore: self,
             permits,
         })
