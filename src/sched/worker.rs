@@ -34,6 +34,8 @@ const START: usize = 32;
 const SELFISH: u32 = 32;
 /// How soon a worker that stole looks again: its victim, which may be computing, does not wake it so shortly after.
 const LINGER: u64 = 1_000_000;
+/// Yields in a row, with nothing else going on, after which time passes in a simulation.
+const YIELDS: u32 = 4096;
 /// Between two looks at stacks that are not needed any more.
 const TRIM_EVERY: u64 = 1_000_000_000;
 /// Ids that a worker takes at once.
@@ -86,6 +88,8 @@ pub(crate) struct Worker {
     trimmed: Cell<u64>,
     trim_left: Cell<usize>,
     stopping: Cell<bool>,
+    /// Resumes in a row that ended in a yield: nothing happens but that somebody polls.
+    yields: Cell<u32>,
     /// It stole since its latest sleep, so the next one is short: see [`LINGER`].
     linger: Cell<bool>,
     /// Picks the next ready coroutine in a simulation.
@@ -136,10 +140,15 @@ pub(crate) fn interrupt(coroutine: &CoroRef) {
     // Either this finds the home that a worker has just given it, or that worker finds it interrupted: see `adopt`.
     fence(Ordering::SeqCst);
     let home = coroutine.head.home.load(Ordering::Acquire);
-    if home != NOWHERE && !coroutine.head.has_ended() {
-        // Only its own worker may look whether it is shielded.
-        coroutine.head.runtime.workers[home as usize].send(Message::Interrupt(coroutine.clone()));
+    if home == NOWHERE || coroutine.head.has_ended() {
+        return;
     }
+    // Only its own worker may look whether it is shielded. There it takes effect at once.
+    with(|worker| match worker {
+        Some(worker) if worker.is_home(coroutine) => worker.interrupt_wait(coroutine),
+        _ => coroutine.head.runtime.workers[home as usize]
+            .send(Message::Interrupt(coroutine.clone())),
+    });
 }
 
 /// A fresh id.
@@ -156,6 +165,12 @@ pub(crate) fn new_id(shared: &'static Shared) -> u64 {
 pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
     let shared = coroutine.head.runtime;
     if shared.is_stopping() {
+        // A loop of spawns and joins never has to wait any more, so its worker may not come to tell it.
+        current::with(|spawner| {
+            if let Some(spawner) = spawner.filter(|it| std::ptr::eq(it.head.runtime, shared)) {
+                spawner.head.interrupted.store(true, Ordering::Relaxed);
+            }
+        });
         coroutine
             .body
             .discard(&coroutine.head, JoinError::Interrupted);
@@ -204,6 +219,7 @@ impl Worker {
             trim_left: Cell::new(0),
             stopping: Cell::new(false),
             linger: Cell::new(false),
+            yields: Cell::new(0),
             shuffle: shared
                 .config
                 .seed
@@ -467,7 +483,15 @@ impl Worker {
         match switched {
             Switched::Suspended => {
                 drop(context);
-                match self.next.get() {
+                let next = self.next.get();
+                if self.shuffle.is_some() {
+                    self.yields.set(if next == Next::Wait {
+                        0
+                    } else {
+                        self.yields.get() + 1
+                    });
+                }
+                match next {
                     // The waker has it, or will look it up; the table keeps it meanwhile.
                     Next::Wait => {}
                     Next::Again => self.ready.borrow_mut().push_back(coroutine),
@@ -560,6 +584,11 @@ impl Worker {
         let busy = !self.ready.borrow().is_empty()
             || !self.after_poll.borrow().is_empty()
             || self.mine.unstarted.load(Ordering::Relaxed) > 0;
+        if self.clock.is_virtual() && self.yields.get() > YIELDS {
+            // Yielding takes time, so whoever yields until a timer has fired gets there in a simulation too.
+            self.yields.set(0);
+            self.jump_to_next_timer();
+        }
         if busy || self.steal() || self.skip_time() {
             self.poll_for(Some(Duration::ZERO));
         } else {
@@ -595,6 +624,10 @@ impl Worker {
         if !self.ready.borrow().is_empty() || !self.mine.inbox.is_empty() {
             return true;
         }
+        self.jump_to_next_timer()
+    }
+
+    fn jump_to_next_timer(&self) -> bool {
         let next = self.wheel.borrow_mut().next_deadline();
         if let Some(next) = next {
             self.clock.advance_to(next);

@@ -200,6 +200,8 @@ fn asking_twice_changes_nothing() {
 fn one_that_swallows_never_waits_again_and_ends() {
     simulate(|| {
         let (sender, receiver) = channel::unbounded();
+        // Open to the end, whoever of the two ends first.
+        let _open = receiver.clone();
         let its = sender.clone();
         let peer = spawn(move || {
             for turn in 0..100 {

@@ -199,3 +199,20 @@ fn a_timeout_of_the_simulation_is_virtual_too() {
         assert_eq!(time::now() - start, 24 * HOUR);
     });
 }
+
+/// Who yields until a timer has fired gets there in a simulation as well.
+#[test]
+fn time_passes_for_those_who_only_yield() {
+    let took = testing::run(1, || {
+        let start = time::now();
+        while time::now() - start < Duration::from_secs(1) {
+            let _ = with_timeout(Duration::from_millis(300), || {
+                loop {
+                    yield_now();
+                }
+            });
+        }
+        time::now() - start
+    });
+    assert!(took < Duration::from_secs(2));
+}
