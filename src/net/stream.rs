@@ -2,7 +2,7 @@
 
 /// Gives a stream type its [`Read`](std::io::Read) and [`Write`](std::io::Write), by value and by reference.
 ///
-/// The type holds a `source: Source<_>` and has a method `recv`, which is its `read`.
+/// The type holds a `source: Source<_>`.
 macro_rules! stream_io {
     ($stream:ident) => {
         /// Reading **may suspend**.
@@ -23,7 +23,8 @@ macro_rules! stream_io {
         impl std::io::Read for &$stream {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.recv(buf)
+                self.source
+                    .read_stream(buf.len(), |io| calls::recv(io.as_fd(), buf))
             }
             fn read_vectored(
                 &mut self,

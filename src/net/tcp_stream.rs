@@ -86,12 +86,6 @@ impl TcpStream {
         }
     }
 
-    #[inline]
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source
-            .read_stream(buf.len(), |io| calls::recv(io.as_fd(), buf))
-    }
-
     /// This end's address.
     ///
     /// # Errors

@@ -67,13 +67,6 @@ impl UnixStream {
         }
     }
 
-    /// Not `read_stream`: a read ends where a message carried descriptors, so a short one is not always the last.
-    #[inline]
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source
-            .read_with(WaitKind::Read, |io| calls::recv(io.as_fd(), buf))
-    }
-
     /// This end's address; a client's is unnamed.
     ///
     /// # Errors

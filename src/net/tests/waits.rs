@@ -251,3 +251,27 @@ fn a_destructor_that_would_have_to_wait_gets_an_error() {
         assert!(refused.is_some(), "{error:?}");
     });
 }
+
+/// A read stops at urgent data, so it may be short with more to come.
+#[test]
+fn a_read_cut_short_by_urgent_data_is_not_the_last() {
+    run(|| {
+        let (mut stream, peer) = connected();
+        let reader = spawn(move || {
+            let mut heard = Vec::new();
+            let mut buf = [0; 64];
+            while heard.len() < 6 {
+                let count = stream.read(&mut buf).unwrap();
+                heard.extend_from_slice(&buf[..count]);
+            }
+            (stream, heard)
+        });
+        until_waits(reader.id(), "read");
+        (&peer).write_all(b"0").unwrap();
+        (&peer).write_all(b"ab").unwrap();
+        rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        (&peer).write_all(b"cde").unwrap();
+        let (_stream, heard) = reader.join().unwrap();
+        assert_eq!(heard, b"0abcde");
+    });
+}
