@@ -12,6 +12,7 @@ mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -32,13 +33,18 @@ pub(crate) struct Options {
 /// What is typed in the recorded session.
 const SESSION: &[&str] = &[
     "help()",
-    "stats()",
-    "workers()",
     "players()",
-    "npcs()",
+    "ps().top(\"cpu\", 5)",
+    "where(ps(\"pulse\")[0].id)",
+    "groups()",
+    "workers()",
     "speed(0)",
+    "npcs()",
     "speed(1)",
+    "spawn_npcs(500)",
 ];
+/// The picture begins with this line; the text has all.
+const PICTURE_FROM: &str = "players()";
 const PROMPT: &str = "mmo> ";
 const COLUMNS: u32 = 108;
 const LINES: u32 = 48;
@@ -61,9 +67,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let to = place::root().join(&options.to);
     fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
 
-    let demo = Demo::start(&["--npcs", "1000"])?;
+    // More than by default: a picture shows only a small part of the field.
+    let demo = Demo::start(&["--npcs", "20000"])?;
+    let mut others = Command::new(place::release_binary("mmo-load"));
+    others.args([demo.host(), "--viewports", "7", "--scroll", "120"]);
+    let _others = shell::Server::start(others.stdin(Stdio::null()).stdout(Stdio::null()))?;
     let browser = Browser::start(1280, 800)?;
-    browser.open(demo.address())?;
+    browser.open(&format!("{}?name=Ada", demo.address()))?;
     // The world needs a moment to be drawn, and its figures to settle.
     thread::sleep(Duration::from_secs(3));
     picture(&browser, &to.join("mmo.png"))?;
@@ -73,7 +83,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::write(&text, ansi::plain(&screen))
         .with_context(|| format!("writing {}", text.display()))?;
     println!("written: {}", text.display());
-    show_terminal(&browser, &screen, &to.join("console.png"))
+    let first = screen
+        .lines()
+        .position(|line| ansi::plain(line) == format!("{PROMPT}{PICTURE_FROM}"))
+        .unwrap_or(0);
+    let shown: Vec<&str> = screen.lines().skip(first).collect();
+    show_terminal(&browser, &shown.join("\n"), &to.join("console.png"))
 }
 
 fn picture(browser: &Browser, to: &Path) -> Result<()> {
