@@ -287,11 +287,16 @@ pub fn http_answer(stream: &mut impl Read) -> std::io::Result<(u16, Vec<u8>)> {
 
 fn more(stream: &mut impl Read, received: &mut Vec<u8>) -> std::io::Result<()> {
     let mut chunk = [0; 16 << 10];
-    match stream.read(&mut chunk)? {
-        0 => Err(ErrorKind::UnexpectedEof.into()),
-        n => {
-            received.extend_from_slice(&chunk[..n]);
-            Ok(())
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                received.extend_from_slice(&chunk[..n]);
+                return Ok(());
+            }
+            // A socket with a timeout tells of signals that nobody handles.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

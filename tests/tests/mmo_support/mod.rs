@@ -260,6 +260,8 @@ impl Peer {
                 true
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            // A socket with a timeout tells of signals that nobody handles.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => self.fill(),
             Err(error) => panic!("reading from the demo: {error}"),
         }
     }
