@@ -268,8 +268,18 @@ impl Drop for Session {
     }
 }
 
+/// Ends the session with its writer, even one that was killed: nobody would answer the console any more.
+struct HangUp<'a>(&'a UnixStream);
+
+impl Drop for HangUp<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
 /// Writes what is queued until every sender is gone or the console takes no more.
 fn write_all_of(queued: &Receiver<ServerMessage>, stream: &UnixStream, number: u64) {
+    let _hang_up = HangUp(stream);
     while let Ok(message) = queued.recv() {
         let frame = match encode(&message, MAX_SERVER_MESSAGE) {
             Ok(frame) => frame,
@@ -287,7 +297,6 @@ fn write_all_of(queued: &Receiver<ServerMessage>, stream: &UnixStream, number: u
             }
         }
     }
-    let _ = stream.shutdown(Shutdown::Both);
 }
 
 /// What to say in place of a message that is too long for the protocol.

@@ -683,6 +683,32 @@ fn kill_ends_a_coroutine() {
 }
 
 #[test]
+fn the_consoles_own_coroutines_can_be_killed() {
+    let server = Server::start();
+    for name in ["console-session-", "console-writer-"] {
+        let mut victim = Peer::attach(&server.path);
+        victim.eval(
+            1,
+            &format!("kill(ps(\"{name}{}\")[0].id); loop {{}}", victim.session),
+        );
+        // It may still hear of the interrupt; then its stream ends.
+        while let Some(message) = victim.receive() {
+            assert!(
+                matches!(message, ServerMessage::Error { .. }),
+                "{name}: {message:?}"
+            );
+        }
+        server.eventually("ps(\"console-\").len()", |count| count == 4);
+    }
+    // Without its listener the server lets go of the socket.
+    let _ = server.ask("kill(ps(\"console-listener\")[0].id); loop {}");
+    let deadline = Instant::now() + PATIENCE;
+    while server.path.exists() {
+        assert!(Instant::now() < deadline, "the socket was left behind");
+    }
+}
+
+#[test]
 fn ten_thousand_coroutines_are_listed() {
     let server = Server::with_players(10_000);
     let all = server.json("ps(\"player-\")");
