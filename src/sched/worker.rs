@@ -320,9 +320,10 @@ impl Worker {
 
     #[inline]
     fn rouse_thief(&self) {
-        let stamp = self.stamp.get();
-        if stamp.wrapping_sub(self.roused.get()) >= self.rouse_every {
-            self.roused.set(stamp);
+        // Not the time of the latest switch: it stands still while a coroutine spawns and computes.
+        let now = cycles::now();
+        if now.wrapping_sub(self.roused.get()) >= self.rouse_every {
+            self.roused.set(now);
             balance::rouse_thief(self.shared);
         }
     }

@@ -51,7 +51,7 @@ fn names_parents_and_states() {
         assert!(
             asleep
                 .stack_used
-                .is_some_and(|bytes| bytes >= 4096 && bytes < 1 << 20),
+                .is_some_and(|bytes| (4096..1 << 20).contains(&bytes)),
             "{asleep:?}"
         );
         assert!(!asleep.interrupted);

@@ -184,23 +184,34 @@ fn bursts_of_short_children_all_complete() {
     });
 }
 
-/// Spawns one child after the other and computes until each has run, never suspending: only another worker can run them.
+/// Spawns one child after the other and computes until each has run, never suspending: only another worker can run them,
+/// though it has gone to sleep again each time.
 #[test]
 fn an_idle_worker_steals_from_one_that_computes() {
     runtime(2).run(|| {
-        for child in 0..20 {
-            let ran = Arc::new(AtomicBool::new(false));
-            let runs = ran.clone();
-            let handle = spawn(move || {
-                runs.store(true, Ordering::Relaxed);
-                here()
-            });
-            let start = Instant::now();
-            while !ran.load(Ordering::Relaxed) {
-                assert!(start.elapsed() < PATIENCE, "nobody stole child {child}");
-                compute(MS / 10);
-            }
-            assert_ne!(handle.join().unwrap(), here());
+        let first = Instant::now();
+        let children: Vec<_> = (0..20)
+            .map(|child| {
+                let ran = Arc::new(AtomicBool::new(false));
+                let runs = ran.clone();
+                let handle = spawn(move || {
+                    runs.store(true, Ordering::Relaxed);
+                    here()
+                });
+                let start = Instant::now();
+                while !ran.load(Ordering::Relaxed) {
+                    assert!(start.elapsed() < PATIENCE, "nobody stole child {child}");
+                    std::hint::spin_loop();
+                }
+                compute(5 * MS);
+                handle
+            })
+            .collect();
+        // A thief that is woken, not one that happens to look again.
+        let took = first.elapsed();
+        assert!(took < 5_000 * MS, "the thief slept: {took:?}");
+        for child in children {
+            assert_ne!(child.join().unwrap(), here());
         }
     });
 }
