@@ -107,10 +107,11 @@ impl<T> State<T> {
             }
             return Ok(message);
         }
-        // Nothing is there and yet somebody waits to send: a rendezvous.
-        if let Some(message) = self.send_queue.grant_first() {
-            self.sent += 1;
-            return Ok(message);
+        // Nothing is there and yet somebody waits to send: a rendezvous. By way of the buffer, because messages that
+        // are promised but not yet taken were sent before this one, and any of them will do for those who wait.
+        if let Some(next) = self.send_queue.grant_first() {
+            self.accept(next);
+            return self.pop().ok_or(TryRecvError::Empty);
         }
         Err(if self.senders == 0 {
             TryRecvError::Disconnected
