@@ -295,6 +295,15 @@ pub(crate) struct Spec {
 ///     assert_eq!(sum.join().unwrap(), 55);
 /// });
 /// ```
+///
+/// What belongs to one thread cannot go to another worker; [`spawn_local`] takes it:
+///
+/// ```compile_fail,E0277
+/// use std::rc::Rc;
+///
+/// let log = Rc::new("the captain's");
+/// grapeshot::spawn(move || println!("{log}"));
+/// ```
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
