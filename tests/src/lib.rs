@@ -2,3 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod browser;
+
+/// The programs of the pages that people meet first.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/tutorial.md")]
+pub struct Pages;
