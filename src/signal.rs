@@ -121,9 +121,12 @@ impl Watched {
                 format!("signal {signal} cannot be waited for"),
             ));
         }
+        // The handler runs its actions in the order of registration. The default comes first: once a watcher knows of a
+        // signal, that signal must not find the watcher gone and end the process after all.
+        DefaultHeldOff::imitate(signal);
         let arrived = Arc::new(AtomicBool::new(false));
         let mut actions = Actions::default();
-        // The handler runs its actions in the order of registration: first the flag, then the wake-up.
+        // Then the flag, then the wake-up.
         actions
             .0
             .push(signal_hook::flag::register(signal, Arc::clone(&arrived))?);
@@ -170,16 +173,21 @@ struct Watchers {
 static WATCHERS: Mutex<BTreeMap<i32, Watchers>> = Mutex::new(BTreeMap::new());
 
 impl DefaultHeldOff {
-    fn new(signal: i32) -> DefaultHeldOff {
-        let mut all = WATCHERS.lock();
-        let watchers = all.entry(signal).or_insert_with(|| {
-            let none = Arc::new(AtomicBool::new(false));
+    /// Has the handler imitate the default action while nobody watches; once for each signal.
+    fn imitate(signal: i32) {
+        WATCHERS.lock().entry(signal).or_insert_with(|| {
+            let none = Arc::new(AtomicBool::new(true));
             // It fails only for signals whose default nobody knows (the real-time ones): they are swallowed then.
             let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&none));
             Watchers { count: 0, none }
         });
-        watchers.count += 1;
-        watchers.none.store(false, Ordering::SeqCst);
+    }
+
+    fn new(signal: i32) -> DefaultHeldOff {
+        if let Some(watchers) = WATCHERS.lock().get_mut(&signal) {
+            watchers.count += 1;
+            watchers.none.store(false, Ordering::SeqCst);
+        }
         DefaultHeldOff { signal }
     }
 }
