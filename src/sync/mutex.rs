@@ -138,6 +138,8 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl Gate {
+    // Without these the two halves of an uncontended lock would be calls into another crate.
+    #[inline]
     fn try_enter(&self) -> bool {
         self.word
             .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
@@ -187,6 +189,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     fn leave(&self) {
         if self
             .word
