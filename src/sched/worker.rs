@@ -214,7 +214,12 @@ impl Worker {
             stamp: Cell::new(cycles::now()),
             roused: Cell::new(0),
             rouse_every: scale.cycles(balance::ROUSE_EVERY),
-            slice: scale.cycles(SLICE),
+            // Real time must not decide the order in a simulation.
+            slice: if shared.config.seed.is_some() {
+                u64::MAX
+            } else {
+                scale.cycles(SLICE)
+            },
             trimmed: Cell::new(0),
             trim_left: Cell::new(0),
             stopping: Cell::new(false),

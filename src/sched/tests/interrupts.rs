@@ -210,7 +210,10 @@ fn one_that_swallows_never_waits_again_and_ends() {
                 yield_now();
             }
         });
+        let started = Arc::new(AtomicBool::new(false));
+        let starts = started.clone();
         let child = spawn(move || {
+            starts.store(true, Ordering::Relaxed);
             let mut good = 0;
             let mut swallowed = 0;
             while swallowed < 100 {
@@ -222,7 +225,9 @@ fn one_that_swallows_never_waits_again_and_ends() {
             }
             good
         });
-        sleep(Duration::ZERO);
+        while !started.load(Ordering::Relaxed) {
+            yield_now();
+        }
         child.interrupt();
         peer.join().unwrap();
         // It returned, so that is what it came to: an end that was asked for is not forced upon a result.

@@ -30,8 +30,14 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Runs `f` in many simulations; names the seed of the one that fails.
 #[track_caller]
 fn simulate(f: impl Fn() + Send + Sync + 'static) {
+    simulate_some(SEEDS, f);
+}
+
+/// As [`simulate`], for what takes long.
+#[track_caller]
+fn simulate_some(seeds: u64, f: impl Fn() + Send + Sync + 'static) {
     let f = Arc::new(f);
-    for seed in 0..SEEDS {
+    for seed in 0..seeds {
         let f = f.clone();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| testing::run(seed, move || f()))) {
             eprintln!("this failed with the seed {seed}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{HOUR, MS, SECOND, assert_calm, simulate, swallow};
+use super::{HOUR, MS, SECOND, assert_calm, simulate, simulate_some, swallow};
 use crate::net::{TcpListener, UnixStream};
 use crate::sync::{Condvar, Event, Mutex, RwLock, Semaphore, channel};
 use crate::{Elapsed, sleep, spawn, testing, time, with_deadline, with_timeout, yield_now};
@@ -162,7 +162,7 @@ fn what_was_granted_before_the_timeout_wins() {
 
 #[test]
 fn what_swallows_the_timeout_gets_it_again_and_starves_nobody() {
-    simulate(|| {
+    simulate_some(20, || {
         let turns = Arc::new(AtomicUsize::new(0));
         let counted = turns.clone();
         let peer = spawn(move || {
