@@ -61,6 +61,10 @@ fn sanitized(arguments: &[&str]) -> Command {
         "RUSTFLAGS",
         "-Zsanitizer=address -C force-frame-pointers=yes",
     );
+    // Unoptimised, the checks make the searches over seeds take many minutes. Debug assertions stay on.
+    command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    // Some tests panic on purpose, often; resolving each backtrace under the sanitizer takes seconds.
+    command.env("RUST_BACKTRACE", "0");
     command.envs(options());
     command
 }
