@@ -8,6 +8,9 @@
 //! ```
 //!
 //! Only `run_one` ever resumes a coroutine.
+//!
+//! The file is long because the loop's steps share one struct of cells; simulation and stopping are the parts to move
+//! out first.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
