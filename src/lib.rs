@@ -51,7 +51,7 @@ compile_error!(
 );
 
 mod context;
-mod io;
+pub mod io;
 pub mod net;
 pub mod registry;
 mod sched;

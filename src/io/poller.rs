@@ -94,7 +94,7 @@ impl Direction {
         drop(waiter);
     }
 
-    fn event(&self, wake: &mut dyn FnMut(Waiter) -> bool) {
+    pub(super) fn event(&self, wake: &mut dyn FnMut(Waiter) -> bool) {
         let mut state = self.state.lock();
         let woken = state.waiter.take().is_some_and(wake);
         // Interrupted at the same moment, or nobody waits: the next call uses it.

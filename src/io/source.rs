@@ -1,23 +1,43 @@
 //! A descriptor that coroutines and threads may wait for.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::WaitKind;
 use super::poller::{Direction, Registration, Slot};
+use super::thread::{self, Bell};
 use super::turn::{Turn, Turns};
-use crate::sched::interrupt;
+use super::{WaitKind, system};
 use crate::sched::wait::{self, Outcome, Refused, check_interrupt};
 use crate::sched::worker;
 
+/// The socket, pipe or descriptor was closed by a `close()` on this side, before the call or while it waited.
+///
+/// It comes inside an [`io::Error`]; [`Closed::is`] finds it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it was closed on this side, by close()")]
+pub struct Closed;
+
+impl Closed {
+    /// Does `error` say that the object was closed on this side?
+    pub fn is(error: &io::Error) -> bool {
+        error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Closed>)
+    }
+}
+
+impl From<Closed> for io::Error {
+    fn from(closed: Closed) -> Self {
+        Self::other(closed)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Read,
     Write,
 }
@@ -26,12 +46,23 @@ enum Way {
 /// before it is closed.
 pub(crate) struct Source<T: AsFd> {
     /// Dropped first: the descriptor leaves the poller before `io` closes it.
-    registration: Mutex<Option<Arc<Registration>>>,
+    place: Mutex<Place>,
     readers: Turns,
     writers: Turns,
     /// The latest read took all that was there: there is no point in trying again before the next event.
     drained: AtomicBool,
+    /// Set once, with `place` locked. `io` then refers to a descriptor that refuses everything, so only what failed, or
+    /// would wait, has to look here.
+    closed: AtomicBool,
     io: T,
+}
+
+/// Where those who wait are found.
+#[derive(Default)]
+struct Place {
+    registration: Option<Registration>,
+    /// Of the plain threads that wait.
+    bells: Vec<Arc<Bell>>,
 }
 
 /// A byte stream, as [`Source::read_stream`] must know it.
@@ -53,10 +84,11 @@ impl Stream for std::os::unix::net::UnixStream {
 impl<T: AsFd> Source<T> {
     pub(crate) fn new(io: T) -> Self {
         Self {
-            registration: Mutex::new(None),
+            place: Mutex::default(),
             readers: Turns::default(),
             writers: Turns::default(),
             drained: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             io,
         }
     }
@@ -67,11 +99,64 @@ impl<T: AsFd> Source<T> {
 
     /// The descriptor, out of the poller.
     pub(crate) fn into_inner(self) -> T {
-        let Self {
-            registration, io, ..
-        } = self;
-        drop(registration);
+        let Self { place, io, .. } = self;
+        drop(place);
         io
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// As [`Source::get_ref`], for a call of its own.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub(crate) fn live(&self) -> io::Result<&T> {
+        if self.is_closed() {
+            return Err(Closed.into());
+        }
+        Ok(&self.io)
+    }
+
+    /// Closes the descriptor under its owners' hands: who waits is woken, and every call fails from now on. The number
+    /// itself is free once the owner drops it. Never suspends.
+    ///
+    /// # Errors
+    /// `EMFILE`, and nothing has happened. It may come only from the first such call of the process.
+    pub(crate) fn close(&self) -> io::Result<()>
+    where
+        T: Into<OwnedFd>,
+    {
+        let dead = system::dead()?;
+        let mut place = self.place.lock();
+        if self.is_closed() {
+            return Ok(());
+        }
+        let slot = place
+            .registration
+            .take()
+            .map(|registration| registration.slot.clone());
+        self.closed.store(true, Ordering::Release);
+        let replaced = system::replace(self.io.as_fd(), dead);
+        if let Some(slot) = slot {
+            slot.read.event(&mut wait::Waiter::wake);
+            slot.write.event(&mut wait::Waiter::wake);
+        }
+        place.bells.iter().for_each(|bell| bell.ring());
+        replaced
+    }
+
+    /// A second handle, made by `duplicate`.
+    pub(crate) fn try_clone_with(
+        &self,
+        duplicate: impl FnOnce(&T) -> io::Result<T>,
+    ) -> io::Result<Self> {
+        let other = duplicate(&self.io)?;
+        // Asked after the fact, lest it is the other's end that was duplicated.
+        self.live()?;
+        // It shares our file description and so is non-blocking already.
+        Ok(Self::new(other))
     }
 
     /// Runs `op` until it gives something other than `WouldBlock`, and suspends in between. `EINTR` is retried. Others
@@ -179,8 +264,22 @@ impl<T: AsFd> Source<T> {
                     waited = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.explain(error)),
             }
+        }
+    }
+
+    /// One attempt, with no turn taken and no wait.
+    pub(crate) fn attempt<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        op(&self.io).map_err(|error| self.explain(error))
+    }
+
+    #[cold]
+    fn explain(&self, error: io::Error) -> io::Error {
+        if self.is_closed() {
+            Closed.into()
+        } else {
+            error
         }
     }
 
@@ -189,16 +288,19 @@ impl<T: AsFd> Source<T> {
     }
 
     fn registered(&self) -> Option<Arc<Slot>> {
-        self.registration
+        self.place
             .lock()
+            .registration
             .as_ref()
             .map(|registration| registration.slot.clone())
     }
 
     /// The place in a poller; taken now, with the current worker's, if there is none.
     fn slot(&self) -> io::Result<Arc<Slot>> {
-        let mut registration = self.registration.lock();
-        if let Some(registration) = registration
+        let mut place = self.place.lock();
+        self.live()?;
+        if let Some(registration) = place
+            .registration
             .as_ref()
             .filter(|registration| !registration.is_dead())
         {
@@ -207,30 +309,72 @@ impl<T: AsFd> Source<T> {
         let reactor =
             worker::with(|worker| &worker.expect("a coroutine has a worker").mine().reactor);
         // The old one, of a runtime that has ended, goes first: both would be for the same descriptor.
-        *registration = None;
-        let fresh = Arc::new(reactor.register(self.io.as_fd().as_raw_fd())?);
+        place.registration = None;
+        let fresh = reactor.register(self.io.as_fd().as_raw_fd())?;
         let slot = fresh.slot.clone();
-        *registration = Some(fresh);
+        place.registration = Some(fresh);
         Ok(slot)
     }
 
     fn wait(&self, way: Way, kind: WaitKind) -> io::Result<()> {
         if !crate::context::is_coroutine() {
-            return block_thread(self.io.as_fd(), way);
+            return self.block_thread(way);
         }
         let slot = self.slot()?;
         let direction: &Direction = match way {
             Way::Read => &slot.read,
             Way::Write => &slot.write,
         };
-        let Some(wait) = direction.take_or_wait(|| wait::prepare(kind, self.number()))? else {
-            return Ok(());
-        };
-        if let Outcome::Interrupted(interrupt) = wait.suspend() {
+        let wait = direction.take_or_wait(|| wait::prepare(kind, self.number()))?;
+        if let Some(Outcome::Interrupted(interrupt)) = wait.map(wait::Wait::suspend) {
             direction.withdraw();
             interrupt.raise();
         }
+        self.live()?;
         Ok(())
+    }
+
+    #[cold]
+    fn block_thread(&self, way: Way) -> io::Result<()> {
+        let bell = Bell::of_thread();
+        let _hung = match &bell {
+            Some(bell) => Some(self.hang(bell)?),
+            None => None,
+        };
+        thread::wait(self.io.as_fd(), way, bell.as_deref())?;
+        self.live()?;
+        Ok(())
+    }
+
+    /// Puts up a thread's bell for as long as it waits.
+    fn hang<'a>(&'a self, bell: &'a Arc<Bell>) -> io::Result<Hung<'a>> {
+        let mut place = self.place.lock();
+        self.live()?;
+        place.bells.push(bell.clone());
+        Ok(Hung {
+            place: &self.place,
+            closed: &self.closed,
+            bell,
+        })
+    }
+}
+
+/// A bell that is taken down when this is dropped, however the wait ends.
+struct Hung<'a> {
+    place: &'a Mutex<Place>,
+    closed: &'a AtomicBool,
+    bell: &'a Arc<Bell>,
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        let mut place = self.place.lock();
+        place.bells.retain(|bell| !Arc::ptr_eq(bell, self.bell));
+        let rung = self.closed.load(Ordering::Acquire);
+        drop(place);
+        if rung {
+            self.bell.silence();
+        }
     }
 }
 
@@ -239,28 +383,5 @@ impl<T: AsFd> Source<T> {
 fn share_the_worker() {
     if worker::with(|worker| worker.is_some_and(worker::Worker::is_selfish)) {
         wait::through_poller();
-    }
-}
-
-/// A plain thread waits in `poll(2)`, as long as the scopes that it is in allow.
-#[cold]
-fn block_thread(fd: BorrowedFd<'_>, way: Way) -> io::Result<()> {
-    if std::thread::panicking() {
-        return Err(Refused.into());
-    }
-    let flags = match way {
-        Way::Read => PollFlags::IN,
-        Way::Write => PollFlags::OUT,
-    };
-    loop {
-        let left = interrupt::of_thread().unwrap_or_else(|interrupt| interrupt.raise());
-        // Rounded up to the next millisecond: a timeout must not come early.
-        let left = left.map(|left| left + Duration::from_micros(999));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, flags)], timeout.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
     }
 }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::io::Closed;
 
 /// One attempt, for TCP.
 pub(super) fn tcp(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
@@ -115,7 +116,7 @@ macro_rules! incoming {
     ($(#[$doc:meta])* $name:ident, $listener:ident, $stream:ident) => {
         $(#[$doc])*
         ///
-        /// It never ends. **Each step may suspend.** When descriptors or memory have run out, that error comes out once
+        /// It ends when the listener is closed. **Each step may suspend.** When descriptors or memory have run out, that error comes out once
         /// for each failed attempt, and the next step waits first: 10 ms, doubling up to 1 s. So a loop that goes on after an
         /// error neither spins nor loses the connections that queue meanwhile, and a line in the log tells when it
         /// begins and when it is over.
@@ -137,6 +138,9 @@ macro_rules! incoming {
             fn next(&mut self) -> Option<io::Result<$stream>> {
                 self.backoff.wait();
                 let result = self.listener.accept();
+                if result.as_ref().is_err_and(Closed::is) {
+                    return None;
+                }
                 self.backoff.note(&result, || format!("{:?}", self.listener));
                 Some(result.map(|(stream, _)| stream))
             }

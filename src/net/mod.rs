@@ -46,8 +46,9 @@
 //!
 //! # Closing
 //!
-//! A socket is closed when its last owner drops it, which never suspends. To end the wait of another coroutine on a
-//! shared stream, call `shutdown`: its reader then sees the end of the stream and its writer `BrokenPipe`.
+//! A socket is closed when its last owner drops it, which never suspends. `close` does it while others still share it:
+//! who waits in one of its calls is woken, with an error that [`Closed::is`](crate::io::Closed::is) knows. `shutdown` ends
+//! one direction or both: a reader then sees the end of the stream and a writer `BrokenPipe`.
 
 mod accept;
 mod addr;

@@ -85,7 +85,7 @@ macro_rules! stream_io {
             ///
             /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) if nothing is there.
             pub fn try_read(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                calls::recv(self.source.get_ref().as_fd(), buf)
+                self.source.attempt(|io| calls::recv(io.as_fd(), buf))
             }
 
             /// Writes what the kernel takes, and never suspends: for a last word in a destructor, say. It may overtake
@@ -95,7 +95,7 @@ macro_rules! stream_io {
             ///
             /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) if it takes nothing.
             pub fn try_write(&self, buf: &[u8]) -> std::io::Result<usize> {
-                calls::send(self.source.get_ref().as_fd(), buf)
+                self.source.attempt(|io| calls::send(io.as_fd(), buf))
             }
 
             /// Waits until there is something to read, or the end, or an error. **May suspend.**
@@ -129,7 +129,7 @@ macro_rules! stream_io {
             ///
             /// `NotConnected` if there is no connection (any more).
             pub fn shutdown(&self, how: std::net::Shutdown) -> std::io::Result<()> {
-                self.source.get_ref().shutdown(how)
+                self.source.live()?.shutdown(how)
             }
 
             /// Takes the error that the system holds for this socket, if there is one.
@@ -138,7 +138,7 @@ macro_rules! stream_io {
             ///
             /// If the system cannot be asked.
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
-                self.source.get_ref().take_error()
+                self.source.live()?.take_error()
             }
 
             /// A second handle to the same connection, with a descriptor of its own. It shares everything but the
@@ -148,9 +148,8 @@ macro_rules! stream_io {
             ///
             /// If the process has no descriptor left.
             pub fn try_clone(&self) -> std::io::Result<Self> {
-                // The clone shares our file description and so is non-blocking already.
                 Ok($stream {
-                    source: Source::new(self.source.get_ref().try_clone()?),
+                    source: self.source.try_clone_with(|io| io.try_clone())?,
                 })
             }
         }
@@ -178,11 +177,25 @@ macro_rules! socket_conversions {
             ///
             /// # Errors
             ///
-            /// If the descriptor refuses that.
+            /// If the descriptor refuses that; [`Closed`](crate::io::Closed).
             pub fn into_std(self) -> std::io::Result<$std> {
+                self.source.live()?;
                 let socket = self.source.into_inner();
                 socket.set_nonblocking(false)?;
                 Ok(socket)
+            }
+
+            /// Closes the socket now, though others may still share it. Never suspends.
+            ///
+            /// Whoever waits in one of its calls is woken, and that call and every later one fail with
+            /// [`Closed`](crate::io::Closed). The peer sees what it sees when a socket is dropped; clones (with a
+            /// descriptor of their own) keep the connection. Closing again does nothing.
+            ///
+            /// # Errors
+            ///
+            /// `EMFILE`, only at the first `close` of the process; nothing has happened then.
+            pub fn close(&self) -> std::io::Result<()> {
+                self.source.close()
             }
         }
 

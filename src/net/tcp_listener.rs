@@ -70,11 +70,11 @@ impl TcpListener {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
     pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, addr) = accept::tcp(self.source.get_ref().as_fd())?;
+        let (fd, addr) = self.source.attempt(|io| accept::tcp(io.as_fd()))?;
         Ok((TcpStream::from_nonblocking(fd.into()), addr))
     }
 
-    /// The connections, one after the other, without end. **Each step may suspend.**
+    /// The connections, one after the other, until it is closed. **Each step may suspend.**
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming::new(self)
     }
@@ -85,7 +85,7 @@ impl TcpListener {
     ///
     /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+        self.source.live()?.local_addr()
     }
 
     /// A second handle to the same listener, with a descriptor of its own.
@@ -95,7 +95,9 @@ impl TcpListener {
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         Ok(TcpListener {
-            source: Source::new(self.source.get_ref().try_clone()?),
+            source: self
+                .source
+                .try_clone_with(std::net::TcpListener::try_clone)?,
         })
     }
 
@@ -105,7 +107,7 @@ impl TcpListener {
     ///
     /// If the system cannot be asked.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.get_ref().take_error()
+        self.source.live()?.take_error()
     }
 
     /// Sets the time to live of the packets sent, in hops.
@@ -114,7 +116,7 @@ impl TcpListener {
     ///
     /// Those of `setsockopt`.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.get_ref().set_ttl(ttl)
+        self.source.live()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent, in hops.
@@ -123,7 +125,7 @@ impl TcpListener {
     ///
     /// Those of `getsockopt`.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.get_ref().ttl()
+        self.source.live()?.ttl()
     }
 }
 

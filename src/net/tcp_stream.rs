@@ -92,7 +92,7 @@ impl TcpStream {
     ///
     /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+        self.source.live()?.local_addr()
     }
 
     /// The other end's address.
@@ -101,7 +101,7 @@ impl TcpStream {
     ///
     /// `NotConnected` if the connection is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().peer_addr()
+        self.source.live()?.peer_addr()
     }
 
     /// Whether small writes go out at once (`TCP_NODELAY`), rather than wait for company.
@@ -110,7 +110,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.get_ref().set_nodelay(nodelay)
+        self.source.live()?.set_nodelay(nodelay)
     }
 
     /// Whether small writes go out at once.
@@ -119,7 +119,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.get_ref().nodelay()
+        self.source.live()?.nodelay()
     }
 
     /// Sets the time to live of the packets sent, in hops.
@@ -128,7 +128,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.get_ref().set_ttl(ttl)
+        self.source.live()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent, in hops.
@@ -137,7 +137,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.get_ref().ttl()
+        self.source.live()?.ttl()
     }
 
     /// What closing does with bytes that are not sent yet (`SO_LINGER`). `Some(Duration::ZERO)` drops them and resets
@@ -149,7 +149,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self.source.get_ref()).set_linger(linger)
+        SockRef::from(self.source.live()?).set_linger(linger)
     }
 
     /// What closing does with bytes that are not sent yet.
@@ -158,7 +158,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self.source.get_ref()).linger()
+        SockRef::from(self.source.live()?).linger()
     }
 
     /// Has the system probe a peer that was silent for `idle` (`SO_KEEPALIVE`), so that a dead one is found out. `None`
@@ -168,7 +168,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        let socket = SockRef::from(self.source.get_ref());
+        let socket = SockRef::from(self.source.live()?);
         match idle {
             Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
             None => socket.set_keepalive(false),

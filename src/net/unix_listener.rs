@@ -52,10 +52,10 @@ impl UnixListener {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
     pub fn try_accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        accept::unix(self.source.get_ref().as_fd())
+        self.source.attempt(|io| accept::unix(io.as_fd()))
     }
 
-    /// The connections, one after the other, without end. **Each step may suspend.**
+    /// The connections, one after the other, until it is closed. **Each step may suspend.**
     pub fn incoming(&self) -> UnixIncoming<'_> {
         UnixIncoming::new(self)
     }
@@ -66,7 +66,7 @@ impl UnixListener {
     ///
     /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+        self.source.live()?.local_addr()
     }
 
     /// A second handle to the same listener, with a descriptor of its own.
@@ -76,7 +76,9 @@ impl UnixListener {
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<UnixListener> {
         Ok(UnixListener {
-            source: Source::new(self.source.get_ref().try_clone()?),
+            source: self
+                .source
+                .try_clone_with(std::os::unix::net::UnixListener::try_clone)?,
         })
     }
 
@@ -86,7 +88,7 @@ impl UnixListener {
     ///
     /// If the system cannot be asked.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.get_ref().take_error()
+        self.source.live()?.take_error()
     }
 }
 

@@ -73,7 +73,7 @@ impl UnixStream {
     ///
     /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+        self.source.live()?.local_addr()
     }
 
     /// The other end's address.
@@ -82,7 +82,7 @@ impl UnixStream {
     ///
     /// Those of `getpeername`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().peer_addr()
+        self.source.live()?.peer_addr()
     }
 
     /// Who connected (or listened) at the other end, as the kernel noted it: a peer cannot forge this.
@@ -99,12 +99,11 @@ impl UnixStream {
     /// Those of `getsockopt`.
     #[cfg(target_os = "linux")]
     pub fn peer_cred(&self) -> io::Result<UCred> {
-        let cred = rustix::net::sockopt::socket_peercred(self.source.get_ref())?;
-        let pid = cred.pid.as_raw_pid();
+        let cred = crate::io::peer_cred(self.as_fd())?;
         Ok(UCred {
-            uid: cred.uid.as_raw(),
-            gid: cred.gid.as_raw(),
-            pid: (pid > 0).then_some(pid),
+            uid: cred.uid,
+            gid: cred.gid,
+            pid: (cred.pid > 0).then_some(cred.pid),
         })
     }
 }

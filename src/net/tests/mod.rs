@@ -2,6 +2,7 @@
 
 mod accepting;
 mod addresses;
+mod close;
 mod closing;
 mod tcp;
 mod unix;

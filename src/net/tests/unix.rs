@@ -216,3 +216,41 @@ fn a_read_cut_short_by_a_descriptor_is_not_the_last() {
         assert_eq!(reader.join().unwrap(), (4, 7));
     });
 }
+
+const ASK: &str = "GRAPESHOT_TEST_ASKS_FOR_ITS_PEER";
+
+/// Runs in a process of its own, in another namespace: says who the peer is.
+#[test]
+fn asks_for_its_peer() {
+    let Ok(path) = std::env::var(ASK) else { return };
+    let stream = UnixStream::connect(path).unwrap();
+    println!("{:?}", stream.peer_cred().unwrap().pid);
+}
+
+/// The kernel then gives 0 as its process id.
+#[test]
+fn a_peer_in_another_namespace_has_no_process_id() {
+    use std::process::Command;
+    let enter = ["--user", "--map-root-user", "--pid", "--fork"];
+    let allowed = Command::new("unshare").args(enter).arg("true").output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        eprintln!("not tested: this system lets nobody make namespaces");
+        return;
+    }
+    let place = Place::new();
+    let _listener = std::os::unix::net::UnixListener::bind(place.socket()).unwrap();
+    let output = Command::new("unshare")
+        .args(enter)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "net::tests::unix::asks_for_its_peer"])
+        .arg("--nocapture")
+        .env(ASK, place.socket())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("None"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
