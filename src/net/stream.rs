@@ -207,7 +207,7 @@ macro_rules! socket_conversions {
             }
         }
 
-        /// As [`into_std`](Self::into_std).
+        #[doc = concat!("As [`into_std`](", stringify!($socket), "::into_std).")]
         impl TryFrom<$socket> for $std {
             type Error = std::io::Error;
             fn try_from(socket: $socket) -> std::io::Result<Self> {
