@@ -56,6 +56,7 @@ mod calls;
 mod connect;
 mod lookup;
 mod options;
+mod socket;
 mod stream;
 mod tcp_listener;
 mod tcp_stream;

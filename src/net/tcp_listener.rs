@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::accept::{self, Incoming};
-use super::stream::socket_conversions;
+use super::socket::socket_conversions;
 use super::{ListenOptions, TcpStream, ToSocketAddrs, calls};
 use crate::io::{Source, WaitKind};
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::addr::first_success;
-use super::stream::{socket_conversions, stream_io};
+use super::socket::{socket_basics, socket_conversions};
+use super::stream::stream_io;
 use super::{ToSocketAddrs, calls, connect};
 use crate::io::{Source, WaitKind};
 
@@ -177,4 +178,5 @@ impl TcpStream {
 }
 
 stream_io!(TcpStream);
+socket_basics!(TcpStream);
 socket_conversions!(TcpStream, std::net::TcpStream);

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::accept::{self, UnixIncoming};
-use super::stream::socket_conversions;
+use super::socket::socket_conversions;
 use super::unix::SocketAddr;
 use super::{ListenOptions, UnixStream, calls};
 use crate::io::{Source, WaitKind};

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::stream::{socket_conversions, stream_io};
+use super::socket::{socket_basics, socket_conversions};
+use super::stream::stream_io;
 use super::unix::{SocketAddr, UCred};
 use super::{calls, connect};
 use crate::io::{Source, WaitKind};
@@ -109,4 +110,5 @@ impl UnixStream {
 }
 
 stream_io!(UnixStream);
+socket_basics!(UnixStream);
 socket_conversions!(UnixStream, std::os::unix::net::UnixStream);
