@@ -3,6 +3,8 @@
 //! A descriptor is registered with the poller of the worker whose coroutine first has to wait for it, once, edge-triggered
 //! and for both directions; it leaves the poller before it is closed. Events only set a flag and queue the waiter.
 
+#[cfg(target_os = "linux")]
+mod datagrams;
 mod poller;
 mod source;
 mod system;
@@ -10,6 +12,8 @@ mod thread;
 mod turn;
 
 pub(crate) use crate::sched::wait::WaitKind;
+#[cfg(target_os = "linux")]
+pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub(crate) use poller::{Poller, Reactor};
 pub use source::Closed;
 pub(crate) use source::Source;

@@ -1,4 +1,4 @@
-//! Stream sockets with the names and the semantics of [`std::net`] and [`std::os::unix::net`].
+//! Sockets with the names and the semantics of [`std::net`] and [`std::os::unix::net`].
 //!
 //! A call that would block there suspends the coroutine here, and nothing else; from a plain thread it blocks the
 //! thread. An echo server:
@@ -54,12 +54,15 @@ mod accept;
 mod addr;
 mod calls;
 mod connect;
+mod datagram;
+mod datagrams;
 mod lookup;
 mod options;
 mod socket;
 mod stream;
 mod tcp_listener;
 mod tcp_stream;
+mod udp_socket;
 pub mod unix;
 mod unix_listener;
 mod unix_stream;
@@ -71,8 +74,10 @@ pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV
 
 pub use accept::{Incoming, UnixIncoming};
 pub use addr::ToSocketAddrs;
+pub use datagrams::{Batch, Datagram};
 pub use options::ListenOptions;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
+pub use udp_socket::UdpSocket;
 pub use unix_listener::UnixListener;
 pub use unix_stream::UnixStream;

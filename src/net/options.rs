@@ -1,4 +1,4 @@
-//! How a listener is set up, beyond what `bind` chooses.
+//! How a listener or a UDP socket is set up, beyond what `bind` chooses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use std::path::Path;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::addr::first_success;
-use super::{TcpListener, ToSocketAddrs, UnixListener, calls};
+use super::{TcpListener, ToSocketAddrs, UdpSocket, UnixListener, calls};
 use std::os::fd::AsFd;
 
 /// Connections that may wait for an `accept`. The kernel clips it to its own limit (`net.core.somaxconn`, 4096 on
 /// Linux); std asks for 128, which a burst of clients overflows.
 const BACKLOG: u32 = 4096;
 
-/// Sets up a listener with more than the defaults.
+/// Sets up a listener, or a UDP socket, with more than the defaults.
 ///
 /// ```
 /// use grapeshot::net::ListenOptions;
@@ -83,21 +83,38 @@ impl ListenOptions {
     }
 
     fn bind_one(&self, addr: &SocketAddr) -> io::Result<std::net::TcpListener> {
-        let socket = Socket::new(
-            Domain::for_address(*addr),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+        let socket = self.socket(*addr, Type::STREAM, Protocol::TCP)?;
         socket.set_reuse_address(true)?;
+        socket.bind(&(*addr).into())?;
+        socket.listen(self.clipped_backlog())?;
+        Ok(socket.into())
+    }
+
+    /// Binds a UDP socket to the first of the addresses that allows it. The backlog means nothing to it. **May suspend**
+    /// if `addr` holds a name to look up.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody has the port already; whatever else the system gives.
+    pub fn bind_udp<A: ToSocketAddrs>(&self, addr: A) -> io::Result<UdpSocket> {
+        let socket = first_success(addr, |addr| {
+            let socket = self.socket(*addr, Type::DGRAM, Protocol::UDP)?;
+            socket.bind(&(*addr).into())?;
+            Ok(socket.into())
+        })?;
+        UdpSocket::from_std(socket)
+    }
+
+    /// A socket for `addr` with what was chosen.
+    fn socket(&self, addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
         if self.reuse_port {
             socket.set_reuse_port(true)?;
         }
         if let (Some(only_v6), SocketAddr::V6(_)) = (self.only_v6, addr) {
             socket.set_only_v6(only_v6)?;
         }
-        socket.bind(&(*addr).into())?;
-        socket.listen(self.clipped_backlog())?;
-        Ok(socket.into())
+        Ok(socket)
     }
 
     /// Binds a Unix listener to a path, which must not exist.

@@ -5,6 +5,7 @@ mod addresses;
 mod close;
 mod closing;
 mod tcp;
+mod udp;
 mod unix;
 mod waits;
 
