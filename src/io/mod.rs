@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod datagrams;
 mod poller;
+mod rights;
 mod source;
 mod system;
 mod thread;
@@ -15,6 +16,7 @@ pub(crate) use crate::sched::wait::WaitKind;
 #[cfg(target_os = "linux")]
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub(crate) use poller::{Poller, Reactor};
+pub(crate) use rights::recv_rights;
 pub use source::Closed;
 pub(crate) use source::Source;
 #[cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
 //! What every socket for datagrams has, once its peer is fixed.
 
-/// Gives a socket for datagrams its `recv` and `send`. The type holds a `source: Source<_>`.
+/// Gives a socket for datagrams its `recv` and `send`, where `$recv` and `$peek` are one attempt each. The type holds a
+/// `source: Source<_>`.
 macro_rules! datagram_io {
-    ($socket:ident) => {
+    ($socket:ident, $recv:path, $peek:path) => {
         impl $socket {
             /// Takes the next datagram; what does not fit into `buf` of it is lost. **May suspend.**
             ///
@@ -14,7 +15,7 @@ macro_rules! datagram_io {
             /// was sent before.
             pub fn recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
                 self.source
-                    .read_with(WaitKind::Read, |io| calls::recv(io.as_fd(), buf))
+                    .read_with(WaitKind::Read, |io| $recv(io.as_fd(), buf))
             }
 
             /// Takes the next datagram if there is one, and never suspends.
@@ -23,7 +24,7 @@ macro_rules! datagram_io {
             ///
             /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) if there is none; else as for [`recv`](Self::recv).
             pub fn try_recv(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.source.attempt(|io| calls::recv(io.as_fd(), buf))
+                self.source.attempt(|io| $recv(io.as_fd(), buf))
             }
 
             /// As [`recv`](Self::recv), and leaves the datagram to the next call. **May suspend.**
@@ -33,7 +34,7 @@ macro_rules! datagram_io {
             /// As for `recv`.
             pub fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
                 self.source
-                    .read_with(WaitKind::Read, |io| calls::peek(io.as_fd(), buf))
+                    .read_with(WaitKind::Read, |io| $peek(io.as_fd(), buf))
             }
 
             /// Sends a datagram to the connected peer. **May suspend**, while there is no room for it.

@@ -235,6 +235,6 @@ options! {
     leave_multicast_v6(group: &Ipv6Addr, interface: u32);
 }
 
-datagram_io!(UdpSocket);
+datagram_io!(UdpSocket, calls::recv, calls::peek);
 socket_basics!(UdpSocket);
 socket_conversions!(UdpSocket, std::net::UdpSocket);

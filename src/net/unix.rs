@@ -1,9 +1,10 @@
-//! What belongs to Unix sockets alone: their addresses and the credentials of a peer.
+//! What belongs to Unix sockets alone: their addresses, the credentials of a peer, descriptors that are passed.
 
 pub use std::os::unix::net::SocketAddr;
 
 pub use super::accept::UnixIncoming as Incoming;
-pub use super::{UnixListener, UnixStream};
+pub use super::rights::{MAX_DESCRIPTORS, NoDescriptorsLeft, TooManyDescriptors};
+pub use super::{UnixDatagram, UnixListener, UnixStream};
 
 /// Who is at the other end of a [`UnixStream`], as the kernel noted it when the connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

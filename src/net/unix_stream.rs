@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::rights::{self, passes_descriptors};
 use super::socket::{socket_basics, socket_conversions};
 use super::stream::stream_io;
 use super::unix::{SocketAddr, UCred};
@@ -110,5 +111,6 @@ impl UnixStream {
 }
 
 stream_io!(UnixStream);
+passes_descriptors!(UnixStream, stream: true, rights::recv);
 socket_basics!(UnixStream);
 socket_conversions!(UnixStream, std::os::unix::net::UnixStream);

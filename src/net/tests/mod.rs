@@ -4,9 +4,11 @@ mod accepting;
 mod addresses;
 mod close;
 mod closing;
+mod rights;
 mod tcp;
 mod udp;
 mod unix;
+mod unix_datagram;
 mod waits;
 
 use std::io;
@@ -57,6 +59,50 @@ fn until_waits(id: CoroutineId, operation: &str) {
                     .is_some_and(|wait| wait.operation == operation)
         })
     });
+}
+
+/// Runs `f` in a process of its own, where nobody else's descriptors and signals are and whose limits may be changed:
+/// this program again, with the test of that name alone, which calls this again.
+#[track_caller]
+fn alone(test: &str, f: impl FnOnce()) {
+    const ALONE: &str = "GRAPESHOT_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|name| name == test) {
+        return f();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ALONE, test)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{}: {said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The descriptors that this process has open.
+fn open_descriptors() -> usize {
+    // The one that reads the folder is among them, each time.
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Lets the process open `left` more descriptors and no further one, until its end.
+fn exhaust_descriptors(left: usize) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let limit = rustix::process::Rlimit {
+        current: Some(100),
+        ..limit
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    let mut hoard = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoard.push(file);
+    }
+    hoard.truncate(hoard.len() - left);
+    std::mem::forget(hoard);
 }
 
 /// A connection: our end, and a foreign one.

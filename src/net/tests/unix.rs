@@ -9,10 +9,10 @@ use crate::net::{ListenOptions, UnixListener, UnixStream};
 use crate::{spawn, testing};
 
 /// A path for a socket, in a folder of its own that goes with it.
-struct Place(PathBuf);
+pub(super) struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -21,7 +21,7 @@ impl Place {
         Place(folder)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.0.join("socket")
     }
 }
