@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::accept::{self, Incoming};
-use super::socket::socket_conversions;
 use super::{ListenOptions, TcpStream, ToSocketAddrs, calls};
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A TCP socket that connections arrive at; the twin of [`std::net::TcpListener`].
 ///
@@ -129,4 +128,4 @@ impl TcpListener {
     }
 }
 
-socket_conversions!(TcpListener, std::net::TcpListener);
+conversions!(TcpListener, std::net::TcpListener, calls::quiet);

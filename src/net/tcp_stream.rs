@@ -8,10 +8,10 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::addr::first_success;
-use super::socket::{socket_basics, socket_conversions};
+use super::socket::socket_basics;
 use super::stream::stream_io;
 use super::{ToSocketAddrs, calls, connect};
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A TCP connection; the twin of [`std::net::TcpStream`].
 ///
@@ -179,4 +179,4 @@ impl TcpStream {
 
 stream_io!(TcpStream);
 socket_basics!(TcpStream);
-socket_conversions!(TcpStream, std::net::TcpStream);
+conversions!(TcpStream, std::net::TcpStream, calls::quiet);

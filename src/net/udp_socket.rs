@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use super::addr::first_success;
 use super::datagram::datagram_io;
 use super::datagrams::{self, Batch, Datagram};
-use super::socket::{socket_basics, socket_conversions};
+use super::socket::socket_basics;
 use super::{ListenOptions, ToSocketAddrs, calls};
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A UDP socket; the twin of [`std::net::UdpSocket`].
 ///
@@ -237,4 +237,4 @@ options! {
 
 datagram_io!(UdpSocket, calls::recv, calls::peek);
 socket_basics!(UdpSocket);
-socket_conversions!(UdpSocket, std::net::UdpSocket);
+conversions!(UdpSocket, std::net::UdpSocket, calls::quiet);

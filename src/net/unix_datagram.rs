@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::calls;
 use super::datagram::datagram_io;
 use super::rights::{self, passes_descriptors};
-use super::socket::{socket_basics, socket_conversions};
+use super::socket::socket_basics;
 use super::unix::SocketAddr;
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A socket for datagrams between processes of one machine; the twin of [`std::os::unix::net::UnixDatagram`].
 ///
@@ -239,4 +239,4 @@ fn is_ready(socket: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
 datagram_io!(UnixDatagram, recv, peek);
 passes_descriptors!(UnixDatagram, stream: false, recv_rights);
 socket_basics!(UnixDatagram);
-socket_conversions!(UnixDatagram, std::os::unix::net::UnixDatagram);
+conversions!(UnixDatagram, std::os::unix::net::UnixDatagram, calls::quiet);

@@ -5,10 +5,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::accept::{self, UnixIncoming};
-use super::socket::socket_conversions;
 use super::unix::SocketAddr;
 use super::{ListenOptions, UnixStream, calls};
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A Unix socket that connections arrive at; the twin of [`std::os::unix::net::UnixListener`].
 ///
@@ -92,4 +91,4 @@ impl UnixListener {
     }
 }
 
-socket_conversions!(UnixListener, std::os::unix::net::UnixListener);
+conversions!(UnixListener, std::os::unix::net::UnixListener, calls::quiet);

@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::rights::{self, passes_descriptors};
-use super::socket::{socket_basics, socket_conversions};
+use super::socket::socket_basics;
 use super::stream::stream_io;
 use super::unix::{SocketAddr, UCred};
 use super::{calls, connect};
-use crate::io::{Source, WaitKind};
+use crate::io::{Source, WaitKind, conversions};
 
 /// A connection between two processes of one machine; the twin of [`std::os::unix::net::UnixStream`].
 ///
@@ -113,4 +113,4 @@ impl UnixStream {
 stream_io!(UnixStream);
 passes_descriptors!(UnixStream, stream: true, rights::recv);
 socket_basics!(UnixStream);
-socket_conversions!(UnixStream, std::os::unix::net::UnixStream);
+conversions!(UnixStream, std::os::unix::net::UnixStream, calls::quiet);
