@@ -195,7 +195,7 @@ impl Reactor {
     /// Registers `fd` for both directions.
     ///
     /// # Errors
-    /// The kernel's: `EPERM` for a regular file, `ENOSPC` at the limit of watches.
+    /// The kernel's: `EPERM` for a regular file, `EEXIST` if it is there already, `ENOSPC` at the limit of watches.
     pub(crate) fn register(&'static self, fd: RawFd) -> io::Result<Registration> {
         let slot = Arc::new(Slot::default());
         let (key, generation) = {
@@ -204,19 +204,27 @@ impl Reactor {
             let generation = slots.generation;
             (slots.slab.insert((generation, slot.clone())), generation)
         };
-        let registration = Registration {
-            reactor: self,
-            key,
-            fd,
-            slot,
-        };
+        match self.watch(fd, join(key, generation)) {
+            Ok(()) => Ok(Registration {
+                reactor: self,
+                key,
+                fd,
+                slot,
+            }),
+            Err(error) => {
+                // It is not there, or is there for somebody else: only its slot is given back.
+                self.slots.lock().slab.remove(key);
+                Err(error)
+            }
+        }
+    }
+
+    fn watch(&self, fd: RawFd, token: Token) -> io::Result<()> {
         let open = self.open.lock();
         let open = open
             .as_ref()
             .ok_or_else(|| io::Error::other("the runtime has ended"))?;
-        open.registry
-            .register(&mut SourceFd(&fd), join(key, generation), INTEREST)?;
-        Ok(registration)
+        open.registry.register(&mut SourceFd(&fd), token, INTEREST)
     }
 }
 
@@ -231,7 +239,7 @@ impl Drop for Registration {
         let slot = self.reactor.slots.lock().slab.remove(self.key);
         drop(slot);
         if let Some(open) = self.reactor.open.lock().as_ref() {
-            // It was never there if registering failed.
+            // It has gone by itself, if the descriptor was closed behind our back.
             let _ = open.registry.deregister(&mut SourceFd(&self.fd));
         }
     }
