@@ -1,13 +1,20 @@
-//! Descriptors: waiting for one, and the poller of a worker.
+//! Pipes, and any descriptor that can be waited for.
 //!
-//! A descriptor is registered with the poller of the worker whose coroutine first has to wait for it, once, edge-triggered
-//! and for both directions; it leaves the poller before it is closed. Events only set a flag and queue the waiter.
+//! As the sockets of [`net`](crate::net): a call that would block suspends its coroutine (on a plain thread it blocks the
+//! thread), `&T` is as good as `T`, one coroutine may read while another writes and further ones queue, `close` wakes
+//! whoever waits, an interrupted wait has done nothing, and no call raises `SIGPIPE`.
+
+// A descriptor is registered with the poller of the worker whose coroutine first has to wait for it, once, edge-triggered
+// and for both directions; it leaves the poller before it is closed. Events only set a flag and queue the waiter.
 
 mod conversions;
 #[cfg(target_os = "linux")]
 mod datagrams;
+mod descriptor;
+mod pipe;
 mod poller;
 mod rights;
+mod sigpipe;
 mod source;
 mod system;
 mod thread;
@@ -17,9 +24,14 @@ pub(crate) use crate::sched::wait::WaitKind;
 pub(crate) use conversions::conversions;
 #[cfg(target_os = "linux")]
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
+pub use descriptor::Descriptor;
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;
 pub use source::Closed;
 pub(crate) use source::Source;
 #[cfg(target_os = "linux")]
 pub(crate) use system::peer_cred;
+
+#[cfg(test)]
+mod tests;

@@ -320,7 +320,15 @@ impl<T: AsFd> Source<T> {
         if !crate::context::is_coroutine() {
             return self.block_thread(way);
         }
-        let slot = self.slot()?;
+        let slot = match self.slot() {
+            // No poller watches it: it is always ready, as `poll(2)` says too.
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                check_interrupt();
+                wait::through_poller();
+                return Ok(());
+            }
+            slot => slot?,
+        };
         let direction: &Direction = match way {
             Way::Read => &slot.read,
             Way::Write => &slot.write,

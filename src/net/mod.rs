@@ -70,7 +70,7 @@ mod unix_listener;
 mod unix_stream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
 

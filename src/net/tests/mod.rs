@@ -24,14 +24,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `f` as the main coroutine of a real runtime with two workers, within [`LIMIT`].
 #[track_caller]
-fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let runtime = crate::Runtime::builder().workers(2).build().unwrap();
     runtime.run(|| crate::with_timeout(LIMIT, f).expect("a lost wake-up: the test does not end"))
 }
 
 /// Runs `f` under the virtual clock, once for each of some seeds.
 #[track_caller]
-fn run_seeds(f: impl Fn(u64) + Send + Copy + 'static) {
+pub(crate) fn run_seeds(f: impl Fn(u64) + Send + Copy + 'static) {
     for seed in 0..40 {
         testing::run(seed, move || f(seed));
     }
@@ -39,7 +39,7 @@ fn run_seeds(f: impl Fn(u64) + Send + Copy + 'static) {
 
 /// Lets the others run until `what` holds.
 #[track_caller]
-fn until(mut what: impl FnMut() -> bool) {
+pub(crate) fn until(mut what: impl FnMut() -> bool) {
     // The real clock: a virtual one does not pass while this loop runs.
     let end = Instant::now() + LIMIT;
     while !what() {
@@ -50,7 +50,7 @@ fn until(mut what: impl FnMut() -> bool) {
 
 /// Lets the others run until that coroutine waits for `operation`.
 #[track_caller]
-fn until_waits(id: CoroutineId, operation: &str) {
+pub(crate) fn until_waits(id: CoroutineId, operation: &str) {
     until(|| {
         registry::coroutine(id).is_some_and(|info| {
             info.state == State::Waiting
@@ -64,7 +64,7 @@ fn until_waits(id: CoroutineId, operation: &str) {
 /// Runs `f` in a process of its own, where nobody else's descriptors and signals are and whose limits may be changed:
 /// this program again, with the test of that name alone, which calls this again.
 #[track_caller]
-fn alone(test: &str, f: impl FnOnce()) {
+pub(crate) fn alone(test: &str, f: impl FnOnce()) {
     const ALONE: &str = "GRAPESHOT_TEST_ALONE";
     if std::env::var(ALONE).is_ok_and(|name| name == test) {
         return f();
@@ -84,13 +84,13 @@ fn alone(test: &str, f: impl FnOnce()) {
 }
 
 /// The descriptors that this process has open.
-fn open_descriptors() -> usize {
+pub(crate) fn open_descriptors() -> usize {
     // The one that reads the folder is among them, each time.
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Lets the process open `left` more descriptors and no further one, until its end.
-fn exhaust_descriptors(left: usize) {
+pub(crate) fn exhaust_descriptors(left: usize) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let limit = rustix::process::Rlimit {
         current: Some(100),
@@ -106,7 +106,7 @@ fn exhaust_descriptors(left: usize) {
 }
 
 /// A connection: our end, and a foreign one.
-fn connected() -> (TcpStream, std::net::TcpStream) {
+pub(crate) fn connected() -> (TcpStream, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let peer = thread::spawn(move || std::net::TcpStream::connect(addr).unwrap());

@@ -1,0 +1,2 @@
+mod descriptor;
+mod pipe;
