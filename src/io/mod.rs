@@ -11,6 +11,7 @@ mod conversions;
 #[cfg(target_os = "linux")]
 mod datagrams;
 mod descriptor;
+mod group;
 mod pipe;
 mod poller;
 mod rights;
@@ -25,6 +26,7 @@ pub(crate) use conversions::conversions;
 #[cfg(target_os = "linux")]
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub use descriptor::Descriptor;
+pub(crate) use group::Group;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;

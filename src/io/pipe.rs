@@ -76,6 +76,23 @@ impl PipeWriter {
         self.source.attempt(|io| write(io, buf))
     }
 
+    /// Writes all of the slices. **May suspend.** The slices are changed on the way.
+    ///
+    /// # Errors
+    ///
+    /// As for writing; nobody knows then how much of it is written. `WriteZero` if nothing is taken.
+    pub fn write_all_vectored(&self, mut bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
+        // Empty ones at the front are no reason to call.
+        IoSlice::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            match Write::write_vectored(&mut &*self, bufs)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => IoSlice::advance_slices(&mut bufs, count),
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until something can be written, or nobody reads any more. **May suspend.** Try first, as for
     /// [`PipeReader::wait_readable`].
     ///

@@ -10,30 +10,42 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::io::{Source, WaitKind};
 
-/// A non-blocking TCP connection to one address. **May suspend.**
+/// A non-blocking TCP connection to one address, with a socket that `open` makes. **May suspend.**
 ///
 /// An interrupt drops the socket, and with it the attempt.
-pub(super) fn tcp(addr: &SocketAddr) -> io::Result<Source<std::net::TcpStream>> {
+pub(super) fn tcp(
+    addr: &SocketAddr,
+    open: impl FnOnce(&SocketAddr) -> io::Result<std::net::TcpStream>,
+) -> io::Result<Source<std::net::TcpStream>> {
+    let stream = Source::new(open(addr)?);
+    begin(stream.get_ref(), addr)?;
+    stream.write_with(WaitKind::Connect, |socket| outcome(socket.as_fd()))?;
+    Ok(stream)
+}
+
+/// A TCP socket that can be connected to `addr`.
+pub(super) fn tcp_socket(addr: &SocketAddr) -> io::Result<std::net::TcpStream> {
     let family = if addr.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
-    let stream = Source::new(std::net::TcpStream::from(stream_socket(family)?));
-    match rustix::net::connect(stream.get_ref(), addr) {
-        Ok(()) => return Ok(stream),
-        // A signal does not end the attempt, it goes on in the background like the other.
-        Err(Errno::INPROGRESS | Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
+    Ok(stream_socket(family)?.into())
+}
+
+/// Begins an attempt, which goes on in the background.
+pub(super) fn begin(socket: &std::net::TcpStream, addr: &SocketAddr) -> io::Result<()> {
+    match rustix::net::connect(socket, addr) {
+        // A signal does not end the attempt.
+        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    stream.write_with(WaitKind::Connect, |socket| outcome(socket.as_fd()))?;
-    Ok(stream)
 }
 
 /// How the attempt on `socket` ended; `WouldBlock` while it has not.
 ///
 /// Readiness alone does not tell: a failed socket is writable as well, and a wake-up may be stale.
-fn outcome(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn outcome(socket: BorrowedFd<'_>) -> io::Result<()> {
     rustix::net::sockopt::socket_error(socket)??;
     match rustix::net::getpeername(socket) {
         Ok(_) => Ok(()),

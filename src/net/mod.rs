@@ -58,6 +58,7 @@ mod datagram;
 mod datagrams;
 mod lookup;
 mod options;
+mod race;
 mod rights;
 mod socket;
 mod stream;
@@ -77,7 +78,8 @@ pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV
 pub use accept::{Incoming, UnixIncoming};
 pub use addr::ToSocketAddrs;
 pub use datagrams::{Batch, Datagram};
-pub use options::ListenOptions;
+pub use options::{ConnectOptions, ListenOptions};
+pub use race::ConnectErrors;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;

@@ -1,13 +1,14 @@
-//! How a listener or a UDP socket is set up, beyond what `bind` chooses.
+//! How a listener, a UDP socket or a connection is set up, beyond what `bind` and `connect` choose.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::addr::first_success;
-use super::{TcpListener, ToSocketAddrs, UdpSocket, UnixListener, calls};
+use super::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener, calls, connect, race};
 use std::os::fd::AsFd;
 
 /// Connections that may wait for an `accept`. The kernel clips it to its own limit (`net.core.somaxconn`, 4096 on
@@ -64,7 +65,9 @@ impl ListenOptions {
         self
     }
 
-    /// Whether a listener on an IPv6 address refuses IPv4 (`IPV6_V6ONLY`). Left alone, the system decides.
+    /// Whether a listener on an IPv6 address refuses IPv4 (`IPV6_V6ONLY`). Left alone, the system decides. With `false`,
+    /// a listener on `[::]` serves both; IPv4 peers have addresses such as `::ffff:192.0.2.1` there
+    /// ([`to_canonical`](std::net::IpAddr::to_canonical) makes them plain).
     #[must_use]
     pub fn only_v6(mut self, yes: bool) -> Self {
         self.only_v6 = Some(yes);
@@ -80,6 +83,54 @@ impl ListenOptions {
     pub fn bind<A: ToSocketAddrs>(&self, addr: A) -> io::Result<TcpListener> {
         let listener = first_success(addr, |addr| self.bind_one(addr))?;
         TcpListener::from_std(listener)
+    }
+
+    /// Binds one TCP listener for each worker of the runtime (one, where none runs), all to the same address and port:
+    /// the kernel spreads the connections over them, and no worker waits for another to accept. **May suspend** if `addr`
+    /// holds a name to look up.
+    ///
+    /// ```
+    /// use grapeshot::net::{ListenOptions, TcpStream};
+    /// use grapeshot::{Builder, Placement, spawn_local};
+    ///
+    /// # grapeshot::run(|| {
+    /// let listeners = ListenOptions::new().bind_per_worker("127.0.0.1:0")?;
+    /// # let addr = listeners[0].local_addr()?;
+    /// for (worker, listener) in listeners.into_iter().enumerate() {
+    ///     Builder::new().placement(Placement::Worker(worker)).spawn(move || {
+    ///         for stream in listener.incoming().flatten() {
+    ///             // It stays on this worker.
+    ///             spawn_local(move || std::io::copy(&mut &stream, &mut &stream));
+    ///         }
+    ///     });
+    /// }
+    /// # for _ in 0..8 {
+    /// #     use std::io::{Read, Write};
+    /// #     let mut stream = TcpStream::connect(addr)?;
+    /// #     stream.write_all(b"x")?;
+    /// #     stream.read_exact(&mut [0])?;
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// The kernel goes by the clients' addresses, not by load; and what it has given to one listener no other can take,
+    /// however busy that worker is. So this is for short requests from many clients. On other systems than Linux it may
+    /// all go to one listener.
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind`](Self::bind). Whoever has the port must be of this user, and share it too.
+    pub fn bind_per_worker<A: ToSocketAddrs>(&self, addr: A) -> io::Result<Vec<TcpListener>> {
+        let options = self.clone().reuse_port(true);
+        let first = options.bind(addr)?;
+        // With the port that the system chose, if it was to choose one.
+        let addr = first.local_addr()?;
+        let mut listeners = vec![first];
+        for _ in 1..crate::registry::workers().len() {
+            listeners.push(options.bind(addr)?);
+        }
+        Ok(listeners)
     }
 
     fn bind_one(&self, addr: &SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -144,5 +195,110 @@ impl ListenOptions {
 
     fn clipped_backlog(&self) -> i32 {
         i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+}
+
+/// RFC 8305, section 5.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Sets up a connection with more than the defaults.
+///
+/// ```
+/// use grapeshot::net::{ConnectOptions, TcpListener};
+///
+/// # grapeshot::run(|| {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = ConnectOptions::new()
+///     .local_addr("127.0.0.7:0".parse().unwrap())
+///     .connect(listener.local_addr()?)?;
+/// assert_eq!(stream.local_addr()?.ip().to_string(), "127.0.0.7");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    local_addr: Option<SocketAddr>,
+    stagger: Duration,
+    recv_buffer_size: Option<usize>,
+    send_buffer_size: Option<usize>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        ConnectOptions::new()
+    }
+}
+
+impl ConnectOptions {
+    /// What [`TcpStream::connect_any`] uses.
+    #[must_use]
+    pub fn new() -> Self {
+        ConnectOptions {
+            local_addr: None,
+            stagger: STAGGER,
+            recv_buffer_size: None,
+            send_buffer_size: None,
+        }
+    }
+
+    /// Connects from this address; port 0 lets the system choose one. Addresses of the other family then fail.
+    #[must_use]
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+
+    /// How long an address may not answer before the next is tried beside it; 250 ms by default.
+    #[must_use]
+    pub fn stagger(mut self, pause: Duration) -> Self {
+        self.stagger = pause;
+        self
+    }
+
+    /// How many bytes the system keeps until they are read (`SO_RCVBUF`). Only before the connection is made can it
+    /// widen the window that the peer is offered.
+    #[must_use]
+    pub fn recv_buffer_size(mut self, bytes: usize) -> Self {
+        self.recv_buffer_size = Some(bytes);
+        self
+    }
+
+    /// How many bytes the system takes before the peer has them (`SO_SNDBUF`).
+    #[must_use]
+    pub fn send_buffer_size(mut self, bytes: usize) -> Self {
+        self.send_buffer_size = Some(bytes);
+        self
+    }
+
+    /// Connects to whichever of the addresses answers first; see [`TcpStream::connect_any`]. **May suspend.**
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectErrors`](super::ConnectErrors), inside the error, has that of each address.
+    pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<TcpStream> {
+        let addrs = addr.to_socket_addrs()?;
+        let source = race::connect(addrs, self.stagger, |addr| self.socket(addr))?;
+        Ok(TcpStream::from_source(source))
+    }
+
+    fn socket(&self, addr: &SocketAddr) -> io::Result<std::net::TcpStream> {
+        let stream = connect::tcp_socket(addr)?;
+        let socket = SockRef::from(&stream);
+        if let Some(bytes) = self.recv_buffer_size {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer_size {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(local) = self.local_addr {
+            if local.is_ipv4() != addr.is_ipv4() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrNotAvailable,
+                    "the local address is of the other family",
+                ));
+            }
+            socket.bind(&local.into())?;
+        }
+        Ok(stream)
     }
 }

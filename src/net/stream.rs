@@ -98,6 +98,26 @@ macro_rules! stream_io {
                 self.source.attempt(|io| calls::send(io.as_fd(), buf))
             }
 
+            /// Writes all of the slices. **May suspend.** The slices are changed on the way.
+            ///
+            /// # Errors
+            ///
+            /// As for writing; nobody knows then how much of it is written. `WriteZero` if nothing is taken.
+            pub fn write_all_vectored(
+                &self,
+                mut bufs: &mut [std::io::IoSlice<'_>],
+            ) -> std::io::Result<()> {
+                // Empty ones at the front are no reason to call.
+                std::io::IoSlice::advance_slices(&mut bufs, 0);
+                while !bufs.is_empty() {
+                    match std::io::Write::write_vectored(&mut &*self, bufs)? {
+                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                        count => std::io::IoSlice::advance_slices(&mut bufs, count),
+                    }
+                }
+                Ok(())
+            }
+
             /// Ends the reading side, the writing side, or both, for all clones of this stream. Never suspends.
             ///
             /// The peer sees the end of the stream once the writing side is shut. A coroutine that waits here to read

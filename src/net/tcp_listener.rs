@@ -73,6 +73,23 @@ impl TcpListener {
         Ok((TcpStream::from_nonblocking(fd.into()), addr))
     }
 
+    /// Waits for a connection and takes all that are there, at most `most` (at least 1), in the order of their arrival.
+    /// **May suspend**, until there is the first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`accept`](Self::accept), if it comes before the first connection; else the next call has it.
+    pub fn accept_many(&self, most: usize) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+        let mut accepted = vec![self.accept()?];
+        while accepted.len() < most {
+            match self.try_accept() {
+                Ok(connection) => accepted.push(connection),
+                Err(_) => break,
+            }
+        }
+        Ok(accepted)
+    }
+
     /// The connections, one after the other, until it is closed. **Each step may suspend.**
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming::new(self)

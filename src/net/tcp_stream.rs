@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use super::addr::first_success;
 use super::socket::socket_basics;
 use super::stream::stream_io;
-use super::{ToSocketAddrs, calls, connect};
+use super::{ConnectOptions, ToSocketAddrs, calls, connect};
 use crate::io::{Source, WaitKind, conversions};
 
 /// A TCP connection; the twin of [`std::net::TcpStream`].
@@ -55,8 +55,41 @@ impl TcpStream {
     ///
     /// The last address's error, such as [`ConnectionRefused`](io::ErrorKind::ConnectionRefused).
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
-        let source = first_success(addr, connect::tcp)?;
+        let source = first_success(addr, |addr| connect::tcp(addr, connect::tcp_socket))?;
         Ok(TcpStream { source })
+    }
+
+    /// Connects to whichever of the addresses answers first (happy eyeballs, RFC 8305). **May suspend.**
+    ///
+    /// IPv6 and IPv4 take turns, beginning with the family of the first address. The next one is tried as soon as those
+    /// before have failed, or 250 ms after the last was begun; the first connection wins, and the other attempts are
+    /// closed. At most 64 addresses are tried. [`connect`](Self::connect) tries them one after the other, as std does.
+    ///
+    /// ```
+    /// use grapeshot::net::{ConnectErrors, TcpListener, TcpStream};
+    ///
+    /// # grapeshot::run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let here = listener.local_addr()?;
+    /// // Nobody listens at the first.
+    /// let addrs = ["[::1]:9".parse().unwrap(), here];
+    /// let stream = TcpStream::connect_any(&addrs[..])?;
+    /// assert_eq!(stream.peer_addr()?, here);
+    ///
+    /// drop((listener, stream));
+    /// let error = TcpStream::connect_any(&addrs[..]).unwrap_err();
+    /// for (addr, why) in error.get_ref().unwrap().downcast_ref::<ConnectErrors>().unwrap().iter() {
+    ///     println!("{addr}: {why}");
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectErrors`](super::ConnectErrors), inside the error, has that of each address.
+    pub fn connect_any<A: ToSocketAddrs>(addrs: A) -> io::Result<TcpStream> {
+        ConnectOptions::new().connect(addrs)
     }
 
     /// As [`connect`](Self::connect), within a time. **May suspend.**
@@ -71,7 +104,7 @@ impl TcpStream {
                 "cannot set a 0 duration timeout",
             ));
         }
-        match crate::with_timeout(timeout, || connect::tcp(addr)) {
+        match crate::with_timeout(timeout, || connect::tcp(addr, connect::tcp_socket)) {
             Ok(result) => Ok(TcpStream { source: result? }),
             Err(_elapsed) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -82,9 +115,11 @@ impl TcpStream {
 
     /// Takes over a socket that is known not to block.
     pub(super) fn from_nonblocking(stream: std::net::TcpStream) -> TcpStream {
-        TcpStream {
-            source: Source::new(stream),
-        }
+        TcpStream::from_source(Source::new(stream))
+    }
+
+    pub(super) fn from_source(source: Source<std::net::TcpStream>) -> TcpStream {
+        TcpStream { source }
     }
 
     /// This end's address.
@@ -163,7 +198,7 @@ impl TcpStream {
     }
 
     /// Has the system probe a peer that was silent for `idle` (`SO_KEEPALIVE`), so that a dead one is found out. `None`
-    /// turns that off. The system's settings say how often and how long it probes.
+    /// turns that off. [`set_keepalive_probes`](Self::set_keepalive_probes) says how often and how long it probes.
     ///
     /// # Errors
     ///
@@ -174,6 +209,120 @@ impl TcpStream {
             Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
             None => socket.set_keepalive(false),
         }
+    }
+
+    /// After which silence the system probes the peer; `None` if it does not.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
+        let socket = SockRef::from(self.source.live()?);
+        Ok(match socket.keepalive()? {
+            true => Some(socket.tcp_keepalive_time()?),
+            false => None,
+        })
+    }
+
+    /// Once the system probes, it does so every `interval`, in whole seconds; after `lost` probes without an answer the
+    /// connection is dead, and reading gives [`TimedOut`](io::ErrorKind::TimedOut). Linux begins with 75 s and 9.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`: `InvalidInput` for less than a second, more than 32,767 s, or more than 127 probes.
+    pub fn set_keepalive_probes(&self, interval: Duration, lost: u32) -> io::Result<()> {
+        let socket = self.source.live()?;
+        rustix::net::sockopt::set_tcp_keepintvl(socket, interval)?;
+        rustix::net::sockopt::set_tcp_keepcnt(socket, lost)?;
+        Ok(())
+    }
+
+    /// How often the system probes, and how many lost probes mean death.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn keepalive_probes(&self) -> io::Result<(Duration, u32)> {
+        let socket = self.source.live()?;
+        let interval = rustix::net::sockopt::tcp_keepintvl(socket)?;
+        Ok((interval, rustix::net::sockopt::tcp_keepcnt(socket)?))
+    }
+}
+
+/// What Linux has.
+#[cfg(target_os = "linux")]
+impl TcpStream {
+    /// Whether partial packets are held back until the cork is drawn, for 200 ms at most (`TCP_CORK`). So a head that is
+    /// written by itself shares a packet with what follows from a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_tcp_cork(
+            self.source.live()?,
+            cork,
+        )?)
+    }
+
+    /// Whether partial packets are held back.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn cork(&self) -> io::Result<bool> {
+        Ok(rustix::net::sockopt::tcp_cork(self.source.live()?)?)
+    }
+
+    /// Whether what arrives is acknowledged at once, rather than with what we send next (`TCP_QUICKACK`). The system
+    /// goes its own way again after a while.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_quickack(&self, quick: bool) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_tcp_quickack(
+            self.source.live()?,
+            quick,
+        )?)
+    }
+
+    /// Whether what arrives is acknowledged at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn quickack(&self) -> io::Result<bool> {
+        Ok(rustix::net::sockopt::tcp_quickack(self.source.live()?)?)
+    }
+
+    /// How long sent bytes may stay unacknowledged before the connection is dead, in whole milliseconds
+    /// (`TCP_USER_TIMEOUT`); `None` leaves it to the system, which tries for some 15 minutes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`; `InvalidInput` beyond 49 days.
+    pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        let millis = match limit {
+            None => 0,
+            // Nothing is no limit: the least that can be said is 1 ms.
+            Some(limit) => u32::try_from(limit.as_millis().max(1))
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "longer than 49 days"))?,
+        };
+        Ok(rustix::net::sockopt::set_tcp_user_timeout(
+            self.source.live()?,
+            millis,
+        )?)
+    }
+
+    /// How long sent bytes may stay unacknowledged.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        let millis = rustix::net::sockopt::tcp_user_timeout(self.source.live()?)?;
+        Ok((millis > 0).then(|| Duration::from_millis(millis.into())))
     }
 }
 

@@ -4,6 +4,8 @@ mod accepting;
 mod addresses;
 mod close;
 mod closing;
+mod connect_any;
+mod listening;
 mod rights;
 mod tcp;
 mod udp;

@@ -73,8 +73,41 @@ fn options_reach_the_socket() {
             SockRef::from(&stream).tcp_keepalive_time().unwrap(),
             Duration::from_secs(77)
         );
+        assert_eq!(stream.keepalive().unwrap(), Some(Duration::from_secs(77)));
         stream.set_keepalive(None).unwrap();
         assert!(!SockRef::from(&stream).keepalive().unwrap());
+        assert_eq!(stream.keepalive().unwrap(), None);
+        stream
+            .set_keepalive_probes(Duration::from_secs(5), 3)
+            .unwrap();
+        assert_eq!(
+            stream.keepalive_probes().unwrap(),
+            (Duration::from_secs(5), 3)
+        );
+        for wrong in [(Duration::ZERO, 3), (Duration::from_secs(5), 128)] {
+            let error = stream.set_keepalive_probes(wrong.0, wrong.1).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong:?}");
+        }
+        for on in [true, false] {
+            stream.set_cork(on).unwrap();
+            assert_eq!(stream.cork().unwrap(), on);
+            stream.set_quickack(on).unwrap();
+            assert_eq!(stream.quickack().unwrap(), on);
+        }
+        for limit in [Some(Duration::from_millis(1500)), None] {
+            stream.set_user_timeout(limit).unwrap();
+            assert_eq!(stream.user_timeout().unwrap(), limit);
+        }
+        stream.set_user_timeout(Some(Duration::ZERO)).unwrap();
+        assert_eq!(
+            stream.user_timeout().unwrap(),
+            Some(Duration::from_millis(1))
+        );
+        assert!(stream.set_user_timeout(Some(Duration::MAX)).is_err());
+        stream.set_recv_buffer_size(20_000).unwrap();
+        assert_eq!(stream.recv_buffer_size().unwrap(), 40_000);
+        stream.set_send_buffer_size(30_000).unwrap();
+        assert_eq!(stream.send_buffer_size().unwrap(), 60_000);
         assert!(stream.take_error().unwrap().is_none());
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,6 +171,49 @@ fn conversions_set_the_mode() {
 fn adopt(raw: i32) -> OwnedFd {
     // SAFETY: it comes from `into_raw_fd`, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(raw) }
+}
+
+/// What is held back goes out with what follows, in one segment: a reader finds both at once.
+#[test]
+fn a_cork_joins_writes() {
+    run(|| {
+        let (mut stream, mut peer) = connected();
+        stream.set_nodelay(true).unwrap();
+        stream.set_cork(true).unwrap();
+        stream.write_all(b"head").unwrap();
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(
+            peer.read(&mut [0; 8]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        stream.write_all(b"body").unwrap();
+        stream.set_cork(false).unwrap();
+        peer.set_nonblocking(false).unwrap();
+        assert_eq!(peer.read(&mut [0; 16]).unwrap(), 8);
+    });
+}
+
+#[test]
+fn all_the_slices_are_written() {
+    run(|| {
+        let (stream, mut peer) = connected();
+        let bytes: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+        let expected = bytes.clone();
+        let writer = spawn(move || {
+            // Some empty, some of one byte, more than one call takes, and more bytes than the kernel does.
+            let (small, large) = bytes.split_at(3_000);
+            let mut slices = vec![IoSlice::new(b"")];
+            slices.extend(small.chunks(1).map(IoSlice::new));
+            slices.extend(large.chunks(100_000).map(IoSlice::new));
+            slices.push(IoSlice::new(b""));
+            stream.write_all_vectored(&mut slices).unwrap();
+            stream.write_all_vectored(&mut []).unwrap();
+        });
+        let mut heard = Vec::new();
+        peer.read_to_end(&mut heard).unwrap();
+        writer.join().unwrap();
+        assert!(heard == expected);
+    });
 }
 
 #[test]
