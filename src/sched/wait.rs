@@ -39,10 +39,19 @@ pub(crate) enum WaitKind {
     /// Queued behind another caller of the same descriptor and direction.
     Turn,
     Backtrace,
+    Barrier,
+    Once,
+    InvertedSemaphore,
+    Broadcast,
+    Watch,
+    Fifo,
+    Cache,
+    RateLimiter,
+    IdleTimer,
 }
 
 impl WaitKind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 25] = [
         Self::Sleep,
         Self::Join,
         Self::Mutex,
@@ -59,6 +68,15 @@ impl WaitKind {
         Self::Connect,
         Self::Turn,
         Self::Backtrace,
+        Self::Barrier,
+        Self::Once,
+        Self::InvertedSemaphore,
+        Self::Broadcast,
+        Self::Watch,
+        Self::Fifo,
+        Self::Cache,
+        Self::RateLimiter,
+        Self::IdleTimer,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -86,6 +104,15 @@ impl WaitKind {
             Self::Connect => "connect",
             Self::Turn => "turn",
             Self::Backtrace => "backtrace",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
+            Self::InvertedSemaphore => "inverted semaphore",
+            Self::Broadcast => "broadcast",
+            Self::Watch => "watch",
+            Self::Fifo => "fifo",
+            Self::Cache => "cache",
+            Self::RateLimiter => "rate limiter",
+            Self::IdleTimer => "idle timer",
         }
     }
 
