@@ -19,21 +19,31 @@
 // unlocks, and suspends. `Waiter::wake` is decisive: it says whether the grant arrived, so the granter, still
 // under the lock, knows whether to go on to the next in line.
 
+mod barrier;
 mod condvar;
 mod event;
+mod fifo;
+mod inverted_semaphore;
 mod mutex;
+mod once;
 mod rwlock;
 mod semaphore;
 mod wait_queue;
 
+pub mod broadcast;
 pub mod channel;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use barrier::{Barrier, BarrierStatistics, BarrierWaitResult};
 pub use condvar::Condvar;
 pub use event::Event;
+pub use fifo::{Fifo, FifoStatistics};
+pub use inverted_semaphore::{Hold, InvertedSemaphore, InvertedSemaphoreStatistics, OwnedHold};
 pub use mutex::{Mutex, MutexGuard};
+pub use once::{LazyLock, Once, OnceLock, OnceStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};
 pub use wait_queue::WaitStatistics;

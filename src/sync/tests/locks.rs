@@ -176,6 +176,35 @@ fn a_writer_that_gives_up_lets_the_readers_behind_it_go() {
 }
 
 #[test]
+fn a_queued_writer_that_times_out_strands_nobody() {
+    for_each_seed(|seed| {
+        let lock = Arc::new(RwLock::new(0));
+        let held = lock.read();
+        // Writers and readers in turns, and all the writers but the last give up, in an order that the seed decides.
+        let mut crew = Vec::new();
+        for number in 0..6 {
+            let ours = Arc::clone(&lock);
+            let limit = TICK * (1 + (seed as u32 + number * 5) % 7);
+            crew.push(spawn(move || match number {
+                5 => with_timeout(TICK * 100, || *ours.write() += 1),
+                1 | 3 => with_timeout(TICK * 50, || drop(ours.read())),
+                _ => with_timeout(limit, || *ours.write() += 10),
+            }));
+            yield_until("one more", || {
+                lock.statistics().wait.waiting == number as usize + 1
+            });
+        }
+        for (number, sailor) in crew.drain(..5).enumerate() {
+            assert_eq!(sailor.join().unwrap().is_ok(), number % 2 == 1, "{number}");
+        }
+        assert!(lock.try_read().is_none(), "the last writer still waits");
+        drop(held);
+        crew.remove(0).join().unwrap().expect("the last writer");
+        assert_eq!(*lock.try_read().expect("nobody holds it"), 1);
+    });
+}
+
+#[test]
 fn a_writer_can_go_on_as_a_reader() {
     for_each_seed(|_| {
         let lock = Arc::new(RwLock::new(0));

@@ -1,12 +1,18 @@
 //! The primitives under virtual time and a seeded ready queue, and between real threads.
 
+mod broadcasts;
 mod channels;
 mod conditions;
+mod crew;
+mod fifos;
 mod five_then_one;
 mod locks;
+mod meetings;
+mod onces;
 mod programs;
 mod threads;
 mod unwinding;
+mod watches;
 
 use crate::testing;
 use std::fmt::Debug;
