@@ -26,16 +26,17 @@ mod fifo;
 mod inverted_semaphore;
 mod mutex;
 mod once;
+mod rate_limiter;
 mod rwlock;
 mod semaphore;
-mod wait_queue;
+pub(crate) mod wait_queue;
 
 pub mod broadcast;
 pub mod channel;
 pub mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use barrier::{Barrier, BarrierStatistics, BarrierWaitResult};
 pub use condvar::Condvar;
@@ -44,19 +45,20 @@ pub use fifo::{Fifo, FifoStatistics};
 pub use inverted_semaphore::{Hold, InvertedSemaphore, InvertedSemaphoreStatistics, OwnedHold};
 pub use mutex::{Mutex, MutexGuard};
 pub use once::{LazyLock, Once, OnceLock, OnceStatistics};
+pub use rate_limiter::{RateLimiter, RateLimiterStatistics};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreStatistics};
 pub use wait_queue::WaitStatistics;
 
 /// Names a primitive to the registry: what a coroutine waits for.
-fn address<T: ?Sized>(primitive: &T) -> usize {
+pub(crate) fn address<T: ?Sized>(primitive: &T) -> usize {
     std::ptr::from_ref(primitive).cast::<()>().addr()
 }
 
 /// The end of a call that has no `Result` to refuse with.
 #[cold]
 #[track_caller]
-fn refuse(call: &str, instead: &str) -> ! {
+pub(crate) fn refuse(call: &str, instead: &str) -> ! {
     panic!(
         "{call} would have to wait, but its caller is unwinding, and a coroutine never suspends while it unwinds: \
          use {instead} in destructors, or spawn a coroutine for the cleanup"

@@ -34,13 +34,13 @@ pub struct WaitStatistics {
 /// Names an entry to its owner. Never used twice, so a late one finds nothing.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     index: u32,
     generation: u32,
 }
 
 /// The waiters of one primitive, each with a payload.
-pub(super) struct WaitQueue<P> {
+pub(crate) struct WaitQueue<P> {
     entries: Vec<Entry<P>>,
     /// Head and tail of the line, linked by `prev` and `next`.
     first: u32,
@@ -67,7 +67,7 @@ struct Entry<P> {
 }
 
 impl<P> WaitQueue<P> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
             first: NONE,
@@ -80,11 +80,11 @@ impl<P> WaitQueue<P> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
-    pub(super) fn statistics(&self) -> WaitStatistics {
+    pub(crate) fn statistics(&self) -> WaitStatistics {
         WaitStatistics {
             waiting: self.waiting as usize,
             waits: self.waits,
@@ -93,12 +93,12 @@ impl<P> WaitQueue<P> {
     }
 
     /// What the first in line wants.
-    pub(super) fn front(&self) -> Option<&P> {
+    pub(crate) fn front(&self) -> Option<&P> {
         self.entries.get(self.first as usize)?.payload.as_ref()
     }
 
     /// Joins the end of the line.
-    pub(super) fn push(&mut self, waiter: Waiter, payload: P) -> Ticket {
+    pub(crate) fn push(&mut self, waiter: Waiter, payload: P) -> Ticket {
         let index = self.allocate();
         let prev = std::mem::replace(&mut self.last, index);
         match self.entries.get_mut(prev as usize) {
@@ -119,7 +119,7 @@ impl<P> WaitQueue<P> {
 
     /// Takes the first out of the line and ends its wait; its payload, or `None` if it was interrupted before
     /// (or nobody is there).
-    pub(super) fn grant_front(&mut self) -> Option<P> {
+    pub(crate) fn grant_front(&mut self) -> Option<P> {
         let index = self.first;
         let waiter = self.unlink(index)?;
         if waiter.wake() {
@@ -130,7 +130,7 @@ impl<P> WaitQueue<P> {
     }
 
     /// Ends the wait of the first in line who still waits; its payload, or `None` if nobody does.
-    pub(super) fn grant_first(&mut self) -> Option<P> {
+    pub(crate) fn grant_first(&mut self) -> Option<P> {
         while !self.is_empty() {
             if let Some(payload) = self.grant_front() {
                 return Some(payload);
@@ -140,12 +140,12 @@ impl<P> WaitQueue<P> {
     }
 
     /// Ends all waits.
-    pub(super) fn grant_all(&mut self) {
+    pub(crate) fn grant_all(&mut self) {
         while self.grant_first().is_some() {}
     }
 
     /// Ends all waits, and leaves every payload to be collected by its owner with [`collect`](Self::collect).
-    pub(super) fn dismiss_all(&mut self) {
+    pub(crate) fn dismiss_all(&mut self) {
         while let Some(waiter) = self.unlink(self.first) {
             waiter.wake();
         }
@@ -153,7 +153,7 @@ impl<P> WaitQueue<P> {
 
     /// Takes an entry back whose wait was interrupted. Its place in line is free afterwards, so the caller passes
     /// on whatever that lets through.
-    pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<P> {
+    pub(crate) fn withdraw(&mut self, ticket: Ticket) -> Option<P> {
         let payload = self.collect(ticket);
         debug_assert!(payload.is_some(), "an interrupted wait owns its entry");
         self.interrupted += 1;
@@ -161,7 +161,7 @@ impl<P> WaitQueue<P> {
     }
 
     /// The payload of an entry that no granter has taken, in line or not.
-    pub(super) fn collect(&mut self, ticket: Ticket) -> Option<P> {
+    pub(crate) fn collect(&mut self, ticket: Ticket) -> Option<P> {
         let entry = self.entries.get(ticket.index as usize)?;
         if entry.generation != ticket.generation {
             return None;

@@ -1,7 +1,12 @@
-//! Sleeping and telling the time.
+//! Sleeping, keeping a beat, and telling the time.
 
 pub(crate) mod clock;
+mod idle_timer;
+mod interval;
 pub(crate) mod wheel;
+
+#[cfg(test)]
+mod tests;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +14,9 @@ use std::time::{Duration, Instant};
 use crate::sched::interrupt;
 use crate::sched::wait::{self, Outcome, WaitKind, check_interrupt};
 use crate::sched::worker;
+
+pub use idle_timer::{Due, IdleTimer, IdleTimerStatistics};
+pub use interval::{Interval, IntervalStatistics, MissedTicks, Tick, interval, interval_at};
 
 pub use crate::sched::interrupt::{Elapsed, with_deadline, with_timeout};
 

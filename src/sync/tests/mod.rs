@@ -10,6 +10,7 @@ mod locks;
 mod meetings;
 mod onces;
 mod programs;
+mod rates;
 mod threads;
 mod unwinding;
 mod watches;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a program once for each of several hundred orders in which its coroutines may run.
-fn for_each_seed(program: impl Fn(u64) + Send + Sync + 'static) {
+pub(crate) fn for_each_seed(program: impl Fn(u64) + Send + Sync + 'static) {
     let program = Arc::new(program);
     for seed in 0..300 {
         let program = Arc::clone(&program);
@@ -30,7 +31,7 @@ fn for_each_seed(program: impl Fn(u64) + Send + Sync + 'static) {
 
 /// Yields until the others have got so far.
 #[track_caller]
-fn yield_until(what: impl Debug, condition: impl Fn() -> bool) {
+pub(crate) fn yield_until(what: impl Debug, condition: impl Fn() -> bool) {
     for _ in 0..100_000 {
         if condition() {
             return;
@@ -59,10 +60,10 @@ impl Count {
 }
 
 /// Random numbers that depend on nothing but the seed (splitmix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
