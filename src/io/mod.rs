@@ -8,6 +8,7 @@
 // and for both directions; it leaves the poller before it is closed. Events only set a flag and queue the waiter.
 
 mod conversions;
+mod copy;
 #[cfg(target_os = "linux")]
 mod datagrams;
 mod descriptor;
@@ -17,12 +18,16 @@ mod poller;
 mod rights;
 mod sigpipe;
 mod source;
+#[cfg(target_os = "linux")]
+mod splice;
 mod system;
 mod thread;
 mod turn;
 
 pub(crate) use crate::sched::wait::WaitKind;
 pub(crate) use conversions::conversions;
+pub use copy::{CopyFrom, CopyTo, copy, copy_n, send_file};
+pub(crate) use copy::{End, sealed};
 #[cfg(target_os = "linux")]
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub use descriptor::Descriptor;

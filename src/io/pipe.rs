@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::conversions::conversions;
+use super::copy::{CopyFrom, CopyTo, End, sealed};
 use super::sigpipe::without_sigpipe;
 use super::source::Source;
 use crate::sched::wait::WaitKind;
@@ -201,12 +202,21 @@ macro_rules! pipe_end {
             }
         }
 
+        impl sealed::Sealed for $end {
+            #[allow(private_interfaces)]
+            fn end(&self) -> End<'_> {
+                End::Pipe(&self.source)
+            }
+        }
+
         conversions!($end, io::$end, nonblocking);
     };
 }
 
 pipe_end!(PipeReader);
 pipe_end!(PipeWriter);
+impl CopyFrom for PipeReader {}
+impl CopyTo for PipeWriter {}
 
 pub(super) fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)

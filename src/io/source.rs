@@ -1,13 +1,14 @@
 //! A descriptor that coroutines and threads may wait for.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::poller::{Direction, Registration, Slot};
+use super::sigpipe::without_sigpipe;
 use super::thread::{self, Bell};
 use super::turn::{Turn, Turns};
 use super::{WaitKind, system};
@@ -37,7 +38,7 @@ impl From<Closed> for io::Error {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Read,
     Write,
 }
@@ -386,9 +387,60 @@ impl Drop for Hung<'_> {
     }
 }
 
+/// A [`Source`] of whatever type, as one end of a copy.
+pub(crate) trait Endpoint {
+    fn fd(&self) -> BorrowedFd<'_>;
+    /// Waits for the turn, and raises interrupts that are due. **May suspend.**
+    fn turn(&self, way: Way) -> io::Result<Turn<'_>>;
+    /// Waits until it is ready, with the turn taken. **May suspend.**
+    fn wait(&self, way: Way) -> io::Result<()>;
+    fn explain(&self, error: io::Error) -> io::Error;
+    /// **May suspend.**
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// **May suspend.**
+    fn write(&self, buf: &[u8]) -> io::Result<usize>;
+}
+
+impl<T: AsFd> Endpoint for Source<T> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+
+    fn turn(&self, way: Way) -> io::Result<Turn<'_>> {
+        check_interrupt();
+        let turn = Source::turn(self, way)?;
+        if way == Way::Read {
+            self.drained.store(false, Ordering::Relaxed);
+        }
+        Ok(turn)
+    }
+
+    fn wait(&self, way: Way) -> io::Result<()> {
+        let kind = match way {
+            Way::Read => WaitKind::Read,
+            Way::Write => WaitKind::Write,
+        };
+        Source::wait(self, way, kind)
+    }
+
+    fn explain(&self, error: io::Error) -> io::Error {
+        Source::explain(self, error)
+    }
+
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_with(WaitKind::Read, |io| Ok(rustix::io::read(io, &mut *buf)?))
+    }
+
+    fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.write_with(WaitKind::Write, |io| {
+            without_sigpipe(|| Ok(rustix::io::write(io, buf)?))
+        })
+    }
+}
+
 /// After many calls in a row that did not have to wait, lets the others and the poller have a turn.
 #[inline]
-fn share_the_worker() {
+pub(super) fn share_the_worker() {
     if worker::with(|worker| worker.is_some_and(worker::Worker::is_selfish)) {
         wait::through_poller();
     }

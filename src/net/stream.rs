@@ -68,6 +68,15 @@ macro_rules! stream_io {
             }
         }
 
+        impl crate::io::sealed::Sealed for $stream {
+            #[allow(private_interfaces)]
+            fn end(&self) -> crate::io::End<'_> {
+                crate::io::End::Stream(&self.source)
+            }
+        }
+        impl crate::io::CopyFrom for $stream {}
+        impl crate::io::CopyTo for $stream {}
+
         impl $stream {
             /// Reads without taking: the next read finds the same bytes. **May suspend.**
             ///

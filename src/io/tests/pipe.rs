@@ -219,7 +219,7 @@ fn without_descriptors_there_is_no_pipe_and_no_leak() {
 
 /// What the process does with the signal.
 #[expect(unsafe_code)]
-fn let_sigpipe_kill() {
+pub(super) fn let_sigpipe_kill() {
     // SAFETY: no handler is installed; the default action is a valid one.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
