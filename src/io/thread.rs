@@ -21,18 +21,21 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    /// The calling thread's bell; `None` if the process has no descriptors left for it.
+    /// The calling thread's bell; `None` if it cannot have one, for want of descriptors.
     pub(super) fn of_thread() -> Option<Arc<Bell>> {
         thread_local! {
             static BELL: std::cell::RefCell<Option<Arc<Bell>>> = const { std::cell::RefCell::new(None) };
         }
-        BELL.with_borrow_mut(|bell| {
+        // Not at the very end of the thread, when destructors run.
+        let bell = BELL.try_with(|bell| {
+            let mut bell = bell.borrow_mut();
             if bell.is_none() {
                 let (near, far) = io::pipe().ok()?;
                 *bell = Some(Arc::new(Bell { near, far }));
             }
             bell.clone()
-        })
+        });
+        bell.ok().flatten()
     }
 
     pub(super) fn ring(&self) {

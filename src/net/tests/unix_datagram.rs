@@ -86,6 +86,37 @@ fn abstract_names_work() {
     });
 }
 
+/// A path may fill all of an address, with no end to it: Linux allows that, and any peer may do it.
+#[test]
+fn a_sender_with_the_longest_path_is_no_harm() {
+    run(|| {
+        let place = Place::new();
+        let folder = place.socket().parent().unwrap().to_owned();
+        let room = 108 - folder.as_os_str().len() - 1;
+        let path = folder.join("p".repeat(room));
+        let (here, there) = (
+            UnixDatagram::bind(place.socket()).unwrap(),
+            rustix::net::socket(
+                rustix::net::AddressFamily::UNIX,
+                rustix::net::SocketType::DGRAM,
+                None,
+            )
+            .unwrap(),
+        );
+        let addr = rustix::net::SocketAddrUnix::new(path.as_os_str().as_encoded_bytes()).unwrap();
+        rustix::net::bind(&there, &addr).unwrap();
+        let to = rustix::net::SocketAddrUnix::new(&place.socket()).unwrap();
+        for _ in 0..2 {
+            rustix::net::sendto(&there, b"hi", rustix::net::SendFlags::empty(), &to).unwrap();
+        }
+        let (count, from) = here.recv_from(&mut [0; 8]).unwrap();
+        assert_eq!(count, 2);
+        assert_eq!(from.as_pathname(), Some(&*path));
+        let (count, fds) = here.recv_fds(&mut [0; 8], 1).unwrap();
+        assert_eq!((count, fds.len()), (2, 0));
+    });
+}
+
 /// Fills the receiver's queue, which holds some datagrams (`net.unix.max_dgram_qlen`), and returns how many.
 fn fill(sender: &UnixDatagram, to: Option<&SocketAddr>) -> usize {
     let mut count = 0;
