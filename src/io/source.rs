@@ -145,6 +145,8 @@ impl<T: AsFd> Source<T> {
             slot.write.event(&mut wait::Waiter::wake);
         }
         place.bells.iter().for_each(|bell| bell.ring());
+        self.readers.close();
+        self.writers.close();
         replaced
     }
 

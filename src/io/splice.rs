@@ -125,7 +125,7 @@ fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> Result<usize,
 fn direct(from: End<'_>, to: End<'_>, chunk: usize) -> io::Result<Step> {
     let mut waited = false;
     loop {
-        let _reading = from.turn(Way::Read)?;
+        let reading = from.turn(Way::Read)?;
         let writing = to.turn(Way::Write)?;
         let attempt = attempt(|| splice(from.fd(), to.fd(), chunk))
             .map_err(|error| to.explain(from.explain(error)))?;
@@ -135,12 +135,13 @@ fn direct(from: End<'_>, to: End<'_>, chunk: usize) -> io::Result<Step> {
             }
             return Ok(step);
         }
-        // It does not say who is not ready. What becomes so in between makes an event that ends the wait.
+        // It does not say who is not ready. What becomes so in between makes an event that ends the wait. Meanwhile
+        // others may use the end that we do not wait for.
         if !is_ready(from.fd(), PollFlags::IN)? {
-            // Others may write while we have nothing to.
             drop(writing);
             from.wait(Way::Read)?;
         } else if !is_ready(to.fd(), PollFlags::OUT)? {
+            drop(reading);
             to.wait(Way::Write)?;
         } else {
             wait::through_poller();

@@ -11,6 +11,8 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 /// Taken, and others may be in the queue.
 const QUEUED: u8 = 2;
+/// For good, set with the queue locked: whoever comes may go on at once, to find that there is nothing to be had.
+const CLOSED: u8 = 3;
 
 #[derive(Default)]
 pub(crate) struct Turns {
@@ -39,6 +41,9 @@ impl Turns {
     fn queue_up(&self, fd: usize) -> Result<(), Refused> {
         let wait = {
             let mut queue = self.queue.lock();
+            if self.state.load(Ordering::Acquire) == CLOSED {
+                return Ok(());
+            }
             // The holder either sees QUEUED when it gives the turn on, or had freed it before.
             if self.state.swap(QUEUED, Ordering::AcqRel) == FREE {
                 return Ok(());
@@ -54,9 +59,21 @@ impl Turns {
         }
     }
 
+    /// Lets all go on who wait, and whoever comes later.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock();
+        self.state.store(CLOSED, Ordering::Release);
+        for waiter in queue.drain(..) {
+            waiter.wake();
+        }
+    }
+
     #[cold]
     fn give_on(&self) {
         let mut queue = self.queue.lock();
+        if self.state.load(Ordering::Acquire) == CLOSED {
+            return;
+        }
         while let Some(next) = queue.pop_front() {
             if next.wake() {
                 return;

@@ -25,7 +25,16 @@
 //! behind the first and is served in the order of arrival. Every socket is `Send + Sync` and may be used from any
 //! worker and from any thread.
 //!
-//! # What is not
+//! # What std does not have
+//!
+//! `close` (below); `try_*`, which never suspend, and `wait_readable`, `wait_writable` for libraries that read by themselves;
+//! [`TcpStream::connect_any`] (happy eyeballs), [`ListenOptions`] and [`ConnectOptions`]; many connections
+//! ([`TcpListener::accept_many`]) or datagrams ([`UdpSocket::recv_many`]) at once; a listener for each worker
+//! ([`ListenOptions::bind_per_worker`]); descriptors over Unix sockets ([`UnixStream::send_fds`]) and a peer's credentials
+//! ([`UnixStream::peer_cred`]). [`io::copy`](crate::io::copy) and [`io::send_file`](crate::io::send_file) copy without
+//! carrying the bytes through this process.
+//!
+//! # What is not as in std
 //!
 //! * There are no read and write timeouts and no `set_nonblocking`. [`with_timeout`](crate::with_timeout) bounds any
 //!   call or any group of calls; the `try_*` methods never suspend.

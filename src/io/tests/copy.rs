@@ -262,6 +262,41 @@ fn closing_either_end_wakes_it() {
     });
 }
 
+/// The copy has the turn to read, and itself waits for its turn to write.
+#[test]
+fn closing_wakes_who_queues_behind_a_copy() {
+    run_seeds(|_| {
+        let (from, _feed) = UnixStream::pair().unwrap();
+        let (_reader, writer) = pipe().unwrap();
+        let (from, writer) = (Arc::new(from), Arc::new(writer));
+        while writer.try_write(&[0; 4096]).is_ok() {}
+        let writing = spawn({
+            let writer = writer.clone();
+            move || (&*writer).write(&[0; 4096])
+        });
+        until_waits(writing.id(), "write");
+        let copying = spawn({
+            let (from, writer) = (from.clone(), writer.clone());
+            move || copy(&*from, &*writer)
+        });
+        until_waits(copying.id(), "turn");
+        let reading = spawn({
+            let from = from.clone();
+            move || (&*from).read(&mut [0; 8])
+        });
+        until_waits(reading.id(), "turn");
+        from.close().unwrap();
+        assert!(Closed::is(&reading.join().unwrap().unwrap_err()));
+        writer.close().unwrap();
+        for result in [
+            writing.join().unwrap().map(|count| count as u64),
+            copying.join().unwrap(),
+        ] {
+            assert!(Closed::is(&result.unwrap_err()));
+        }
+    });
+}
+
 #[test]
 fn plain_threads_copy_too() {
     let (from, mut feed) = UnixStream::pair().unwrap();

@@ -105,7 +105,7 @@ fn a_sender_with_the_longest_path_is_no_harm() {
         );
         let addr = rustix::net::SocketAddrUnix::new(path.as_os_str().as_encoded_bytes()).unwrap();
         rustix::net::bind(&there, &addr).unwrap();
-        let to = rustix::net::SocketAddrUnix::new(&place.socket()).unwrap();
+        let to = rustix::net::SocketAddrUnix::new(place.socket()).unwrap();
         for _ in 0..2 {
             rustix::net::sendto(&there, b"hi", rustix::net::SendFlags::empty(), &to).unwrap();
         }
