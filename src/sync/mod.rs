@@ -20,6 +20,7 @@
 // under the lock, knows whether to go on to the next in line.
 
 mod barrier;
+mod cache;
 mod condvar;
 mod event;
 mod fifo;
@@ -39,6 +40,7 @@ pub mod watch;
 pub(crate) mod tests;
 
 pub use barrier::{Barrier, BarrierStatistics, BarrierWaitResult};
+pub use cache::{KeyPinned, LruCache, LruCacheStatistics, Pinned};
 pub use condvar::Condvar;
 pub use event::Event;
 pub use fifo::{Fifo, FifoStatistics};

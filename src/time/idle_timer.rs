@@ -2,9 +2,10 @@
 
 use super::{now, with_timeout};
 use crate::sched::wait::{self, Outcome, WaitKind};
-use crate::sync::wait_queue::{WaitQueue, WaitStatistics};
+use crate::sync::wait_queue::WaitQueue;
 use crate::sync::{address, refuse};
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Tells when something is to be done that must be done at least so often: a heartbeat, a flush, a sweep.
@@ -66,8 +67,8 @@ pub struct IdleTimerStatistics {
     pub elapsed: u64,
     /// How often it was hurried.
     pub sooner: u64,
-    /// How much it has been waited for. A wait that a touch made longer counts once more, and as `interrupted` too.
-    pub wait: WaitStatistics,
+    /// Coroutines and threads that wait now.
+    pub waiting: usize,
 }
 
 impl IdleTimer {
@@ -99,6 +100,10 @@ impl IdleTimer {
                 if let Some(due) = state.take(self.period) {
                     return due;
                 }
+                if thread::panicking() {
+                    drop(state);
+                    refuse("IdleTimer::wait", "try_wait");
+                }
                 self.left(&state)
             };
             // Otherwise it is due, or was touched meanwhile.
@@ -129,14 +134,14 @@ impl IdleTimer {
         self.state.lock().done = now();
     }
 
-    /// How often it was due, and how much it has been waited for.
+    /// How often it was due, and how many wait.
     pub fn statistics(&self) -> IdleTimerStatistics {
         let state = self.state.lock();
         IdleTimerStatistics {
             period: self.period,
             elapsed: state.elapsed,
             sooner: state.sooner,
-            wait: state.queue.statistics(),
+            waiting: state.queue.statistics().waiting,
         }
     }
 
@@ -145,17 +150,14 @@ impl IdleTimer {
             .saturating_sub(now().saturating_duration_since(state.done))
     }
 
-    #[track_caller]
     fn wait_to_be_hurried(&self) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.hurried) {
             state.sooner();
             return;
         }
-        let Ok((wait, waiter)) = wait::prepare(WaitKind::IdleTimer, address(self)) else {
-            drop(state);
-            refuse("IdleTimer::wait", "try_wait");
-        };
+        let (wait, waiter) =
+            wait::prepare(WaitKind::IdleTimer, address(self)).expect("the caller is not unwinding");
         let ticket = state.queue.push(waiter, ());
         drop(state);
         if let Outcome::Interrupted(interrupt) = wait.suspend() {

@@ -146,7 +146,7 @@ fn outer_timeouts_and_kills_pass_through() {
             .map(|number| {
                 let ours = Arc::clone(&timer);
                 let waiter = spawn(move || ours.wait());
-                yield_until("one more", || timer.statistics().wait.waiting == number + 1);
+                yield_until("one more", || timer.statistics().waiting == number + 1);
                 waiter
             })
             .collect();

@@ -1,6 +1,7 @@
 //! The primitives under virtual time and a seeded ready queue, and between real threads.
 
 mod broadcasts;
+mod caches;
 mod channels;
 mod conditions;
 mod crew;

@@ -1,7 +1,10 @@
 //! Coroutines of several workers and plain threads on the same primitives.
 
 use crate::spawn;
-use crate::sync::{Condvar, Event, Mutex, RwLock, Semaphore, channel};
+use crate::sync::{
+    Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, OnceLock, RwLock, Semaphore,
+    broadcast, channel, watch,
+};
 use std::sync::Arc;
 use std::thread;
 
@@ -168,4 +171,135 @@ fn plain_threads_need_no_runtime() {
         consumer.join().unwrap();
     }
     assert_eq!(*total.lock(), 499_500);
+}
+
+#[test]
+fn parties_of_both_kinds_meet() {
+    const MEETINGS: u64 = 200;
+    let barrier = Arc::new(Barrier::new((COROUTINES + THREADS) as usize));
+    let (come, led) = (super::Count::default(), super::Count::default());
+    let (ours, leaders) = (Arc::clone(&barrier), led.clone());
+    everywhere(move |_| {
+        for round in 1..=MEETINGS {
+            come.up();
+            if ours.wait().is_leader() {
+                leaders.up();
+            }
+            assert!(come.get() as u64 >= round * (COROUTINES + THREADS));
+        }
+    });
+    assert_eq!(led.get() as u64, MEETINGS);
+    assert_eq!(barrier.statistics().meetings, MEETINGS);
+}
+
+#[test]
+fn what_is_done_once_is_done_once_for_all() {
+    for _ in 0..50 {
+        let lock = Arc::new(OnceLock::new());
+        let made = super::Count::default();
+        let (ours, count) = (Arc::clone(&lock), made.clone());
+        everywhere(move |number| {
+            let init = || {
+                crate::yield_now();
+                // The first to try fails.
+                if count.up() == 0 { Err(()) } else { Ok(number) }
+            };
+            if let Ok(&value) = ours.get_or_try_init(init) {
+                assert_eq!(ours.get(), Some(&value));
+            }
+        });
+        assert_eq!(made.get(), 2);
+    }
+}
+
+#[test]
+fn fifos_and_zeros_carry_everything_once() {
+    let (fifo, left) = (Arc::new(Fifo::new()), Arc::new(InvertedSemaphore::new(0)));
+    let sum = Arc::new(Mutex::new(0));
+    let pushers = (COROUTINES + THREADS) / 2;
+    let (items, out, total) = (Arc::clone(&fifo), Arc::clone(&left), Arc::clone(&sum));
+    let all = Arc::new(Barrier::new((COROUTINES + THREADS) as usize));
+    everywhere(move |number| {
+        if number % 2 == 0 {
+            for round in 0..ROUNDS {
+                out.acquire().forget();
+                items.push(number * ROUNDS + round);
+            }
+            all.wait();
+            out.wait_zero();
+            items.push(u64::MAX);
+        } else {
+            all.wait();
+            loop {
+                let item = items.pop();
+                if item == u64::MAX {
+                    return;
+                }
+                *total.lock() += item;
+                out.release(1);
+            }
+        }
+    });
+    let expected: u64 = (0..pushers)
+        .flat_map(|pusher| (0..ROUNDS).map(move |round| pusher * 2 * ROUNDS + round))
+        .sum();
+    assert_eq!(*sum.lock(), expected);
+    assert_eq!((fifo.len(), left.count()), (0, 0));
+}
+
+#[test]
+fn broadcasts_and_watches_reach_both_kinds() {
+    let (news, first) = broadcast::channel(64);
+    let (course, watcher) = watch::channel(0_u64);
+    let (news, first) = (Arc::new(news), Arc::new(Mutex::new(Some(first))));
+    let (course, watcher) = (Arc::new(course), Arc::new(watcher));
+    let all = Arc::new(Barrier::new((COROUTINES + THREADS) as usize));
+    everywhere(move |number| {
+        let mut news_of = news.subscribe();
+        let mut watcher = (*watcher).clone();
+        drop(first.lock().take());
+        all.wait();
+        if number == 0 {
+            for round in 0..ROUNDS {
+                news.send(round).unwrap();
+                course.send(round + 1);
+            }
+        }
+        let (mut heard, mut next) = (0, 0);
+        while heard < ROUNDS {
+            match news_of.recv() {
+                Ok(round) => {
+                    assert_eq!(round, next, "in order, and nothing twice");
+                    (heard, next) = (heard + 1, next + 1);
+                }
+                Err(broadcast::RecvError::Lagged(missed)) => {
+                    (heard, next) = (heard + missed, next + missed);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(watcher.wait_for(|&at| at == ROUNDS).as_deref(), Ok(&ROUNDS));
+    });
+}
+
+#[test]
+fn a_cache_loads_once_for_both_kinds() {
+    let cache = Arc::new(LruCache::new(4));
+    let ours = Arc::clone(&cache);
+    everywhere(move |number| {
+        for round in 0..ROUNDS / 4 {
+            let key = (round * 7 + number) % 8;
+            let value = ours.get_or_insert_with(key, |&key| {
+                crate::yield_now();
+                key * 10
+            });
+            assert_eq!(*value, key * 10);
+            let pin = ours.pin(&key);
+            assert!(pin.is_none_or(|pin| *pin == key * 10));
+        }
+    });
+    let statistics = cache.statistics();
+    assert_eq!((statistics.len, statistics.pinned), (4, 0));
+    assert_eq!((statistics.loading, statistics.waiting), (0, 0));
+    assert!(statistics.loads >= 8);
 }
