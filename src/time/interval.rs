@@ -112,17 +112,18 @@ impl Interval {
     /// If it would have to wait and the caller is unwinding: a destructor must not wait then.
     #[track_caller]
     pub fn tick(&mut self) -> Tick {
-        if thread::panicking() && self.next > now() {
+        let before = now();
+        if thread::panicking() && self.next > before {
             refuse("Interval::tick", "try_tick");
         }
         sleep_until(self.next);
-        self.take(now())
+        self.take(now(), self.next < before)
     }
 
     /// The next tick, if its time has come.
     pub fn try_tick(&mut self) -> Option<Tick> {
         let now = now();
-        (self.next <= now).then(|| self.take(now))
+        (self.next <= now).then(|| self.take(now, self.next < now))
     }
 
     /// Begins anew: the next tick comes in one period from now.
@@ -139,7 +140,8 @@ impl Interval {
         }
     }
 
-    fn take(&mut self, now: Instant) -> Tick {
+    /// The tick that is due. Overdue is one whose time passed while nobody waited for it.
+    fn take(&mut self, now: Instant, overdue: bool) -> Tick {
         let late = now.saturating_duration_since(self.next).as_nanos();
         let period = self.period.as_nanos();
         // At most a period, and a period that is shorter than a lateness of centuries fits easily.
@@ -161,7 +163,7 @@ impl Interval {
             },
         };
         let from = match self.missed_ticks {
-            MissedTicks::Delay if missed > 0 => now,
+            MissedTicks::Delay if overdue => now,
             _ => tick.due,
         };
         self.next = later(from, self.period);

@@ -24,9 +24,9 @@ fn a_beat_does_not_drift() {
     });
 }
 
-/// When, in tenths of the period, ticks come and say that they were due, and how many were missed, if after the second tick
-/// 3.5 periods pass.
-fn ticks(missed_ticks: MissedTicks) -> Vec<(u128, u128, u64)> {
+/// When, in tenths of the period, ticks come and say that they were due, and how many were missed, if so many tenths pass
+/// after the second.
+fn ticks(missed_ticks: MissedTicks, busy: u32) -> Vec<(u128, u128, u64)> {
     testing::run(0, move || {
         let start = now();
         let tenths = |time: Instant| (time - start).as_millis() / 100;
@@ -36,7 +36,7 @@ fn ticks(missed_ticks: MissedTicks) -> Vec<(u128, u128, u64)> {
             .map(|(number, tick)| {
                 let at = tenths(now());
                 if number == 1 {
-                    sleep(SECOND * 7 / 2);
+                    sleep(SECOND / 10 * busy);
                 }
                 (at, tenths(tick.due), tick.missed)
             })
@@ -46,22 +46,31 @@ fn ticks(missed_ticks: MissedTicks) -> Vec<(u128, u128, u64)> {
 
 #[test]
 fn missed_ticks_come_to_what_was_said() {
-    let before = [(0, 0, 0), (10, 10, 0)];
-    let after = |ticks: Vec<_>| {
-        assert_eq!(ticks[..2], before);
+    let after = |missed_ticks, busy| {
+        let ticks = ticks(missed_ticks, busy);
+        assert_eq!(ticks[..2], [(0, 0, 0), (10, 10, 0)]);
         ticks[2..].to_vec()
     };
     assert_eq!(
-        after(ticks(MissedTicks::Skip)),
+        after(MissedTicks::Skip, 35),
         [(45, 40, 2), (50, 50, 0), (60, 60, 0), (70, 70, 0)]
     );
     assert_eq!(
-        after(ticks(MissedTicks::Burst)),
+        after(MissedTicks::Burst, 35),
         [(45, 20, 0), (45, 30, 0), (45, 40, 0), (50, 50, 0)]
     );
     assert_eq!(
-        after(ticks(MissedTicks::Delay)),
+        after(MissedTicks::Delay, 35),
         [(45, 20, 2), (55, 55, 0), (65, 65, 0), (75, 75, 0)]
+    );
+    // Late, and yet none is missed.
+    for in_step in [MissedTicks::Skip, MissedTicks::Burst] {
+        let expected = [(25, 20, 0), (30, 30, 0), (40, 40, 0), (50, 50, 0)];
+        assert_eq!(after(in_step, 15), expected);
+    }
+    assert_eq!(
+        after(MissedTicks::Delay, 15),
+        [(25, 20, 0), (35, 35, 0), (45, 45, 0), (55, 55, 0)]
     );
 }
 
@@ -140,6 +149,7 @@ fn a_hurry_is_remembered_once() {
 #[test]
 fn outer_timeouts_and_kills_pass_through() {
     for_each_seed(|_| {
+        let start = now();
         let timer = Arc::new(IdleTimer::new(SECOND * 10));
         assert_eq!(with_timeout(SECOND, || timer.wait()), Err(Elapsed));
         let waiters: Vec<_> = (0..6)
@@ -160,6 +170,7 @@ fn outer_timeouts_and_kills_pass_through() {
             }
         }
         assert_eq!(timer.try_wait(), None, "the hurry was for the sixth");
+        assert_eq!(now() - start, SECOND, "which it reached at once");
     });
 }
 
