@@ -21,151 +21,168 @@ pub(crate) mod cycles;
 pub(crate) mod overflow;
 pub(crate) mod stack;
 
-use std::cell::Cell;
-use std::ptr;
+mod sanitizer;
+mod switch;
 
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
 
 pub(crate) use cell::{HandOver, PinnedCell, Scoped};
+use sanitizer::Announced;
 pub(crate) use stack::{Stack, StackPool};
+use switch::Left;
 
 thread_local! {
-    /// The running coroutine's way back to its worker; null on a worker's own stack and on plain threads.
-    static YIELDER: Cell<*const Yielder<(), ()>> = const { Cell::new(ptr::null()) };
-    /// The frame pointer at the latest suspension on this thread.
-    static FRAME: Cell<usize> = const { Cell::new(0) };
+    /// The worker's loop, which the running coroutine was resumed by; 0 on its own stack and on plain threads.
+    static WORKER: Cell<Left> = const { Cell::new(0) };
 }
+
+/// What runs on a stack. It must not unwind: whoever passes it has caught everything. What it returns is for whoever
+/// resumed it last.
+pub(crate) type Entry = fn() -> u8;
 
 /// How a resume ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Switched {
     /// It called [`suspend`].
     Suspended,
-    /// Its body returned; the stack may be taken back.
-    Ended,
+    /// Its entry returned this; the stack may be taken back.
+    Ended(u8),
 }
 
-/// One stack with the machine state of the code that is suspended on it. Bound to the thread that first resumes it.
+/// One stack with the code that is suspended on it. Bound to the thread that first resumes it. Dropped before its end, it
+/// leaks its stack, where others may have references to.
 pub(crate) struct Context {
-    coroutine: Coroutine<(), (), (), Stack>,
-    yielder: *const Yielder<(), ()>,
-    frame: usize,
+    /// 0 while it runs and after its end.
+    left: Left,
+    /// For its first switch.
+    entry: Entry,
+    stack: ManuallyDrop<Stack>,
 }
+
+/// The word that a coroutine leaves with when it suspends; one more than the entry's result when it ends.
+const SUSPENDED: usize = 0;
 
 impl Context {
-    /// Prepares `body` to run on `stack`. It must not unwind: whoever passes it has caught everything.
-    pub(crate) fn new(stack: Stack, body: impl FnOnce() + 'static) -> Self {
-        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
-            YIELDER.set(ptr::from_ref(yielder));
-            body();
-        });
+    /// Prepares `entry` to run on `stack`.
+    #[inline]
+    pub(crate) fn new(stack: Stack, entry: Entry) -> Self {
+        // SAFETY: a stack ends at a page's end, is larger than a page, and nothing runs on this one.
+        let left = unsafe { switch::fresh(stack.bounds().end, start) };
         Self {
-            coroutine,
-            yielder: ptr::null(),
-            frame: 0,
+            left,
+            entry,
+            stack: ManuallyDrop::new(stack),
         }
     }
 
     /// Runs it until it suspends or ends.
-    #[inline]
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[inline(always)]
     pub(crate) fn resume(&mut self) -> Switched {
-        YIELDER.set(self.yielder);
-        let result = self.coroutine.resume(());
-        let switched = match result {
-            CoroutineResult::Yield(()) => {
-                self.yielder = YIELDER.get();
-                self.frame = FRAME.get();
+        assert_ne!(self.left, 0, "resumed after its end");
+        let left = std::mem::take(&mut self.left);
+        let announced = Announced::switch_to(self.stack.bounds());
+        // SAFETY: this is where it was left, or fresh; 0 is there as long as it runs. It is pinned to this thread by
+        // whoever resumes: see `PinnedCell`. The stack is mapped as long as `self` has it.
+        let (from, word) = unsafe { switch::switch(left, self.entry as usize) };
+        announced.done();
+        WORKER.set(0);
+        match word {
+            SUSPENDED => {
+                self.left = from;
                 Switched::Suspended
             }
-            CoroutineResult::Return(()) => Switched::Ended,
-        };
-        YIELDER.set(ptr::null());
-        switched
+            result => Switched::Ended((result - 1) as u8),
+        }
     }
 
     /// Takes the stack of an ended coroutine.
+    ///
+    /// # Panics
+    /// If it has not ended.
+    #[inline]
     pub(crate) fn into_stack(self) -> Stack {
-        self.coroutine.into_stack()
+        assert_eq!(self.left, 0, "the stack of suspended code stays its own");
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped nor used again.
+        unsafe { ManuallyDrop::take(&mut this.stack) }
     }
 
     /// Return addresses of the suspended coroutine, innermost first, at most `most` of them.
     pub(crate) fn frames(&self, most: usize) -> Vec<usize> {
-        if self.frame == 0 || self.coroutine.done() {
+        if self.left == 0 {
             return Vec::new();
         }
-        // SAFETY: the coroutine is suspended and borrowed, so nothing runs on or frees its stack; the walk reads
-        // nothing outside the stack's bounds.
-        unsafe { backtrace::walk(self.frame, self.stack_bounds(), most) }
+        let bounds = self.stack.bounds();
+        // SAFETY: the coroutine is suspended (or fresh) and borrowed, so nothing runs on or frees its stack; the walk
+        // reads nothing outside the stack's bounds.
+        unsafe {
+            let (place, frame) = switch::place(self.left);
+            let callers = backtrace::walk(frame, self.left..bounds.end, most.saturating_sub(1));
+            std::iter::once(place).chain(callers).collect()
+        }
     }
+}
 
-    fn stack_bounds(&self) -> std::ops::Range<usize> {
-        // The parent link at the base stays valid while the coroutine is suspended; the stack itself is inside
-        // `coroutine`, so its bounds are kept by the yielder's address: the base is just above it.
-        let base = self.yielder as usize;
-        self.frame..base
-    }
+/// The bottom of every coroutine's stack.
+extern "C" fn start(entry: usize, worker: Left) -> ! {
+    WORKER.set(worker);
+    sanitizer::arrived();
+    // SAFETY: the word of the first switch, which `Context::resume` made of an `Entry`.
+    let entry = unsafe { std::mem::transmute::<usize, Entry>(entry) };
+    let result = entry();
+    sanitizer::leave_for_good();
+    // SAFETY: the worker's loop waits in the `resume` that went on with this coroutine last.
+    unsafe { switch::switch(WORKER.get(), usize::from(result) + 1) };
+    unreachable!("an ended coroutine is not resumed")
 }
 
 /// Leaves the running coroutine; returns when it is resumed. Only `sched::wait` calls this.
 ///
 /// # Panics
 /// Outside a coroutine.
-#[inline(never)]
+#[inline]
 pub(crate) fn suspend() {
-    let yielder = YIELDER.get();
-    assert!(!yielder.is_null(), "suspend called outside a coroutine");
-    FRAME.set(frame_pointer());
-    // SAFETY: the pointer was set when this coroutine was entered, from a reference that lives on its stack as long
-    // as its body runs, and every resume sets it anew; a coroutine never leaves its thread.
-    unsafe { (*yielder).suspend(()) };
+    let worker = WORKER.get();
+    assert_ne!(worker, 0, "suspend called outside a coroutine");
+    let announced = Announced::switch_to_worker();
+    // SAFETY: the worker's loop waits in the `resume` that went on with this coroutine last; a coroutine never leaves its
+    // thread.
+    let (worker, _) = unsafe { switch::switch(worker, SUSPENDED) };
+    announced.done();
+    WORKER.set(worker);
 }
 
 /// Is the caller on a coroutine's stack?
 #[inline]
 pub(crate) fn is_coroutine() -> bool {
-    !YIELDER.get().is_null()
-}
-
-#[inline(always)]
-fn frame_pointer() -> usize {
-    let fp: usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads one register.
-    unsafe {
-        std::arch::asm!("mov {}, rbp", out(reg) fp, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: reads one register.
-    unsafe {
-        std::arch::asm!("mov {}, x29", out(reg) fp, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        fp = 0;
-    }
-    fp
+    WORKER.get() != 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::rc::Rc;
 
     #[test]
     fn runs_suspends_and_ends() {
+        thread_local! {
+            static STEPS: Cell<u32> = const { Cell::new(0) };
+        }
         let mut pool = StackPool::new(64 * 1024);
-        let steps = Rc::new(Cell::new(0));
-        let inside = steps.clone();
-        let mut context = Context::new(pool.take(64 * 1024).unwrap(), move || {
-            inside.set(1);
+        let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
+            STEPS.set(1);
             suspend();
-            inside.set(2);
+            STEPS.set(2);
+            7
         });
         assert_eq!(context.resume(), Switched::Suspended);
-        assert_eq!(steps.get(), 1);
+        assert_eq!(STEPS.get(), 1);
         assert!(!is_coroutine());
-        assert_eq!(context.resume(), Switched::Ended);
-        assert_eq!(steps.get(), 2);
+        assert_eq!(context.resume(), Switched::Ended(7));
+        assert_eq!(STEPS.get(), 2);
         pool.put(context.into_stack());
         assert_eq!(pool.pooled(), 1);
     }
@@ -179,9 +196,9 @@ mod tests {
         let mut pool = StackPool::new(64 * 1024);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             inner();
-            std::hint::black_box(());
+            std::hint::black_box(0)
         });
-        context.resume();
+        assert_eq!(context.resume(), Switched::Suspended);
         let names: Vec<_> = context
             .frames(64)
             .into_iter()
@@ -189,7 +206,64 @@ mod tests {
             .filter_map(|frame| frame.function)
             .collect();
         assert!(names.iter().any(|name| name.contains("inner")), "{names:?}");
-        context.resume();
+        assert_eq!(context.resume(), Switched::Ended(0));
+        assert!(context.frames(64).is_empty());
+        pool.put(context.into_stack());
+    }
+
+    #[test]
+    fn registers_and_floats_survive_switches() {
+        #[inline(never)]
+        fn mix(seed: u64) -> f64 {
+            // More live values than there are registers, across a suspension.
+            let mut whole: [u64; 12] = std::array::from_fn(|i| seed + i as u64);
+            let mut parts: [f64; 12] = std::array::from_fn(|i| seed as f64 / (i + 1) as f64);
+            for _ in 0..100 {
+                for i in 0..12 {
+                    whole[i] = whole[i].wrapping_mul(31) ^ whole[(i + 5) % 12];
+                    parts[i] = parts[i] * 0.75 + parts[(i + 7) % 12];
+                }
+                if is_coroutine() {
+                    suspend();
+                }
+            }
+            parts.iter().sum::<f64>() + (whole.iter().fold(0, |a, b| a ^ b) % 1000) as f64
+        }
+        thread_local! {
+            static RESULTS: Cell<[f64; 2]> = const { Cell::new([0.0; 2]) };
+        }
+        let mut pool = StackPool::new(64 * 1024);
+        let mut contexts = [
+            Context::new(pool.take(64 * 1024).unwrap(), || {
+                let value = mix(3);
+                RESULTS.set([value, RESULTS.get()[1]]);
+                0
+            }),
+            Context::new(pool.take(64 * 1024).unwrap(), || {
+                let value = mix(5);
+                RESULTS.set([RESULTS.get()[0], value]);
+                0
+            }),
+        ];
+        while contexts.each_mut().map(|it| it.resume()) == [Switched::Suspended; 2] {}
+        assert_eq!(RESULTS.get(), [mix(3), mix(5)]);
+        for context in contexts {
+            pool.put(context.into_stack());
+        }
+    }
+
+    #[test]
+    fn a_panic_is_caught_on_its_own_stack() {
+        let mut pool = StackPool::new(64 * 1024);
+        let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
+            let caught = std::panic::catch_unwind(|| {
+                suspend();
+                std::panic::resume_unwind(Box::new(1_u8));
+            });
+            *caught.unwrap_err().downcast_ref::<u8>().unwrap()
+        });
+        assert_eq!(context.resume(), Switched::Suspended);
+        assert_eq!(context.resume(), Switched::Ended(1));
         pool.put(context.into_stack());
     }
 }

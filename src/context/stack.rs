@@ -14,13 +14,11 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::io;
-use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use corosensei::stack::StackPointer;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::param::page_size;
 
@@ -83,18 +81,6 @@ pub(crate) struct Stack {
     dirty: bool,
     /// Keeps the mapping.
     _slab: Arc<Slab>,
-}
-
-// SAFETY: `limit..base` is part of a private mapping which the slab keeps, readable and writable but for the guard
-// page at `limit`, aligned to pages, and cut for this stack alone.
-unsafe impl corosensei::stack::Stack for Stack {
-    fn base(&self) -> StackPointer {
-        NonZeroUsize::new(self.base).expect("a mapping is never at 0")
-    }
-
-    fn limit(&self) -> StackPointer {
-        NonZeroUsize::new(self.limit).expect("a mapping is never at 0")
-    }
 }
 
 impl Stack {

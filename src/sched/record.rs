@@ -21,7 +21,7 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, HandOver, PinnedCell};
+use crate::context::{Context, Entry, HandOver, PinnedCell};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -147,17 +147,25 @@ impl Head {
 
 /// How a coroutine ended, for the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum EndedBy {
     Return,
     Panic,
     Interrupt,
 }
 
+impl EndedBy {
+    pub(crate) fn from_u8(by: u8) -> Self {
+        [Self::Return, Self::Panic, Self::Interrupt][usize::from(by)]
+    }
+}
+
 /// What a coroutine runs.
 pub(crate) trait Body: Send + Sync + 'static {
     /// The function that runs the current coroutine's closure, on its own stack, and keeps the outcome. It holds on to
-    /// nothing of the record while the closure runs, so that no reference need be counted for it. Never unwinds.
-    fn entry(&self) -> fn() -> EndedBy;
+    /// nothing of the record while the closure runs, so that no reference need be counted for it. Returns an
+    /// [`EndedBy`]; never unwinds.
+    fn entry(&self) -> Entry;
     /// For `entry`, which knows the type.
     fn as_any(&self) -> &dyn Any;
     /// Gives up what has not started (or will never go on): whoever joins gets `error`.
@@ -255,8 +263,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    fn entry(&self) -> fn() -> EndedBy {
-        Self::run_current
+    fn entry(&self) -> Entry {
+        || Self::run_current() as u8
     }
 
     fn as_any(&self) -> &dyn Any {

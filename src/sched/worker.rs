@@ -388,11 +388,7 @@ impl Worker {
         let stack = self.stacks.borrow_mut().take(head.stack_size)?;
         head.stack_start
             .store(stack.bounds().start, Ordering::Relaxed);
-        let entry = coroutine.body.entry();
-        Ok(Context::new(stack, move || {
-            let ended = entry();
-            with(|worker| worker.expect("ends where it ran").count_end(ended));
-        }))
+        Ok(Context::new(stack, coroutine.body.entry()))
     }
 
     fn count_end(&self, ended: EndedBy) {
@@ -507,7 +503,8 @@ impl Worker {
                     Next::AfterPoll => self.after_poll.borrow_mut().push(coroutine),
                 }
             }
-            Switched::Ended => {
+            Switched::Ended(by) => {
+                self.count_end(EndedBy::from_u8(by));
                 let stack = context.take().expect("ran").into_stack();
                 drop(context);
                 self.stacks.borrow_mut().put(stack);
@@ -777,7 +774,7 @@ impl Worker {
             .map(|(_, coroutine)| coroutine.clone())
             .collect();
         for coroutine in left {
-            std::mem::forget(coroutine.head.own.get().context.take());
+            drop(coroutine.head.own.get().context.take());
             coroutine
                 .body
                 .discard(&coroutine.head, JoinError::Interrupted);

@@ -21,8 +21,6 @@ pub(crate) fn run() -> Result<Outcome> {
     controls()?;
     // Without doc tests: rustdoc would want the flags said twice, and they show the interface, not the internals.
     let mut command = sanitized(&["test", "-p", "grapeshot", "--lib", "--tests"]);
-    // corosensei tells the sanitizer of every switch, if asked to; the control asks in its manifest.
-    command.args(["--features", "corosensei/sanitizer"]);
     let mut tally = Tally::default();
     let status = shell::run_inspected(&mut command, |line| tally.count(line))?;
     ensure!(
@@ -57,9 +55,10 @@ fn sanitized(arguments: &[&str]) -> Command {
         .args(["--target", TARGET])
         .arg("--target-dir")
         .arg(place::target().join("asan"));
+    // The cfg has the runtime tell the sanitizer of every switch.
     command.env(
         "RUSTFLAGS",
-        "-Zsanitizer=address -C force-frame-pointers=yes",
+        "-Zsanitizer=address -C force-frame-pointers=yes --cfg grapeshot_asan",
     );
     // Some tests panic on purpose, often; resolving each backtrace under the sanitizer takes seconds.
     command.env("RUST_BACKTRACE", "0");
