@@ -22,6 +22,7 @@ pub(crate) mod overflow;
 pub(crate) mod stack;
 
 mod sanitizer;
+mod spin;
 mod switch;
 
 use std::cell::Cell;
@@ -29,6 +30,7 @@ use std::mem::ManuallyDrop;
 
 pub(crate) use cell::{HandOver, PinnedCell, Scoped};
 use sanitizer::Announced;
+pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};
 use switch::Left;
 

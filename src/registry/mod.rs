@@ -154,6 +154,7 @@ pub(crate) fn records(shared: &Shared) -> Vec<CoroRef> {
             position = worker.coroutines(from, CHUNK, &mut records);
         }
     }
+    records.retain(|coroutine| !coroutine.head.is_gone());
     records.sort_unstable_by_key(|coroutine| coroutine.head.id);
     records.dedup_by_key(|coroutine| coroutine.head.id);
     records

@@ -33,9 +33,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
-use parking_lot::Mutex;
 use slab::Slab;
 
+use crate::context::SpinMutex;
 use crate::io::Reactor;
 use record::CoroRef;
 use sleeper::{Idle, Sleeper};
@@ -78,7 +78,7 @@ impl Shared {
 /// The part of a worker that other threads see.
 pub(crate) struct WorkerShared {
     pub(crate) index: usize,
-    table: Mutex<Table>,
+    table: SpinMutex<Table>,
     /// As `table.unstarted.len()`, to be read without the lock.
     unstarted: AtomicUsize,
     inbox: SegQueue<Message>,
@@ -148,7 +148,7 @@ impl WorkerShared {
     fn new(index: usize, reactor: Reactor) -> Self {
         Self {
             index,
-            table: Mutex::new(Table::default()),
+            table: SpinMutex::new(Table::default()),
             unstarted: AtomicUsize::new(0),
             inbox: SegQueue::new(),
             sleeper: Sleeper::new(),

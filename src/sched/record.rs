@@ -14,14 +14,12 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::interrupt::{Raised, Scopes};
 use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, Entry, HandOver, PinnedCell};
+use crate::context::{Context, Entry, HandOver, PinnedCell, SpinMutex};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -68,7 +66,7 @@ pub(crate) struct Head {
     pub(crate) own: PinnedCell<Own>,
     /// Address space for the stack, guard included.
     pub(crate) stack_size: usize,
-    /// The stack's lowest address, 0 before the start.
+    /// The stack's lowest address; 0 before the start and after the end.
     pub(crate) stack_start: AtomicUsize,
     /// A [`WaitKind`]; meaningful while `word` has a wait on.
     pub(crate) waits_for: AtomicU8,
@@ -82,7 +80,7 @@ pub(crate) struct Head {
     pub(crate) switches: AtomicU64,
     /// The closure has returned, or never will be run.
     pub(crate) ended: AtomicBool,
-    joiner: Mutex<Option<Waiter>>,
+    joiner: SpinMutex<Option<Waiter>>,
 }
 
 /// What only the coroutine's own worker touches.
@@ -123,7 +121,7 @@ impl Head {
             cpu: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             ended: AtomicBool::new(false),
-            joiner: Mutex::new(None),
+            joiner: SpinMutex::new(None),
         }
     }
 
@@ -134,6 +132,11 @@ impl Head {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Nothing of it is left but this record.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.has_ended() && self.stack_start.load(Ordering::Relaxed) == 0
     }
 
     #[cold]

@@ -246,13 +246,12 @@ fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), 
                 masked,
                 thread: None,
             };
-            (
-                wait,
-                Waiter {
-                    target: Target::Coroutine(coroutine.clone()),
-                    epoch,
-                },
-            )
+            let reference = worker::with(|worker| worker?.spare(coroutine));
+            let waiter = Waiter {
+                target: Target::Coroutine(reference.unwrap_or_else(|| coroutine.clone())),
+                epoch,
+            };
+            (wait, waiter)
         }
         None => begin_on_thread(kind, object, masked),
     }))

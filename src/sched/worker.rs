@@ -33,6 +33,8 @@ const BUDGET: u32 = 256;
 const SLICE: u64 = 200_000;
 /// Unstarted coroutines that are started at once; what waits in the queue can still be stolen.
 const START: usize = 32;
+/// Ended coroutines that are struck off the table at once.
+const STRIKE: usize = 32;
 /// Calls in a row that a coroutine completes without suspending before it must go through the poller.
 const SELFISH: u32 = 32;
 /// How soon a worker that stole looks again: its victim, which may be computing, does not wake it so shortly after.
@@ -76,6 +78,10 @@ pub(crate) struct Worker {
     wheel: RefCell<Wheel<Alarm>>,
     clock: Clock,
     next: Cell<Next>,
+    /// By slot, a reference to the coroutine there that its next wait's waiter takes, so that a wait need not count any.
+    spare: RefCell<Vec<Option<CoroRef>>>,
+    /// Slots of coroutines that have ended and are still in the table: they are struck off some at a time.
+    ended: RefCell<Vec<usize>>,
     stacks: RefCell<StackPool>,
     poller: RefCell<Poller>,
     /// Next id, and the end of the block it is from.
@@ -210,6 +216,8 @@ impl Worker {
             wheel: RefCell::new(Wheel::new(clock.now())),
             clock,
             next: Cell::new(Next::Wait),
+            spare: RefCell::default(),
+            ended: RefCell::default(),
             stacks: RefCell::new(StackPool::new(shared.config.stack_size)),
             poller: RefCell::new(poller),
             ids: Cell::new((0, 0)),
@@ -285,6 +293,13 @@ impl Worker {
         raise(&self.mine.figures.timeouts, 1);
     }
 
+    /// The reference that the latest suspension of `coroutine` left for its next waiter.
+    #[inline]
+    pub(crate) fn spare(&self, coroutine: &CoroRef) -> Option<CoroRef> {
+        let slot = coroutine.head.own.get().slot.get();
+        self.spare.borrow_mut().get_mut(slot)?.take()
+    }
+
     /// Counts a call that did not have to wait. True: so many in a row that the caller must go through the poller.
     #[inline]
     pub(crate) fn is_selfish(&self) -> bool {
@@ -348,6 +363,10 @@ impl Worker {
     #[inline]
     fn adopt(&self, coroutine: &CoroRef, slot: usize) {
         let head = &coroutine.head;
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() <= slot {
+            spare.resize_with(slot + 1, || None);
+        }
         head.own.bind();
         head.own.get().slot.set(slot);
         head.home.store(self.mine.index as u32, Ordering::Release);
@@ -429,6 +448,7 @@ impl Worker {
                 break;
             }
         }
+        self.strike_ended();
         if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.idle.any().is_some() {
             self.rouse_thief();
         }
@@ -487,6 +507,7 @@ impl Worker {
         figures.running.store(0, Ordering::Relaxed);
         match switched {
             Switched::Suspended => {
+                let slot = own.slot.get();
                 drop(context);
                 let next = self.next.get();
                 if self.shuffle.is_some() {
@@ -497,8 +518,8 @@ impl Worker {
                     });
                 }
                 match next {
-                    // The waker has it, or will look it up; the table keeps it meanwhile.
-                    Next::Wait => {}
+                    // The waker has a reference, or will look it up; this one is for the next wait's.
+                    Next::Wait => self.spare.borrow_mut()[slot] = Some(coroutine),
                     Next::Again => self.ready.borrow_mut().push_back(coroutine),
                     Next::AfterPoll => self.after_poll.borrow_mut().push(coroutine),
                 }
@@ -513,23 +534,47 @@ impl Worker {
         }
     }
 
-    /// Strikes an ended coroutine off the table.
+    /// An ended coroutine leaves the table, at once or a little later.
+    #[inline]
     fn forget(&self, coroutine: &CoroRef) {
         let slot = coroutine.head.own.get().slot.get();
-        let record = {
-            let mut table = self.mine.table.lock();
-            let record = table.live.remove(slot);
-            if table.live.is_empty() && table.live.capacity() > 4096 {
-                table.live.shrink_to_fit();
-            }
-            record
-        };
-        drop(record);
+        coroutine.head.stack_start.store(0, Ordering::Relaxed);
         self.mine.live.store(
             self.mine.live.load(Ordering::Relaxed) - 1,
             Ordering::Relaxed,
         );
         raise(&self.mine.figures.ended, 1);
+        let ended = {
+            let mut ended = self.ended.borrow_mut();
+            ended.push(slot);
+            ended.len()
+        };
+        if ended >= STRIKE {
+            self.strike_ended();
+        }
+    }
+
+    /// Strikes ended coroutines off the table.
+    fn strike_ended(&self) {
+        let mut ended = self.ended.borrow_mut();
+        if ended.is_empty() {
+            return;
+        }
+        let mut spare = self.spare.borrow_mut();
+        let mut struck: [Option<CoroRef>; STRIKE] = [const { None }; STRIKE];
+        {
+            let mut table = self.mine.table.lock();
+            for (slot, place) in ended.drain(..).zip(&mut struck) {
+                *place = Some(table.live.remove(slot));
+                spare[slot] = None;
+            }
+            if table.live.is_empty() && table.live.capacity() > 4096 {
+                table.live.shrink_to_fit();
+                *spare = Vec::new();
+            }
+        }
+        // Dropped with the table unlocked.
+        drop(struck);
     }
 
     fn take_inbox(&self) {

@@ -2,6 +2,7 @@
 
 use super::wait_queue::{WaitQueue, WaitStatistics};
 use super::{address, refuse};
+use crate::context::{SpinGuard, SpinMutex};
 use crate::sched::wait::{self, Outcome, Refused, Wait, WaitKind, Waiter};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -44,20 +45,20 @@ pub struct Mutex<T: ?Sized> {
     gate: Gate,
     /// Locked only by the owner of `gate`, so always free for it. It is here because it turns ownership into
     /// `&mut T` without a line of unsafe code.
-    data: parking_lot::Mutex<T>,
+    data: SpinMutex<T>,
 }
 
 /// The right to the data: who owns it, and who is next.
 struct Gate {
     word: AtomicU8,
-    queue: parking_lot::Mutex<WaitQueue<()>>,
+    queue: SpinMutex<WaitQueue<()>>,
 }
 
 /// Access to what a [`Mutex`] protects, until it is dropped.
 #[must_use = "the mutex is unlocked when the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     // The order matters: the data is let go first, only then may the gate open for the next owner.
-    data: parking_lot::MutexGuard<'a, T>,
+    data: SpinGuard<'a, T>,
     pass: Pass<'a, T>,
 }
 
@@ -69,11 +70,11 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         let gate = Gate {
             word: AtomicU8::new(0),
-            queue: parking_lot::Mutex::new(WaitQueue::new()),
+            queue: SpinMutex::new(WaitQueue::new()),
         };
         Self {
             gate,
-            data: parking_lot::Mutex::new(value),
+            data: SpinMutex::new(value),
         }
     }
 

@@ -33,8 +33,8 @@ pub use iter::{IntoIter, Iter, TryIter};
 pub use state::ChannelStatistics;
 
 use super::address;
+use crate::context::SpinMutex;
 use crate::sched::wait::{self, Outcome, WaitKind};
-use parking_lot::Mutex;
 use state::State;
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 fn pair<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
     let shared = Shared {
         bounded: capacity.is_some(),
-        state: Mutex::new(State::new(capacity)),
+        state: SpinMutex::new(State::new(capacity)),
     };
     let shared = Arc::new(shared);
     (Sender(Arc::clone(&shared)), Receiver(shared))
@@ -61,7 +61,7 @@ fn pair<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
 
 struct Shared<T> {
     bounded: bool,
-    state: Mutex<State<T>>,
+    state: SpinMutex<State<T>>,
 }
 
 /// The side of a channel that sends.
