@@ -16,7 +16,9 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod backtrace;
+mod blocks;
 mod cell;
+mod counted;
 pub(crate) mod cycles;
 pub(crate) mod overflow;
 pub(crate) mod stack;
@@ -29,6 +31,7 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
 pub(crate) use cell::{HandOver, PinnedCell, Scoped};
+pub(crate) use counted::Counted;
 use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};

@@ -74,11 +74,8 @@ impl Drop for Slab {
 /// A guarded stack. Given back to its pool when its coroutine has ended.
 pub(crate) struct Stack {
     limit: usize,
-    base: usize,
     /// Address space it takes, guard included: the pool's key.
     size: usize,
-    /// Touched since its pages were last given back.
-    dirty: bool,
     /// Keeps the mapping.
     _slab: Arc<Slab>,
 }
@@ -86,11 +83,11 @@ pub(crate) struct Stack {
 impl Stack {
     /// Lowest (guard page) and highest address.
     pub(crate) fn bounds(&self) -> Range<usize> {
-        self.limit..self.base
+        self.limit..self.limit + self.size
     }
 
     /// Gives all its pages back to the system. It must not be in use.
-    fn release_pages(&mut self) {
+    fn release_pages(&self) {
         let guard = page_size();
         // SAFETY: nothing runs on a pooled stack; the range is inside its mapping, above the guard.
         let _ = unsafe {
@@ -100,7 +97,6 @@ impl Stack {
                 rustix::mm::Advice::LinuxDontNeed,
             )
         };
-        self.dirty = false;
     }
 }
 
@@ -149,6 +145,8 @@ struct SizeClass {
     slab: Option<(Arc<Slab>, usize)>,
     /// Fewest free since the last trim: these were not needed.
     spare: usize,
+    /// So many of the least recently used have no pages any more.
+    clean: usize,
 }
 
 /// A worker's stacks. Last in, first out, so that the next coroutine runs on warm memory.
@@ -186,12 +184,12 @@ impl StackPool {
     pub(crate) fn take(&mut self, size: usize) -> io::Result<Stack> {
         let size = whole(size);
         let class = self.class(size);
-        let Some(mut stack) = class.free.pop() else {
+        let Some(stack) = class.free.pop() else {
             return class.cut(size);
         };
         class.spare = class.spare.min(class.free.len());
+        class.clean = class.clean.min(class.free.len());
         self.pooled -= 1;
-        stack.dirty = true;
         Ok(stack)
     }
 
@@ -207,13 +205,11 @@ impl StackPool {
     pub(crate) fn trim(&mut self) -> usize {
         let mut left = 0;
         for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
-            for stack in class
-                .free
-                .iter_mut()
-                .take(class.spare)
-                .filter(|stack| stack.dirty)
-            {
-                stack.release_pages();
+            if class.clean < class.spare {
+                for stack in &class.free[class.clean..class.spare] {
+                    stack.release_pages();
+                }
+                class.clean = class.spare;
             }
             left += class.free.len() - class.spare;
             class.spare = class.free.len();
@@ -225,7 +221,7 @@ impl StackPool {
     pub(crate) fn is_dirty(&self) -> bool {
         std::iter::once(&self.usual)
             .chain(self.classes.values())
-            .any(|class| class.free.last().is_some_and(|stack| stack.dirty))
+            .any(|class| class.clean < class.free.len())
     }
 
     /// Free stacks.
@@ -251,9 +247,7 @@ impl SizeClass {
         *used += size;
         Ok(Stack {
             limit,
-            base: limit + size,
             size,
-            dirty: true,
             _slab: slab.clone(),
         })
     }

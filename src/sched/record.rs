@@ -11,7 +11,6 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::interrupt::{Raised, Scopes};
@@ -19,7 +18,7 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, Entry, HandOver, PinnedCell, SpinMutex};
+use crate::context::{Context, Counted, Entry, HandOver, PinnedCell, SpinMutex};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -49,7 +48,7 @@ pub(crate) struct Record<B: ?Sized> {
     pub(crate) body: B,
 }
 
-pub(crate) type CoroRef = Arc<Record<dyn Body>>;
+pub(crate) type CoroRef = Counted<Record<dyn Body>>;
 
 /// The part that every coroutine has, whatever it computes.
 pub(crate) struct Head {
@@ -95,6 +94,7 @@ pub(crate) struct Own {
 }
 
 impl Head {
+    #[inline]
     pub(crate) fn new(
         name: Name,
         parent: u64,
@@ -139,6 +139,14 @@ impl Head {
         self.has_ended() && self.stack_start.load(Ordering::Relaxed) == 0
     }
 
+    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
+    pub(crate) fn wake_at_end<T>(&self, outcome: &Outcome<T>, waiter: Waiter) {
+        *self.joiner.lock() = Some(waiter);
+        if !outcome.ask() {
+            self.wake_joiner();
+        }
+    }
+
     #[cold]
     fn wake_joiner(&self) {
         let waiter = self.joiner.lock().take();
@@ -171,26 +179,19 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn entry(&self) -> Entry;
     /// For `entry`, which knows the type.
     fn as_any(&self) -> &dyn Any;
+    /// An [`Outcome`], for whoever joins and knows the type.
+    fn outcome(&self) -> &dyn Any;
     /// Gives up what has not started (or will never go on): whoever joins gets `error`.
     fn discard(&self, head: &Head, error: JoinError);
 }
 
-/// The other side: what whoever joins sees.
-pub(crate) trait Outcome<T>: Send + Sync {
-    fn head(&self) -> &Head;
-    fn is_done(&self) -> bool;
-    fn take(&self) -> Option<Result<T, JoinError>>;
-    /// Nobody will take the outcome.
-    fn abandon(&self) -> Option<Result<T, JoinError>>;
-    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
-    fn wake_at_end(&self, waiter: Waiter);
-    fn coroutine(self: Arc<Self>) -> CoroRef;
-}
+/// What whoever joins gets.
+pub(crate) type Outcome<T> = HandOver<Result<T, JoinError>>;
 
 /// A closure and what became of it.
 pub(crate) struct Run<F, T> {
     closure: HandOver<F>,
-    outcome: HandOver<Result<T, JoinError>>,
+    outcome: Outcome<T>,
 }
 
 impl<F, T> Run<F, T>
@@ -274,44 +275,15 @@ where
         self
     }
 
+    fn outcome(&self) -> &dyn Any {
+        &self.outcome
+    }
+
     fn discard(&self, head: &Head, error: JoinError) {
         let closure = self.closure.take();
         // A destructor that panics must not take the worker with it.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
         head.ended.store(true, Ordering::Release);
         drop(self.keep(head, Err(error)));
-    }
-}
-
-impl<F, T> Outcome<T> for Record<Run<F, T>>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn is_done(&self) -> bool {
-        self.body.outcome.is_done()
-    }
-
-    fn take(&self) -> Option<Result<T, JoinError>> {
-        self.body.outcome.take()
-    }
-
-    fn abandon(&self) -> Option<Result<T, JoinError>> {
-        self.body.outcome.abandon()
-    }
-
-    fn wake_at_end(&self, waiter: Waiter) {
-        *self.head.joiner.lock() = Some(waiter);
-        if !self.body.outcome.ask() {
-            self.head.wake_joiner();
-        }
-    }
-
-    fn coroutine(self: Arc<Self>) -> CoroRef {
-        self
     }
 }

@@ -6,12 +6,11 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::sync::Arc;
 
-use super::record::{Head, Name, Record, Run};
-use super::wait::{self, Outcome, Refused, WaitKind, check_interrupt};
+use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
+use super::wait::{self, Refused, WaitKind, check_interrupt};
 use super::{Shared, current, runtime, worker};
-use crate::context::{PinnedCell, cycles};
+use crate::context::{Counted, PinnedCell, cycles};
 
 /// A coroutine's number; unique in its runtime, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,55 +73,66 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 }
 
 /// The right to wait for a coroutine's end. Dropped, it lets the coroutine run on.
-pub struct JoinHandle<T>(Arc<dyn super::record::Outcome<T>>);
+pub struct JoinHandle<T: 'static> {
+    coroutine: CoroRef,
+    _value: PhantomData<fn() -> T>,
+}
 
-impl<T> JoinHandle<T> {
+impl<T: 'static> JoinHandle<T> {
     /// Waits for the end. **May suspend**; on a plain thread it blocks.
     ///
     /// # Errors
     /// [`JoinError::Panicked`] with the panic, [`JoinError::Interrupted`] if it was asked to end.
     pub fn join(self) -> Result<T, JoinError> {
         check_interrupt();
-        if !self.0.is_done() {
-            let (wait, waiter) = wait::prepare(WaitKind::Join, self.0.head().id as usize)?;
-            self.0.wake_at_end(waiter);
-            if let Outcome::Interrupted(interrupt) = wait.suspend() {
+        let outcome = self.outcome();
+        if !outcome.is_done() {
+            let head = &self.coroutine.head;
+            let (wait, waiter) = wait::prepare(WaitKind::Join, head.id as usize)?;
+            head.wake_at_end(outcome, waiter);
+            if let wait::Outcome::Interrupted(interrupt) = wait.suspend() {
                 interrupt.raise();
             }
         }
-        self.0.take().unwrap_or(Err(JoinError::Interrupted))
+        outcome.take().unwrap_or(Err(JoinError::Interrupted))
+    }
+
+    #[inline]
+    fn outcome(&self) -> &Outcome<T> {
+        let outcome = self.coroutine.body.outcome();
+        outcome.downcast_ref().expect("spawned with this very type")
     }
 
     /// Asks the coroutine to end: from now on every blocking call that it makes outside a [`shield`](crate::shield)
     /// unwinds. Returns at once; asking again changes nothing. One that has not started never will.
     pub fn interrupt(&self) {
-        worker::interrupt(&self.0.clone().coroutine());
+        worker::interrupt(&self.coroutine);
     }
 
     /// Has it ended?
     pub fn is_finished(&self) -> bool {
-        self.0.is_done()
+        self.outcome().is_done()
     }
 
     /// Its number.
     pub fn id(&self) -> CoroutineId {
-        CoroutineId(self.0.head().id)
+        CoroutineId(self.coroutine.head.id)
     }
 
     /// Its name: the one given, or the place in the code that spawned it.
     pub fn name(&self) -> String {
-        self.0.head().name.with(str::to_owned)
+        self.coroutine.head.name.with(str::to_owned)
     }
 }
 
-impl<T> Drop for JoinHandle<T> {
+impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        drop(self.0.abandon());
+        drop(self.outcome().abandon());
     }
 }
 
-impl<T> fmt::Debug for JoinHandle<T> {
+impl<T: 'static> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle")
             .field("id", &self.id().0)
@@ -132,13 +142,13 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// A [`JoinHandle`] of [`spawn_local`]: its value need not be `Send`, so it stays on its worker.
-pub struct LocalJoinHandle<T> {
+pub struct LocalJoinHandle<T: 'static> {
     handle: JoinHandle<PinnedCell<Cell<Option<T>>>>,
     /// Neither `Send` nor `Sync`.
     _local: PhantomData<*const ()>,
 }
 
-impl<T> LocalJoinHandle<T> {
+impl<T: 'static> LocalJoinHandle<T> {
     /// As [`JoinHandle::join`]. **May suspend.**
     ///
     /// # Errors
@@ -167,7 +177,7 @@ impl<T> LocalJoinHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for LocalJoinHandle<T> {
+impl<T: 'static> fmt::Debug for LocalJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.handle.fmt(f)
     }
@@ -343,19 +353,15 @@ where
     } else {
         0
     };
-    let head = Head::new(
-        spec.name,
-        parent,
-        worker::new_id(shared),
-        shared,
-        stack_size,
-        spawned,
-    );
-    let record = Arc::new(Record {
-        head,
+    let id = worker::new_id(shared);
+    let [coroutine, handle]: [CoroRef; 2] = Counted::new(|| Record {
+        head: Head::new(spec.name, parent, id, shared, stack_size, spawned),
         body: Run::new(f),
-    });
-    let handle = JoinHandle(record.clone());
-    worker::launch(record, spec.placement);
-    handle
+    })
+    .map(|record: Counted<Record<Run<F, T>>>| -> CoroRef { record.erase(|inner| inner) });
+    worker::launch(coroutine, spec.placement);
+    JoinHandle {
+        coroutine: handle,
+        _value: PhantomData,
+    }
 }

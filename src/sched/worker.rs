@@ -80,8 +80,8 @@ pub(crate) struct Worker {
     next: Cell<Next>,
     /// By slot, a reference to the coroutine there that its next wait's waiter takes, so that a wait need not count any.
     spare: RefCell<Vec<Option<CoroRef>>>,
-    /// Slots of coroutines that have ended and are still in the table: they are struck off some at a time.
-    ended: RefCell<Vec<usize>>,
+    /// Coroutines that have ended and are still in the table: they are struck off some at a time.
+    ended: RefCell<Vec<CoroRef>>,
     stacks: RefCell<StackPool>,
     poller: RefCell<Poller>,
     /// Next id, and the end of the block it is from.
@@ -485,7 +485,7 @@ impl Worker {
                 Err(error) => {
                     drop(context);
                     coroutine.body.discard(head, JoinError::NoStack(error));
-                    return self.forget(&coroutine);
+                    return self.forget(coroutine);
                 }
             }
         }
@@ -529,15 +529,14 @@ impl Worker {
                 let stack = context.take().expect("ran").into_stack();
                 drop(context);
                 self.stacks.borrow_mut().put(stack);
-                self.forget(&coroutine);
+                self.forget(coroutine);
             }
         }
     }
 
     /// An ended coroutine leaves the table, at once or a little later.
     #[inline]
-    fn forget(&self, coroutine: &CoroRef) {
-        let slot = coroutine.head.own.get().slot.get();
+    fn forget(&self, coroutine: CoroRef) {
         coroutine.head.stack_start.store(0, Ordering::Relaxed);
         self.mine.live.store(
             self.mine.live.load(Ordering::Relaxed) - 1,
@@ -546,7 +545,7 @@ impl Worker {
         raise(&self.mine.figures.ended, 1);
         let ended = {
             let mut ended = self.ended.borrow_mut();
-            ended.push(slot);
+            ended.push(coroutine);
             ended.len()
         };
         if ended >= STRIKE {
@@ -561,20 +560,17 @@ impl Worker {
             return;
         }
         let mut spare = self.spare.borrow_mut();
-        let mut struck: [Option<CoroRef>; STRIKE] = [const { None }; STRIKE];
-        {
-            let mut table = self.mine.table.lock();
-            for (slot, place) in ended.drain(..).zip(&mut struck) {
-                *place = Some(table.live.remove(slot));
-                spare[slot] = None;
-            }
-            if table.live.is_empty() && table.live.capacity() > 4096 {
-                table.live.shrink_to_fit();
-                *spare = Vec::new();
-            }
+        let mut table = self.mine.table.lock();
+        for coroutine in ended.drain(..) {
+            let slot = coroutine.head.own.get().slot.get();
+            spare[slot] = None;
+            // Nothing of the application's is left in a record that has ended, so this may be done under the lock.
+            CoroRef::drop_both(coroutine, table.live.remove(slot));
         }
-        // Dropped with the table unlocked.
-        drop(struck);
+        if table.live.is_empty() && table.live.capacity() > 4096 {
+            table.live.shrink_to_fit();
+            *spare = Vec::new();
+        }
     }
 
     fn take_inbox(&self) {
