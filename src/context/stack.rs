@@ -35,6 +35,8 @@ const MADV_GUARD_INSTALL: i32 = 102;
 struct Slab {
     start: *mut c_void,
     len: usize,
+    /// Address space of each stack, guard included.
+    stack: usize,
 }
 
 // SAFETY: the mapping belongs to the process; who may touch which part is decided by the stacks cut from it.
@@ -43,7 +45,8 @@ unsafe impl Send for Slab {}
 unsafe impl Sync for Slab {}
 
 impl Slab {
-    fn reserve(len: usize) -> io::Result<Self> {
+    fn reserve(stack: usize, count: usize) -> io::Result<Self> {
+        let len = stack * count;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
         // SAFETY: a fresh anonymous mapping overlaps nothing.
         let start = unsafe {
@@ -60,7 +63,7 @@ impl Slab {
         unsafe {
             let _ = rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxNoHugepage);
         }
-        Ok(Self { start, len })
+        Ok(Self { start, len, stack })
     }
 }
 
@@ -71,19 +74,18 @@ impl Drop for Slab {
     }
 }
 
-/// A guarded stack. Given back to its pool when its coroutine has ended.
+/// A guarded stack. Given back to its pool when its coroutine has ended. Two words, so that it travels in registers.
 pub(crate) struct Stack {
     limit: usize,
-    /// Address space it takes, guard included: the pool's key.
-    size: usize,
     /// Keeps the mapping.
-    _slab: Arc<Slab>,
+    slab: Arc<Slab>,
 }
 
 impl Stack {
     /// Lowest (guard page) and highest address.
+    #[inline]
     pub(crate) fn bounds(&self) -> Range<usize> {
-        self.limit..self.limit + self.size
+        self.limit..self.limit + self.slab.stack
     }
 
     /// Gives all its pages back to the system. It must not be in use.
@@ -93,7 +95,7 @@ impl Stack {
         let _ = unsafe {
             rustix::mm::madvise(
                 (self.limit + guard) as *mut c_void,
-                self.size - guard,
+                self.slab.stack - guard,
                 rustix::mm::Advice::LinuxDontNeed,
             )
         };
@@ -168,6 +170,7 @@ impl StackPool {
         }
     }
 
+    #[inline]
     fn class(&mut self, size: usize) -> &mut SizeClass {
         if size == self.usual_size {
             &mut self.usual
@@ -182,7 +185,11 @@ impl StackPool {
     /// The system has no address space or no page tables left.
     #[inline]
     pub(crate) fn take(&mut self, size: usize) -> io::Result<Stack> {
-        let size = whole(size);
+        let size = if size == self.usual_size {
+            size
+        } else {
+            whole(size)
+        };
         let class = self.class(size);
         let Some(stack) = class.free.pop() else {
             return class.cut(size);
@@ -197,7 +204,7 @@ impl StackPool {
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         self.pooled += 1;
-        self.class(stack.size).free.push(stack);
+        self.class(stack.slab.stack).free.push(stack);
     }
 
     /// Gives the pages of stacks back that no coroutine needed since the last call. Returns how many stacks are
@@ -239,7 +246,7 @@ impl SizeClass {
             .is_some_and(|(slab, used)| used + size <= slab.len);
         if !room {
             let count = (SLAB_BYTES / size).max(1);
-            self.slab = Some((Arc::new(Slab::reserve(count * size)?), 0));
+            self.slab = Some((Arc::new(Slab::reserve(size, count)?), 0));
         }
         let (slab, used) = self.slab.as_mut().expect("reserved above");
         let limit = slab.start as usize + *used;
@@ -247,14 +254,13 @@ impl SizeClass {
         *used += size;
         Ok(Stack {
             limit,
-            size,
-            _slab: slab.clone(),
+            slab: slab.clone(),
         })
     }
 }
 
 /// `size` within the limits and in whole pages.
-fn whole(size: usize) -> usize {
+pub(crate) fn whole(size: usize) -> usize {
     size.clamp(MIN_STACK, MAX_STACK)
         .next_multiple_of(page_size())
 }

@@ -10,8 +10,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::record::CoroRef;
-use super::{Message, Shared, WorkerShared};
+use super::record::Newborn;
+use super::{Shared, WorkerShared};
 
 /// More than this many live coroutines beyond another worker's are "clearly more", as is an eighth of them.
 const SLACK: usize = 2;
@@ -42,12 +42,6 @@ pub(super) fn better_than<'a>(shared: &'a Shared, own: &WorkerShared) -> Option<
     (mine > theirs + SLACK + theirs / 8).then_some(least)
 }
 
-/// Hands a new coroutine to `worker`.
-pub(super) fn hand_over(worker: &WorkerShared, coroutine: CoroRef) {
-    worker.assigned.fetch_add(1, Ordering::Relaxed);
-    worker.send(Message::Start(coroutine));
-}
-
 /// Is there anything to steal? Asked before a sleep, and so under the locks: see [`super::sleeper::Idle`].
 pub(super) fn is_anything_unstarted(shared: &Shared) -> bool {
     shared
@@ -57,7 +51,7 @@ pub(super) fn is_anything_unstarted(shared: &Shared) -> bool {
 }
 
 /// Takes half of the first queue that has something.
-pub(super) fn steal(shared: &Shared, thief: &WorkerShared) -> Vec<CoroRef> {
+pub(super) fn steal(shared: &Shared, thief: &WorkerShared) -> Vec<Newborn> {
     let others = shared.workers.len() - 1;
     for offset in 1..=others {
         let victim = &shared.workers[(thief.index + offset) % shared.workers.len()];

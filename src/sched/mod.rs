@@ -37,9 +37,8 @@ use slab::Slab;
 
 use crate::context::SpinMutex;
 use crate::io::Reactor;
-use record::CoroRef;
+use record::{CoroRef, Newborn};
 use sleeper::{Idle, Sleeper};
-use spawn::JoinError;
 
 /// What a runtime was built with.
 #[derive(Debug, Clone)]
@@ -88,16 +87,18 @@ pub(crate) struct WorkerShared {
     pub(crate) reactor: Reactor,
     /// Coroutines that started here and have not ended.
     pub(crate) live: AtomicUsize,
-    /// Coroutines that others handed over and that are still in the inbox.
+    /// As `table.assigned.len()`, to be read without the lock.
     assigned: AtomicUsize,
     pub(crate) figures: Figures,
 }
 
-/// Every live coroutine is in exactly one worker's table, but for those on their way through an inbox.
+/// Every live coroutine is in exactly one worker's table.
 #[derive(Default)]
 struct Table {
     /// Spawned here, not started; others may steal them.
-    unstarted: VecDeque<CoroRef>,
+    unstarted: VecDeque<Newborn>,
+    /// Spawned by others for this worker, which has not come to them yet.
+    assigned: Vec<Newborn>,
     /// Started here.
     live: Slab<CoroRef>,
 }
@@ -106,8 +107,6 @@ struct Table {
 enum Message {
     /// A wait is over: run it.
     Ready(CoroRef),
-    /// A new coroutine, handed over.
-    Start(CoroRef),
     /// It was asked to end: if it waits, wake it.
     Interrupt(CoroRef),
     /// Look at `stopping` and `abandoned`.
@@ -168,33 +167,51 @@ impl WorkerShared {
     /// Leaves a message, and wakes the worker if it sleeps.
     fn send(&self, message: Message) {
         self.inbox.push(message);
+        self.tell();
+    }
+
+    /// Gives the worker a new coroutine.
+    fn hand_over(&self, newborn: Newborn) {
+        {
+            let mut table = self.table.lock();
+            table.assigned.push(newborn);
+            self.assigned.store(table.assigned.len(), Ordering::Relaxed);
+        }
+        self.tell();
+    }
+
+    /// Something was left for the worker.
+    fn tell(&self) {
         if self.sleeper.rouse() {
             self.reactor.wake();
         }
         if self.closed.load(Ordering::Relaxed) {
-            self.refuse_inbox();
+            self.refuse();
         }
+    }
+
+    /// Did others leave anything?
+    fn has_mail(&self) -> bool {
+        !self.inbox.is_empty() || self.assigned.load(Ordering::Relaxed) > 0
     }
 
     /// The worker has ended; what was left for it, and what still comes, is refused.
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        // As in `send`, where the fence is the one of `rouse`: one side sees the other.
+        // As in `tell`, where the fence is the one of `rouse`: one side sees the other.
         fence(Ordering::SeqCst);
-        self.refuse_inbox();
+        self.refuse();
         self.reactor.close();
     }
 
     #[cold]
-    fn refuse_inbox(&self) {
-        while let Some(message) = self.inbox.pop() {
-            if let Message::Start(coroutine) = message {
-                self.assigned.fetch_sub(1, Ordering::Relaxed);
-                coroutine
-                    .body
-                    .discard(&coroutine.head, JoinError::Interrupted);
-            }
+    fn refuse(&self) {
+        while self.inbox.pop().is_some() {}
+        let refused = std::mem::take(&mut self.table.lock().assigned);
+        for newborn in refused {
+            newborn.discard();
         }
+        self.assigned.store(0, Ordering::Relaxed);
     }
 
     /// Has the worker make a call, between two resumes.
@@ -220,11 +237,12 @@ impl WorkerShared {
         into: &mut Vec<CoroRef>,
     ) -> Option<usize> {
         let table = self.table.lock();
-        let waiting = table.unstarted.len();
+        let unstarted = table.unstarted.iter().chain(&table.assigned);
+        let waiting = table.unstarted.len() + table.assigned.len();
         let mut position = from;
         let end = from + limit;
-        while position < waiting && position < end {
-            into.push(table.unstarted[position].clone());
+        for newborn in unstarted.skip(from).take(limit) {
+            into.push(newborn.for_queue.clone());
             position += 1;
         }
         // Slots of the slab follow. What moves from one part to the other between two calls may be seen twice or, if

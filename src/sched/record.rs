@@ -50,6 +50,23 @@ pub(crate) struct Record<B: ?Sized> {
 
 pub(crate) type CoroRef = Counted<Record<dyn Body>>;
 
+/// A coroutine that no worker has taken yet, with the two references that its worker needs.
+pub(crate) struct Newborn {
+    pub(crate) for_table: CoroRef,
+    pub(crate) for_queue: CoroRef,
+}
+
+impl Newborn {
+    /// It never starts: whoever joins it is told that it was interrupted.
+    #[cold]
+    pub(crate) fn discard(self) {
+        let coroutine = &self.for_queue;
+        coroutine
+            .body
+            .discard(&coroutine.head, JoinError::Interrupted);
+    }
+}
+
 /// The part that every coroutine has, whatever it computes.
 pub(crate) struct Head {
     pub(crate) id: u64,

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::sleeper::Idle;
 use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
 use super::{Config, Message, Shared, WorkerShared, current, report, worker};
-use crate::context::overflow;
+use crate::context::{overflow, stack};
 use crate::io::Poller;
 
 /// Address space of a coroutine's stack; a debug build needs more for the same code.
@@ -102,7 +102,7 @@ impl RuntimeBuilder {
     /// Bytes of address space for a coroutine's stack unless its `Builder` says otherwise; 256 KiB by default, a guard
     /// page included. Memory is taken page by page as it is touched.
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.config.stack_size = bytes;
+        self.config.stack_size = stack::whole(bytes);
         self
     }
 

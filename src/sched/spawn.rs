@@ -7,7 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 
-use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
+use super::record::{CoroRef, Head, Name, Newborn, Outcome, Record, Run};
 use super::wait::{self, Refused, WaitKind, check_interrupt};
 use super::{Shared, current, runtime, worker};
 use crate::context::{Counted, PinnedCell, cycles};
@@ -354,12 +354,16 @@ where
         0
     };
     let id = worker::new_id(shared);
-    let [coroutine, handle]: [CoroRef; 2] = Counted::new(|| Record {
+    let [for_table, for_queue, handle]: [CoroRef; 3] = Counted::new(|| Record {
         head: Head::new(spec.name, parent, id, shared, stack_size, spawned),
         body: Run::new(f),
     })
     .map(|record: Counted<Record<Run<F, T>>>| -> CoroRef { record.erase(|inner| inner) });
-    worker::launch(coroutine, spec.placement);
+    let newborn = Newborn {
+        for_table,
+        for_queue,
+    };
+    worker::launch(newborn, spec.placement);
     JoinHandle {
         coroutine: handle,
         _value: PhantomData,

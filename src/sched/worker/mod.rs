@@ -8,21 +8,22 @@
 //! ```
 //!
 //! Only `run_one` ever resumes a coroutine.
-//!
-//! The file is long because the loop's steps share one struct of cells; simulation and stopping are the parts to move
-//! out first.
+
+mod admission;
+mod simulation;
+mod stopping;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-use super::record::{CoroRef, EndedBy, NOWHERE};
+use super::record::{CoroRef, EndedBy, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::{Message, Shared, WorkerShared, balance, current, raise};
 use crate::context::overflow::SignalStack;
-use crate::context::{Context, StackPool, Switched, cycles};
+use crate::context::{StackPool, Switched, cycles};
 use crate::io::Poller;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
@@ -171,8 +172,8 @@ pub(crate) fn new_id(shared: &'static Shared) -> u64 {
 
 /// Queues a new coroutine where it is to start.
 #[inline]
-pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
-    let shared = coroutine.head.runtime;
+pub(crate) fn launch(newborn: Newborn, placement: Placement) {
+    let shared = newborn.for_queue.head.runtime;
     if shared.is_stopping() {
         // A loop of spawns and joins never has to wait any more, so its worker may not come to tell it.
         current::with(|spawner| {
@@ -180,9 +181,7 @@ pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
                 spawner.head.interrupted.store(true, Ordering::Relaxed);
             }
         });
-        coroutine
-            .body
-            .discard(&coroutine.head, JoinError::Interrupted);
+        newborn.discard();
         return;
     }
     with(|worker| {
@@ -190,12 +189,12 @@ pub(crate) fn launch(coroutine: CoroRef, placement: Placement) {
             worker.filter(|worker| std::ptr::eq(worker.shared, shared)),
             placement,
         ) {
-            (Some(worker), Placement::Here) => worker.admit(coroutine),
-            (Some(worker), Placement::Balanced) => worker.launch(coroutine),
+            (Some(worker), Placement::Here) => worker.admit(newborn),
+            (Some(worker), Placement::Balanced) => worker.launch(newborn),
             (_, Placement::Worker(index)) => {
-                balance::hand_over(&shared.workers[index % shared.workers.len()], coroutine);
+                shared.workers[index % shared.workers.len()].hand_over(newborn);
             }
-            (None, _) => balance::hand_over(balance::least_loaded(shared), coroutine),
+            (None, _) => balance::least_loaded(shared).hand_over(newborn),
         }
     });
 }
@@ -318,98 +317,6 @@ impl Worker {
         id
     }
 
-    // ---- new coroutines ----
-
-    /// Queues a new coroutine of this worker's, or hands it over: see `balance`.
-    #[inline]
-    fn launch(&self, coroutine: CoroRef) {
-        if self.shuffle.is_some() {
-            return self.admit(coroutine);
-        }
-        if let Some(other) = balance::better_than(self.shared, self.mine) {
-            return balance::hand_over(other, coroutine);
-        }
-        {
-            let mut table = self.mine.table.lock();
-            table.unstarted.push_back(coroutine);
-            self.mine
-                .unstarted
-                .store(table.unstarted.len(), Ordering::Relaxed);
-        }
-        if self.shared.idle.any().is_some() {
-            self.rouse_thief();
-        }
-    }
-
-    #[inline]
-    fn rouse_thief(&self) {
-        // Not the time of the latest switch: it stands still while a coroutine spawns and computes.
-        let now = cycles::now();
-        if now.wrapping_sub(self.roused.get()) >= self.rouse_every {
-            self.roused.set(now);
-            balance::rouse_thief(self.shared);
-        }
-    }
-
-    /// Makes a new coroutine this worker's for good, and queues it.
-    fn admit(&self, coroutine: CoroRef) {
-        let slot = self.mine.table.lock().live.insert(coroutine.clone());
-        self.adopt(&coroutine, slot);
-        fence(Ordering::SeqCst);
-        self.ready.borrow_mut().push_back(coroutine);
-    }
-
-    /// Before it starts, the caller fences: whoever interrupts it finds its home then, or it finds itself interrupted.
-    #[inline]
-    fn adopt(&self, coroutine: &CoroRef, slot: usize) {
-        let head = &coroutine.head;
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() <= slot {
-            spare.resize_with(slot + 1, || None);
-        }
-        head.own.bind();
-        head.own.get().slot.set(slot);
-        head.home.store(self.mine.index as u32, Ordering::Release);
-        if self.stopping.get() {
-            head.interrupted.store(true, Ordering::Relaxed);
-        }
-        let live = self.mine.live.load(Ordering::Relaxed);
-        self.mine.live.store(live + 1, Ordering::Relaxed);
-        raise(&self.mine.figures.started, 1);
-    }
-
-    /// Moves some unstarted coroutines to the ready queue.
-    #[inline]
-    fn admit_unstarted(&self) {
-        if self.mine.unstarted.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let mut ready = self.ready.borrow_mut();
-        let mut guard = self.mine.table.lock();
-        let table = &mut *guard;
-        for _ in 0..START {
-            let Some(coroutine) = table.unstarted.pop_front() else {
-                break;
-            };
-            let slot = table.live.insert(coroutine.clone());
-            self.adopt(&coroutine, slot);
-            ready.push_back(coroutine);
-        }
-        fence(Ordering::SeqCst);
-        self.mine
-            .unstarted
-            .store(table.unstarted.len(), Ordering::Relaxed);
-    }
-
-    /// Gives a coroutine its stack.
-    fn start(&self, coroutine: &CoroRef) -> Result<Context, std::io::Error> {
-        let head = &coroutine.head;
-        let stack = self.stacks.borrow_mut().take(head.stack_size)?;
-        head.stack_start
-            .store(stack.bounds().start, Ordering::Relaxed);
-        Ok(Context::new(stack, coroutine.body.entry()))
-    }
-
     fn count_end(&self, ended: EndedBy) {
         match ended {
             EndedBy::Return => {}
@@ -457,19 +364,10 @@ impl Worker {
     #[inline]
     fn next_ready(&self) -> Option<CoroRef> {
         let mut ready = self.ready.borrow_mut();
-        match &self.shuffle {
-            Some(state) if ready.len() > 1 => {
-                // xorshift: enough to visit every order, and the same for the same seed.
-                let mut x = state.get();
-                x ^= x << 13;
-                x ^= x >> 7;
-                x ^= x << 17;
-                state.set(x);
-                let pick = (x % ready.len() as u64) as usize;
-                ready.swap_remove_back(pick)
-            }
-            _ => ready.pop_front(),
+        if self.shuffle.is_some() {
+            return self.pick(&mut ready);
         }
+        ready.pop_front()
     }
 
     /// Resumes a coroutine until it suspends or ends. The only place that does.
@@ -534,46 +432,10 @@ impl Worker {
         }
     }
 
-    /// An ended coroutine leaves the table, at once or a little later.
-    #[inline]
-    fn forget(&self, coroutine: CoroRef) {
-        coroutine.head.stack_start.store(0, Ordering::Relaxed);
-        self.mine.live.store(
-            self.mine.live.load(Ordering::Relaxed) - 1,
-            Ordering::Relaxed,
-        );
-        raise(&self.mine.figures.ended, 1);
-        let ended = {
-            let mut ended = self.ended.borrow_mut();
-            ended.push(coroutine);
-            ended.len()
-        };
-        if ended >= STRIKE {
-            self.strike_ended();
-        }
-    }
-
-    /// Strikes ended coroutines off the table.
-    fn strike_ended(&self) {
-        let mut ended = self.ended.borrow_mut();
-        if ended.is_empty() {
-            return;
-        }
-        let mut spare = self.spare.borrow_mut();
-        let mut table = self.mine.table.lock();
-        for coroutine in ended.drain(..) {
-            let slot = coroutine.head.own.get().slot.get();
-            spare[slot] = None;
-            // Nothing of the application's is left in a record that has ended, so this may be done under the lock.
-            CoroRef::drop_both(coroutine, table.live.remove(slot));
-        }
-        if table.live.is_empty() && table.live.capacity() > 4096 {
-            table.live.shrink_to_fit();
-            *spare = Vec::new();
-        }
-    }
-
     fn take_inbox(&self) {
+        if self.mine.assigned.load(Ordering::Relaxed) > 0 {
+            self.admit_assigned();
+        }
         if self.mine.inbox.is_empty() {
             return;
         }
@@ -584,10 +446,6 @@ impl Worker {
             };
             match message {
                 Message::Ready(coroutine) => self.ready.borrow_mut().push_back(coroutine),
-                Message::Start(coroutine) => {
-                    self.mine.assigned.fetch_sub(1, Ordering::Relaxed);
-                    self.admit(coroutine);
-                }
                 Message::Interrupt(coroutine) => self.interrupt_wait(&coroutine),
                 Message::Stop => self.stop(),
                 Message::Call(call) => call(),
@@ -656,38 +514,17 @@ impl Worker {
         if any {
             self.linger.set(true);
         }
-        for coroutine in stolen {
-            self.admit(coroutine);
+        for newborn in stolen {
+            self.admit(newborn);
         }
         any
-    }
-
-    /// In a simulation nothing is waited for: the clock jumps to the next timer, once the real sockets had their turn.
-    fn skip_time(&self) -> bool {
-        if !self.clock.is_virtual() {
-            return false;
-        }
-        self.poll_for(Some(Duration::ZERO));
-        if !self.ready.borrow().is_empty() || !self.mine.inbox.is_empty() {
-            return true;
-        }
-        self.jump_to_next_timer()
-    }
-
-    fn jump_to_next_timer(&self) -> bool {
-        let next = self.wheel.borrow_mut().next_deadline();
-        if let Some(next) = next {
-            self.clock.advance_to(next);
-            self.fire_timers();
-        }
-        next.is_some()
     }
 
     fn sleep(&self) {
         self.publish();
         self.shared.idle.enter(self.mine.index);
         self.mine.sleeper.announce();
-        let missed = !self.mine.inbox.is_empty()
+        let missed = self.mine.has_mail()
             || (self.shared.workers.len() > 1 && balance::is_anything_unstarted(self.shared));
         let timeout = if missed {
             Some(Duration::ZERO)
@@ -763,80 +600,6 @@ impl Worker {
             .figures
             .stacks_pooled
             .store(self.stacks.borrow().pooled(), Ordering::Relaxed);
-    }
-
-    // ---- the end ----
-
-    /// Interrupts every coroutine of this worker.
-    fn stop(&self) {
-        self.stopping.set(true);
-        let (unstarted, live): (Vec<_>, Vec<_>) = {
-            let mut table = self.mine.table.lock();
-            self.mine.unstarted.store(0, Ordering::Relaxed);
-            (
-                table.unstarted.drain(..).collect(),
-                table
-                    .live
-                    .iter()
-                    .map(|(_, coroutine)| coroutine.clone())
-                    .collect(),
-            )
-        };
-        for coroutine in unstarted {
-            coroutine
-                .body
-                .discard(&coroutine.head, JoinError::Interrupted);
-        }
-        for coroutine in live {
-            coroutine.head.interrupted.store(true, Ordering::Relaxed);
-            self.interrupt_wait(&coroutine);
-        }
-    }
-
-    fn has_stopped(&self) -> bool {
-        if self.shared.abandoned.load(Ordering::Relaxed) {
-            self.abandon();
-            return true;
-        }
-        self.mine.live.load(Ordering::Relaxed) == 0
-            && self.mine.unstarted.load(Ordering::Relaxed) == 0
-            && self.mine.assigned.load(Ordering::Relaxed) == 0
-            && self.mine.inbox.is_empty()
-    }
-
-    /// Leaves what did not stop in time: its stack and what is on it are leaked, whoever joins it is told.
-    fn abandon(&self) {
-        let left: Vec<CoroRef> = self
-            .mine
-            .table
-            .lock()
-            .live
-            .iter()
-            .map(|(_, coroutine)| coroutine.clone())
-            .collect();
-        for coroutine in left {
-            drop(coroutine.head.own.get().context.take());
-            coroutine
-                .body
-                .discard(&coroutine.head, JoinError::Interrupted);
-        }
-    }
-
-    /// Nothing of this simulation can ever happen again.
-    fn is_deadlocked(&self) -> bool {
-        self.ready.borrow().is_empty()
-            && self.mine.inbox.is_empty()
-            && self.mine.live.load(Ordering::Relaxed) > 0
-    }
-
-    fn report_deadlock(&self) {
-        let waiting = crate::registry::describe_waits(self.shared);
-        eprintln!(
-            "grapeshot: the simulation is stuck: no coroutine can run, no timer is armed, and nothing came from outside \
-             for {:?}. What they wait for:\n{waiting}Interrupting them all.",
-            self.shared.config.patience
-        );
-        self.stop();
     }
 }
 

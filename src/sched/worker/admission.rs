@@ -1,0 +1,154 @@
+//! Coroutines come and go: from their launch to their first resume, and from their end off the table.
+
+use std::io;
+use std::sync::atomic::{Ordering, fence};
+
+use super::super::record::{CoroRef, Newborn};
+use super::super::{balance, raise};
+use super::{START, STRIKE, Worker};
+use crate::context::{Context, cycles};
+
+impl Worker {
+    /// Queues a new coroutine of this worker's, or hands it over: see `balance`.
+    #[inline]
+    pub(super) fn launch(&self, newborn: Newborn) {
+        if self.shuffle.is_some() {
+            return self.admit(newborn);
+        }
+        if let Some(other) = balance::better_than(self.shared, self.mine) {
+            return other.hand_over(newborn);
+        }
+        {
+            let mut table = self.mine.table.lock();
+            table.unstarted.push_back(newborn);
+            self.mine
+                .unstarted
+                .store(table.unstarted.len(), Ordering::Relaxed);
+        }
+        if self.shared.idle.any().is_some() {
+            self.rouse_thief();
+        }
+    }
+
+    #[inline]
+    pub(super) fn rouse_thief(&self) {
+        // Not the time of the latest switch: it stands still while a coroutine spawns and computes.
+        let now = cycles::now();
+        if now.wrapping_sub(self.roused.get()) >= self.rouse_every {
+            self.roused.set(now);
+            balance::rouse_thief(self.shared);
+        }
+    }
+
+    /// Makes a new coroutine this worker's for good, and queues it.
+    pub(super) fn admit(&self, newborn: Newborn) {
+        let slot = self.mine.table.lock().live.insert(newborn.for_table);
+        self.adopt(&newborn.for_queue, slot);
+        fence(Ordering::SeqCst);
+        self.ready.borrow_mut().push_back(newborn.for_queue);
+    }
+
+    /// Makes those this worker's that others handed over.
+    #[cold]
+    pub(super) fn admit_assigned(&self) {
+        let assigned = {
+            let mut table = self.mine.table.lock();
+            self.mine.assigned.store(0, Ordering::Relaxed);
+            std::mem::take(&mut table.assigned)
+        };
+        for newborn in assigned {
+            self.admit(newborn);
+        }
+    }
+
+    /// Before it starts, the caller fences: whoever interrupts it finds its home then, or it finds itself interrupted.
+    #[inline]
+    fn adopt(&self, coroutine: &CoroRef, slot: usize) {
+        let head = &coroutine.head;
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() <= slot {
+            spare.resize_with(slot + 1, || None);
+        }
+        head.own.bind();
+        head.own.get().slot.set(slot);
+        head.home.store(self.mine.index as u32, Ordering::Release);
+        if self.stopping.get() {
+            head.interrupted.store(true, Ordering::Relaxed);
+        }
+        let live = self.mine.live.load(Ordering::Relaxed);
+        self.mine.live.store(live + 1, Ordering::Relaxed);
+        raise(&self.mine.figures.started, 1);
+    }
+
+    /// Moves some unstarted coroutines to the ready queue.
+    #[inline]
+    pub(super) fn admit_unstarted(&self) {
+        if self.mine.unstarted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut ready = self.ready.borrow_mut();
+        let mut guard = self.mine.table.lock();
+        let table = &mut *guard;
+        for _ in 0..START {
+            let Some(newborn) = table.unstarted.pop_front() else {
+                break;
+            };
+            let slot = table.live.insert(newborn.for_table);
+            self.adopt(&newborn.for_queue, slot);
+            ready.push_back(newborn.for_queue);
+        }
+        fence(Ordering::SeqCst);
+        self.mine
+            .unstarted
+            .store(table.unstarted.len(), Ordering::Relaxed);
+    }
+
+    /// Gives a coroutine its stack.
+    #[inline]
+    pub(super) fn start(&self, coroutine: &CoroRef) -> io::Result<Context> {
+        let head = &coroutine.head;
+        let stack = self.stacks.borrow_mut().take(head.stack_size)?;
+        head.stack_start
+            .store(stack.bounds().start, Ordering::Relaxed);
+        Ok(Context::new(stack, coroutine.body.entry()))
+    }
+
+    /// An ended coroutine leaves the table, at once or a little later.
+    #[inline]
+    pub(super) fn forget(&self, coroutine: CoroRef) {
+        coroutine.head.stack_start.store(0, Ordering::Relaxed);
+        self.mine.live.store(
+            self.mine.live.load(Ordering::Relaxed) - 1,
+            Ordering::Relaxed,
+        );
+        raise(&self.mine.figures.ended, 1);
+        let ended = {
+            let mut ended = self.ended.borrow_mut();
+            ended.push(coroutine);
+            ended.len()
+        };
+        if ended >= STRIKE {
+            self.strike_ended();
+        }
+    }
+
+    /// Strikes ended coroutines off the table.
+    pub(super) fn strike_ended(&self) {
+        let mut ended = self.ended.borrow_mut();
+        if ended.is_empty() {
+            return;
+        }
+        let mut spare = self.spare.borrow_mut();
+        let mut table = self.mine.table.lock();
+        for coroutine in ended.drain(..) {
+            let slot = coroutine.head.own.get().slot.get();
+            spare[slot] = None;
+            // Nothing of the application's is left in a record that has ended, so this may be done under the lock.
+            CoroRef::drop_both(coroutine, table.live.remove(slot));
+        }
+        if table.live.is_empty() && table.live.capacity() > 4096 {
+            table.live.shrink_to_fit();
+            *spare = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a worker does otherwise in a simulation: the clock jumps, the ready queue is shuffled, and a world in which
+//! nothing can happen any more is reported.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::record::CoroRef;
+use super::Worker;
+
+impl Worker {
+    /// Takes one of the ready coroutines, whose order the seed decides.
+    pub(super) fn pick(&self, ready: &mut VecDeque<CoroRef>) -> Option<CoroRef> {
+        let state = self.shuffle.as_ref().filter(|_| ready.len() > 1);
+        let Some(state) = state else {
+            return ready.pop_front();
+        };
+        // xorshift: enough to visit every order, and the same for the same seed.
+        let mut x = state.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        state.set(x);
+        let pick = (x % ready.len() as u64) as usize;
+        ready.swap_remove_back(pick)
+    }
+
+    /// In a simulation nothing is waited for: the clock jumps to the next timer, once the real sockets had their turn.
+    pub(super) fn skip_time(&self) -> bool {
+        if !self.clock.is_virtual() {
+            return false;
+        }
+        self.poll_for(Some(Duration::ZERO));
+        if !self.ready.borrow().is_empty() || self.mine.has_mail() {
+            return true;
+        }
+        self.jump_to_next_timer()
+    }
+
+    pub(super) fn jump_to_next_timer(&self) -> bool {
+        let next = self.wheel.borrow_mut().next_deadline();
+        if let Some(next) = next {
+            self.clock.advance_to(next);
+            self.fire_timers();
+        }
+        next.is_some()
+    }
+
+    /// Nothing of this simulation can ever happen again.
+    pub(super) fn is_deadlocked(&self) -> bool {
+        self.ready.borrow().is_empty()
+            && !self.mine.has_mail()
+            && self.mine.live.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn report_deadlock(&self) {
+        let waiting = crate::registry::describe_waits(self.shared);
+        eprintln!(
+            "grapeshot: the simulation is stuck: no coroutine can run, no timer is armed, and nothing came from outside \
+             for {:?}. What they wait for:\n{waiting}Interrupting them all.",
+            self.shared.config.patience
+        );
+        self.stop();
+    }
+}
