@@ -68,14 +68,16 @@ impl<T> PinnedCell<T> {
     /// # Panics
     /// If another thread is.
     #[inline]
-    pub(crate) fn bind(&self) {
-        let bound =
-            self.owner
-                .compare_exchange(0, thread_token(), Ordering::AcqRel, Ordering::Acquire);
+    pub(crate) fn bind(&self) -> &T {
+        let token = thread_token();
+        let bound = self
+            .owner
+            .compare_exchange(0, token, Ordering::AcqRel, Ordering::Acquire);
         assert!(
-            bound.is_ok() || bound == Err(thread_token()),
+            bound.is_ok() || bound == Err(token),
             "a coroutine never changes its thread"
         );
+        &self.value
     }
 
     /// The value, if the calling thread owns it.

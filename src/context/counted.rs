@@ -24,6 +24,9 @@ pub(crate) struct Counted<T: ?Sized> {
     _owns: PhantomData<T>,
 }
 
+/// Two references in the space of one.
+pub(crate) struct Twice<T: ?Sized>(Counted<T>);
+
 // SAFETY: as for `Arc`: a reference gives access to `&T` on any thread, and the last one drops the value there.
 unsafe impl<T: ?Sized + Send + Sync> Send for Counted<T> {}
 // SAFETY: as above.
@@ -78,6 +81,15 @@ impl<T: ?Sized> Counted<T> {
         }
     }
 
+    /// Puts two references to the same value together; `None`, and both dropped, if they are to two.
+    #[inline]
+    pub(crate) fn pair(one: Self, other: Self) -> Option<Twice<T>> {
+        ptr::addr_eq(one.inner.as_ptr(), other.inner.as_ptr()).then(|| {
+            std::mem::forget(other);
+            Twice(one)
+        })
+    }
+
     /// Counts `references` fewer, and drops the value if none is left.
     ///
     /// # Safety
@@ -111,6 +123,36 @@ impl<T: ?Sized> Counted<T> {
             let _memory = Memory(self.inner.cast(), Layout::for_value(self.inner.as_ref()));
             ptr::drop_in_place(&raw mut (*self.inner.as_ptr()).value);
         }
+    }
+}
+
+impl<T: ?Sized> Twice<T> {
+    /// A third one.
+    pub(crate) fn one(&self) -> Counted<T> {
+        self.0.clone()
+    }
+
+    #[inline]
+    pub(crate) fn split(self) -> [Counted<T>; 2] {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `pair` forgot the second reference, and `this` is not dropped, so there are two to be had.
+        unsafe { [ptr::read(&this.0), ptr::read(&this.0)] }
+    }
+}
+
+impl<T: ?Sized> Drop for Twice<T> {
+    fn drop(&mut self) {
+        // SAFETY: the one that `pair` forgot; the other is dropped after this.
+        drop(unsafe { ptr::read(&self.0) });
+    }
+}
+
+impl<T: ?Sized> Deref for Twice<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
@@ -197,6 +239,23 @@ mod tests {
         let [one] = Counted::new(|| Parrot(drops.clone(), 1));
         let [two] = Counted::new(|| Parrot(drops.clone(), 2));
         Counted::drop_both(one, two);
+        assert_eq!(drops.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn two_in_one_count_as_two() {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let [one, two, three] = Counted::new(|| Parrot(drops.clone(), 1));
+        let [other] = Counted::new(|| Parrot(drops.clone(), 2));
+        assert!(Counted::pair(one.clone(), other).is_none());
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        let twice = Counted::pair(one, two).unwrap();
+        assert_eq!(twice.1, 1);
+        drop(three);
+        let [one, two] = twice.split();
+        drop(one);
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        drop(Counted::pair(two.clone(), two));
         assert_eq!(drops.load(Ordering::Relaxed), 2);
     }
 

@@ -31,7 +31,7 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
 pub(crate) use cell::{HandOver, PinnedCell, Scoped};
-pub(crate) use counted::Counted;
+pub(crate) use counted::{Counted, Twice};
 use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};

@@ -74,16 +74,16 @@ struct Scope {
 #[derive(Default)]
 pub(crate) struct Scopes {
     list: RefCell<Vec<Scope>>,
-    /// Something may be due. False means for sure that no deadline is.
-    attention: Cell<bool>,
+    last_id: Cell<u64>,
     /// Scopes before this one are shielded off.
     visible_from: Cell<usize>,
     shields: Cell<u32>,
+    /// Interrupts raised since the latest suspension.
+    raised: Cell<u16>,
+    /// Something may be due. False means for sure that no deadline is.
+    attention: Cell<bool>,
     /// Some visible scope has no timer yet.
     unarmed: Cell<bool>,
-    last_id: Cell<u64>,
-    /// Interrupts raised since the latest suspension.
-    raised: Cell<u32>,
 }
 
 impl Scopes {
@@ -196,7 +196,7 @@ impl Scopes {
 
     /// Counts an interrupt; true if there have been so many without a suspension that somebody swallows them.
     fn swallows(&self) -> bool {
-        let raised = self.raised.get() + 1;
+        let raised = self.raised.get().saturating_add(1);
         self.raised.set(raised);
         raised > 2
     }

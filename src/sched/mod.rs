@@ -39,6 +39,7 @@ use crate::context::SpinMutex;
 use crate::io::Reactor;
 use record::{CoroRef, Newborn};
 use sleeper::{Idle, Sleeper};
+use spawn::JoinError;
 
 /// What a runtime was built with.
 #[derive(Debug, Clone)]
@@ -209,7 +210,7 @@ impl WorkerShared {
         while self.inbox.pop().is_some() {}
         let refused = std::mem::take(&mut self.table.lock().assigned);
         for newborn in refused {
-            newborn.discard();
+            newborn.discard(JoinError::Interrupted);
         }
         self.assigned.store(0, Ordering::Relaxed);
     }
@@ -242,7 +243,7 @@ impl WorkerShared {
         let mut position = from;
         let end = from + limit;
         for newborn in unstarted.skip(from).take(limit) {
-            into.push(newborn.for_queue.clone());
+            into.push(newborn.one());
             position += 1;
         }
         // Slots of the slab follow. What moves from one part to the other between two calls may be seen twice or, if

@@ -18,7 +18,7 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, Counted, Entry, HandOver, PinnedCell, SpinMutex};
+use crate::context::{Context, Counted, Entry, HandOver, PinnedCell, SpinMutex, Twice};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -50,22 +50,9 @@ pub(crate) struct Record<B: ?Sized> {
 
 pub(crate) type CoroRef = Counted<Record<dyn Body>>;
 
-/// A coroutine that no worker has taken yet, with the two references that its worker needs.
-pub(crate) struct Newborn {
-    pub(crate) for_table: CoroRef,
-    pub(crate) for_queue: CoroRef,
-}
-
-impl Newborn {
-    /// It never starts: whoever joins it is told that it was interrupted.
-    #[cold]
-    pub(crate) fn discard(self) {
-        let coroutine = &self.for_queue;
-        coroutine
-            .body
-            .discard(&coroutine.head, JoinError::Interrupted);
-    }
-}
+/// A coroutine that no worker has taken yet, with the two references that its worker needs: one for its table, one for its
+/// queue.
+pub(crate) type Newborn = Twice<Record<dyn Body>>;
 
 /// The part that every coroutine has, whatever it computes.
 pub(crate) struct Head {
@@ -198,7 +185,7 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn as_any(&self) -> &dyn Any;
     /// An [`Outcome`], for whoever joins and knows the type.
     fn outcome(&self) -> &dyn Any;
-    /// Gives up what has not started (or will never go on): whoever joins gets `error`.
+    /// See [`Record::discard`].
     fn discard(&self, head: &Head, error: JoinError);
 }
 
@@ -276,6 +263,14 @@ where
         // Its destructor may panic, which has been reported then, and may block, which it may not on the worker's stack.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
         by
+    }
+}
+
+impl Record<dyn Body> {
+    /// Gives up what has not started (or will never go on): whoever joins gets `error`.
+    #[cold]
+    pub(crate) fn discard(&self, error: JoinError) {
+        self.body.discard(&self.head, error);
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 
-use super::record::{CoroRef, Head, Name, Newborn, Outcome, Record, Run};
+use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
 use super::wait::{self, Refused, WaitKind, check_interrupt};
 use super::{Shared, current, runtime, worker};
 use crate::context::{Counted, PinnedCell, cycles};
@@ -359,10 +359,7 @@ where
         body: Run::new(f),
     })
     .map(|record: Counted<Record<Run<F, T>>>| -> CoroRef { record.erase(|inner| inner) });
-    let newborn = Newborn {
-        for_table,
-        for_queue,
-    };
+    let newborn = Counted::pair(for_table, for_queue).expect("made together");
     worker::launch(newborn, spec.placement);
     JoinHandle {
         coroutine: handle,

@@ -42,10 +42,11 @@ impl Worker {
 
     /// Makes a new coroutine this worker's for good, and queues it.
     pub(super) fn admit(&self, newborn: Newborn) {
-        let slot = self.mine.table.lock().live.insert(newborn.for_table);
-        self.adopt(&newborn.for_queue, slot);
+        let [for_table, for_queue] = newborn.split();
+        let slot = self.mine.table.lock().live.insert(for_table);
+        self.adopt(&for_queue, slot);
         fence(Ordering::SeqCst);
-        self.ready.borrow_mut().push_back(newborn.for_queue);
+        self.ready.borrow_mut().push_back(for_queue);
     }
 
     /// Makes those this worker's that others handed over.
@@ -69,8 +70,7 @@ impl Worker {
         if spare.len() <= slot {
             spare.resize_with(slot + 1, || None);
         }
-        head.own.bind();
-        head.own.get().slot.set(slot);
+        head.own.bind().slot.set(slot);
         head.home.store(self.mine.index as u32, Ordering::Release);
         if self.stopping.get() {
             head.interrupted.store(true, Ordering::Relaxed);
@@ -93,9 +93,10 @@ impl Worker {
             let Some(newborn) = table.unstarted.pop_front() else {
                 break;
             };
-            let slot = table.live.insert(newborn.for_table);
-            self.adopt(&newborn.for_queue, slot);
-            ready.push_back(newborn.for_queue);
+            let [for_table, for_queue] = newborn.split();
+            let slot = table.live.insert(for_table);
+            self.adopt(&for_queue, slot);
+            ready.push_back(for_queue);
         }
         fence(Ordering::SeqCst);
         self.mine

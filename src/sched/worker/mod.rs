@@ -173,7 +173,7 @@ pub(crate) fn new_id(shared: &'static Shared) -> u64 {
 /// Queues a new coroutine where it is to start.
 #[inline]
 pub(crate) fn launch(newborn: Newborn, placement: Placement) {
-    let shared = newborn.for_queue.head.runtime;
+    let shared = newborn.head.runtime;
     if shared.is_stopping() {
         // A loop of spawns and joins never has to wait any more, so its worker may not come to tell it.
         current::with(|spawner| {
@@ -181,7 +181,7 @@ pub(crate) fn launch(newborn: Newborn, placement: Placement) {
                 spawner.head.interrupted.store(true, Ordering::Relaxed);
             }
         });
-        newborn.discard();
+        newborn.discard(JoinError::Interrupted);
         return;
     }
     with(|worker| {
@@ -382,7 +382,7 @@ impl Worker {
                 Ok(started) => *context = Some(started),
                 Err(error) => {
                     drop(context);
-                    coroutine.body.discard(head, JoinError::NoStack(error));
+                    coroutine.discard(JoinError::NoStack(error));
                     return self.forget(coroutine);
                 }
             }

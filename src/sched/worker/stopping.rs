@@ -43,9 +43,7 @@ impl Worker {
         };
         for coroutine in left {
             drop(coroutine.head.own.get().context.take());
-            coroutine
-                .body
-                .discard(&coroutine.head, JoinError::Interrupted);
+            coroutine.discard(JoinError::Interrupted);
         }
     }
 }
