@@ -26,6 +26,11 @@ fn new_token() -> usize {
     token
 }
 
+/// What a value is at first: a constant, and so without a part in anything that others have.
+pub(crate) trait Fresh {
+    const FRESH: Self;
+}
+
 /// A value that only one thread may touch, though anybody may hold it. Bound to that thread by [`PinnedCell::bind`].
 ///
 /// Touching it from another thread panics. Dropped by another thread, a bound value is leaked rather than dropped
@@ -38,20 +43,21 @@ pub(crate) struct PinnedCell<T> {
 
 // SAFETY: the value is reachable only on the thread whose token is in `owner` (checked at each access and at drop),
 // so it is neither sent nor shared, whatever the holder of the cell does. `unbound` alone makes a value that crosses
-// to the thread which binds: a fresh default, of which nothing else has a part.
+// to the thread which binds, and that is a constant.
 unsafe impl<T> Send for PinnedCell<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for PinnedCell<T> {}
 
 impl<T> PinnedCell<T> {
-    /// Holds a default value for whichever thread binds first.
+    /// Holds a fresh value for whichever thread binds first.
+    #[inline]
     pub(crate) fn unbound() -> Self
     where
-        T: Default,
+        T: Fresh,
     {
         Self {
             owner: AtomicUsize::new(0),
-            value: ManuallyDrop::new(T::default()),
+            value: ManuallyDrop::new(T::FRESH),
         }
     }
 

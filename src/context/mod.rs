@@ -30,7 +30,7 @@ mod switch;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
-pub(crate) use cell::{HandOver, PinnedCell, Scoped};
+pub(crate) use cell::{Fresh, HandOver, PinnedCell, Scoped};
 pub(crate) use counted::{Counted, Twice};
 use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::record::Head;
 use super::{current, worker};
+use crate::context::Fresh;
 use crate::time::wheel::TimerKey;
 
 /// The time that [`with_timeout`] allowed has passed.
@@ -71,7 +72,6 @@ struct Scope {
 }
 
 /// The scopes that a coroutine, or a plain thread, is in; the outermost first.
-#[derive(Default)]
 pub(crate) struct Scopes {
     list: RefCell<Vec<Scope>>,
     last_id: Cell<u64>,
@@ -84,6 +84,22 @@ pub(crate) struct Scopes {
     attention: Cell<bool>,
     /// Some visible scope has no timer yet.
     unarmed: Cell<bool>,
+}
+
+impl Fresh for Scopes {
+    #[expect(
+        clippy::declare_interior_mutable_const,
+        reason = "each use of it is a value of its own"
+    )]
+    const FRESH: Self = Self {
+        list: RefCell::new(Vec::new()),
+        last_id: Cell::new(0),
+        visible_from: Cell::new(0),
+        shields: Cell::new(0),
+        raised: Cell::new(0),
+        attention: Cell::new(false),
+        unarmed: Cell::new(false),
+    };
 }
 
 impl Scopes {
@@ -205,7 +221,7 @@ impl Scopes {
 /// Calls with the scopes of the running coroutine, or of the plain thread.
 fn with_scopes<R>(call: impl FnOnce(&Scopes, Option<&Head>) -> R) -> R {
     thread_local! {
-        static OF_THREAD: Scopes = Scopes::default();
+        static OF_THREAD: Scopes = const { Scopes::FRESH };
     }
     current::with(|coroutine| match coroutine {
         Some(coroutine) => call(&coroutine.head.own.get().scopes, Some(&coroutine.head)),

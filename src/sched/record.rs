@@ -18,7 +18,7 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, Counted, Entry, HandOver, PinnedCell, SpinMutex, Twice};
+use crate::context::{Context, Counted, Entry, Fresh, HandOver, PinnedCell, SpinMutex, Twice};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -87,7 +87,6 @@ pub(crate) struct Head {
 }
 
 /// What only the coroutine's own worker touches.
-#[derive(Default)]
 pub(crate) struct Own {
     pub(crate) context: RefCell<Option<Context>>,
     pub(crate) scopes: Scopes,
@@ -95,6 +94,19 @@ pub(crate) struct Own {
     pub(crate) slot: Cell<usize>,
     /// The wait that is on takes no interrupts.
     pub(crate) masked: Cell<bool>,
+}
+
+impl Fresh for Own {
+    #[expect(
+        clippy::declare_interior_mutable_const,
+        reason = "each use of it is a value of its own"
+    )]
+    const FRESH: Self = Self {
+        context: RefCell::new(None),
+        scopes: Scopes::FRESH,
+        slot: Cell::new(0),
+        masked: Cell::new(false),
+    };
 }
 
 impl Head {
