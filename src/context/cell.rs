@@ -1,7 +1,9 @@
 //! Cells whose safety rests on who may touch them: one thread, one taker, one scope.
 
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -31,7 +33,7 @@ pub(crate) trait Fresh {
     const FRESH: Self;
 }
 
-/// A value that only one thread may touch, though anybody may hold it. Bound to that thread by [`PinnedCell::bind`].
+/// A value that only one thread may touch, though anybody may hold it. A [`Binder`] binds it to that thread.
 ///
 /// Touching it from another thread panics. Dropped by another thread, a bound value is leaked rather than dropped
 /// where it does not belong.
@@ -42,8 +44,8 @@ pub(crate) struct PinnedCell<T> {
 }
 
 // SAFETY: the value is reachable only on the thread whose token is in `owner` (checked at each access and at drop),
-// so it is neither sent nor shared, whatever the holder of the cell does. `unbound` alone makes a value that crosses
-// to the thread which binds, and that is a constant.
+// so it is neither sent nor shared, whatever the holder of the cell does. What crosses to the thread that binds it
+// is a constant (`unbound`) or may be sent (`sent`).
 unsafe impl<T> Send for PinnedCell<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for PinnedCell<T> {}
@@ -61,29 +63,24 @@ impl<T> PinnedCell<T> {
         }
     }
 
+    /// Holds `value` for whichever thread binds first.
+    #[inline]
+    pub(crate) fn sent(value: T) -> Self
+    where
+        T: Send,
+    {
+        Self {
+            owner: AtomicUsize::new(0),
+            value: ManuallyDrop::new(value),
+        }
+    }
+
     /// Holds `value` for the calling thread.
     pub(crate) fn bound(value: T) -> Self {
         Self {
             owner: AtomicUsize::new(thread_token()),
             value: ManuallyDrop::new(value),
         }
-    }
-
-    /// Makes the calling thread the owner, for good.
-    ///
-    /// # Panics
-    /// If another thread is.
-    #[inline]
-    pub(crate) fn bind(&self) -> &T {
-        let token = thread_token();
-        let bound = self
-            .owner
-            .compare_exchange(0, token, Ordering::AcqRel, Ordering::Acquire);
-        assert!(
-            bound.is_ok() || bound == Err(token),
-            "a coroutine never changes its thread"
-        );
-        &self.value
     }
 
     /// The value, if the calling thread owns it.
@@ -100,6 +97,40 @@ impl<T> PinnedCell<T> {
     pub(crate) fn get(&self) -> &T {
         self.try_get()
             .expect("touched by a thread that does not own it")
+    }
+}
+
+/// The right to bind the [`PinnedCell`]s in a certain value to the calling thread. Only one is ever made for a value, so
+/// no locked instruction is needed: see [`First`](super::First).
+pub(crate) struct Binder {
+    value: Range<usize>,
+    /// Stays on its thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Binder {
+    /// For what is at these addresses.
+    #[inline]
+    pub(super) fn new(value: Range<usize>) -> Self {
+        Self {
+            value,
+            _here: PhantomData,
+        }
+    }
+
+    /// Makes the calling thread the owner, for good.
+    ///
+    /// # Panics
+    /// If the cell is not part of the value, or is bound already.
+    #[inline]
+    pub(crate) fn bind<'a, T>(&self, cell: &'a PinnedCell<T>) -> &'a T {
+        let address = ptr::from_ref(cell) as usize;
+        assert!(
+            self.value.contains(&address) && cell.owner.load(Ordering::Relaxed) == 0,
+            "a coroutine never changes its thread"
+        );
+        cell.owner.store(thread_token(), Ordering::Relaxed);
+        &cell.value
     }
 }
 
@@ -294,6 +325,22 @@ mod tests {
         std::thread::spawn(move || assert!(other.try_get().is_none()))
             .join()
             .unwrap();
+    }
+
+    #[test]
+    fn only_what_is_part_of_the_value_can_be_bound() {
+        let cell = PinnedCell::sent(Cell::new(1));
+        let stranger = PinnedCell::sent(Cell::new(2));
+        let start = ptr::from_ref(&cell) as usize;
+        let binder = Binder::new(start..start + size_of_val(&cell));
+        assert!(cell.try_get().is_none());
+        assert_eq!(binder.bind(&cell).get(), 1);
+        assert_eq!(cell.get().get(), 1);
+        for other in [&stranger, &cell] {
+            let bound =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| binder.bind(other).get()));
+            assert!(bound.is_err());
+        }
     }
 
     #[test]

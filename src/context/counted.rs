@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use super::blocks;
+use super::cell::Binder;
 
 /// A value and how many references to it there are. Nobody outside can name it.
 #[repr(C)]
@@ -24,8 +25,9 @@ pub(crate) struct Counted<T: ?Sized> {
     _owns: PhantomData<T>,
 }
 
-/// Two references in the space of one.
-pub(crate) struct Twice<T: ?Sized>(Counted<T>);
+/// Two references in the space of one. There is one of these for each value, so whoever has it has not yet bound the
+/// value's [`PinnedCell`](super::PinnedCell)s to a thread, and nobody else will.
+pub(crate) struct First<T: ?Sized>(ManuallyDrop<Counted<T>>);
 
 // SAFETY: as for `Arc`: a reference gives access to `&T` on any thread, and the last one drops the value there.
 unsafe impl<T: ?Sized + Send + Sync> Send for Counted<T> {}
@@ -33,22 +35,22 @@ unsafe impl<T: ?Sized + Send + Sync> Send for Counted<T> {}
 unsafe impl<T: ?Sized + Send + Sync> Sync for Counted<T> {}
 
 impl<T> Counted<T> {
-    /// `N` references to a new value, which `make` makes in its place: it is large.
+    /// References to a new value, which `make` makes in its place: it is large.
     #[inline]
-    pub(crate) fn new<const N: usize>(make: impl FnOnce() -> T) -> [Self; N] {
-        const { assert!(N > 0, "somebody must drop it") };
+    pub(crate) fn new(make: impl FnOnce() -> T) -> (First<T>, Self) {
         let inner = blocks::allocate(Layout::new::<Inner<T>>()).cast::<Inner<T>>();
         // SAFETY: fresh memory of the right layout. If `make` panics it is leaked.
         unsafe {
             inner.write(Inner {
-                references: AtomicUsize::new(N),
+                references: AtomicUsize::new(3),
                 value: make(),
             });
         }
-        std::array::from_fn(|_| Self {
+        let reference = || Self {
             inner,
             _owns: PhantomData,
-        })
+        };
+        (First(ManuallyDrop::new(reference())), reference())
     }
 
     /// Forgets the type: call it with `|inner| inner`.
@@ -79,15 +81,6 @@ impl<T: ?Sized> Counted<T> {
             // SAFETY: two references that are not used again.
             unsafe { one.give_up(2) };
         }
-    }
-
-    /// Puts two references to the same value together; `None`, and both dropped, if they are to two.
-    #[inline]
-    pub(crate) fn pair(one: Self, other: Self) -> Option<Twice<T>> {
-        ptr::addr_eq(one.inner.as_ptr(), other.inner.as_ptr()).then(|| {
-            std::mem::forget(other);
-            Twice(one)
-        })
     }
 
     /// Counts `references` fewer, and drops the value if none is left.
@@ -126,28 +119,43 @@ impl<T: ?Sized> Counted<T> {
     }
 }
 
-impl<T: ?Sized> Twice<T> {
-    /// A third one.
-    pub(crate) fn one(&self) -> Counted<T> {
-        self.0.clone()
-    }
-
+impl<T> First<T> {
+    /// As [`Counted::erase`].
     #[inline]
-    pub(crate) fn split(self) -> [Counted<T>; 2] {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: `pair` forgot the second reference, and `this` is not dropped, so there are two to be had.
-        unsafe { [ptr::read(&this.0), ptr::read(&this.0)] }
+    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Inner<T>) -> *mut Inner<U>) -> First<U> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither dropped nor used again; both references move to the result.
+        let reference = unsafe { ManuallyDrop::take(&mut this.0) };
+        First(ManuallyDrop::new(reference.erase(unsize)))
     }
 }
 
-impl<T: ?Sized> Drop for Twice<T> {
+impl<T: ?Sized> First<T> {
+    /// Another reference.
+    pub(crate) fn reference(&self) -> Counted<T> {
+        Counted::clone(&self.0)
+    }
+
+    /// Binds what is pinned in the value to the calling thread: `bind` names it to the [`Binder`]. Gives both references.
+    #[inline]
+    pub(crate) fn bind(self, bind: impl FnOnce(&T, Binder)) -> [Counted<T>; 2] {
+        let mut this = ManuallyDrop::new(self);
+        let value = ptr::from_ref::<T>(&this);
+        let start = value.cast::<u8>() as usize;
+        bind(&this, Binder::new(start..start + size_of_val::<T>(&this)));
+        // SAFETY: `this` is neither dropped nor used again, and it stands for two.
+        unsafe { [ptr::read(&*this.0), ManuallyDrop::take(&mut this.0)] }
+    }
+}
+
+impl<T: ?Sized> Drop for First<T> {
     fn drop(&mut self) {
-        // SAFETY: the one that `pair` forgot; the other is dropped after this.
-        drop(unsafe { ptr::read(&self.0) });
+        // SAFETY: both references, neither of which is used again.
+        unsafe { self.0.give_up(2) };
     }
 }
 
-impl<T: ?Sized> Deref for Twice<T> {
+impl<T: ?Sized> Deref for First<T> {
     type Target = T;
 
     #[inline]
@@ -222,50 +230,46 @@ mod tests {
     #[test]
     fn the_last_reference_drops_it_whatever_its_type_was() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let [one, two, three] = Counted::new(|| Parrot(drops.clone(), 7));
+        let (first, one) = Counted::new(|| Parrot(drops.clone(), 7));
         let erased: Counted<dyn Speaks> = one.erase(|inner| inner);
         let more = erased.clone();
         assert_eq!(more.word(), "arr 7");
         Counted::drop_both(erased, more);
-        Counted::drop_both(two.clone(), two);
+        let first: First<dyn Speaks> = first.erase(|inner| inner);
+        assert_eq!(first.reference().word(), first.word());
         assert_eq!(drops.load(Ordering::Relaxed), 0);
-        drop(three);
+        drop(first);
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_first_is_two() {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (first, handle) = Counted::new(|| Parrot(drops.clone(), 1));
+        let [one, two] = first.bind(|_, _| ());
+        drop(one);
+        drop(handle);
+        assert_eq!(drops.load(Ordering::Relaxed), 0);
+        drop(two);
         assert_eq!(drops.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn dropping_both_of_two_values_drops_each() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let [one] = Counted::new(|| Parrot(drops.clone(), 1));
-        let [two] = Counted::new(|| Parrot(drops.clone(), 2));
+        let (_, one) = Counted::new(|| Parrot(drops.clone(), 1));
+        let (_, two) = Counted::new(|| Parrot(drops.clone(), 2));
         Counted::drop_both(one, two);
-        assert_eq!(drops.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn two_in_one_count_as_two() {
-        let drops = Arc::new(AtomicUsize::new(0));
-        let [one, two, three] = Counted::new(|| Parrot(drops.clone(), 1));
-        let [other] = Counted::new(|| Parrot(drops.clone(), 2));
-        assert!(Counted::pair(one.clone(), other).is_none());
-        assert_eq!(drops.load(Ordering::Relaxed), 1);
-        let twice = Counted::pair(one, two).unwrap();
-        assert_eq!(twice.1, 1);
-        drop(three);
-        let [one, two] = twice.split();
-        drop(one);
-        assert_eq!(drops.load(Ordering::Relaxed), 1);
-        drop(Counted::pair(two.clone(), two));
         assert_eq!(drops.load(Ordering::Relaxed), 2);
     }
 
     #[test]
     fn threads_share_it() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let parrots: [Counted<Parrot>; 4] = Counted::new(|| Parrot(drops.clone(), 3));
-        let threads: Vec<_> = parrots
-            .into_iter()
-            .map(|parrot| {
+        let (_, parrot) = Counted::new(|| Parrot(drops.clone(), 3));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let parrot = parrot.clone();
                 std::thread::spawn(move || {
                     for _ in 0..1_000 {
                         assert_eq!(parrot.clone().1, 3);
@@ -273,6 +277,7 @@ mod tests {
                 })
             })
             .collect();
+        drop(parrot);
         for thread in threads {
             thread.join().unwrap();
         }

@@ -30,8 +30,8 @@ mod switch;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
-pub(crate) use cell::{Fresh, HandOver, PinnedCell, Scoped};
-pub(crate) use counted::{Counted, Twice};
+pub(crate) use cell::{Binder, Fresh, HandOver, PinnedCell, Scoped};
+pub(crate) use counted::{Counted, First};
 use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};

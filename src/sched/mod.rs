@@ -210,7 +210,7 @@ impl WorkerShared {
         while self.inbox.pop().is_some() {}
         let refused = std::mem::take(&mut self.table.lock().assigned);
         for newborn in refused {
-            newborn.discard(JoinError::Interrupted);
+            record::discard(newborn, JoinError::Interrupted);
         }
         self.assigned.store(0, Ordering::Relaxed);
     }
@@ -243,7 +243,7 @@ impl WorkerShared {
         let mut position = from;
         let end = from + limit;
         for newborn in unstarted.skip(from).take(limit) {
-            into.push(newborn.one());
+            into.push(newborn.reference());
             position += 1;
         }
         // Slots of the slab follow. What moves from one part to the other between two calls may be seen twice or, if

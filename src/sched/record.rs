@@ -18,7 +18,9 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
-use crate::context::{Context, Counted, Entry, Fresh, HandOver, PinnedCell, SpinMutex, Twice};
+use crate::context::{
+    Binder, Context, Counted, Entry, First, Fresh, HandOver, PinnedCell, SpinMutex,
+};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -52,7 +54,23 @@ pub(crate) type CoroRef = Counted<Record<dyn Body>>;
 
 /// A coroutine that no worker has taken yet, with the two references that its worker needs: one for its table, one for its
 /// queue.
-pub(crate) type Newborn = Twice<Record<dyn Body>>;
+pub(crate) type Newborn = First<Record<dyn Body>>;
+
+/// Binds a new coroutine to the calling thread, for good.
+#[inline]
+pub(crate) fn adopt(newborn: Newborn) -> [CoroRef; 2] {
+    newborn.bind(|record, binder| {
+        binder.bind(&record.head.own);
+        record.body.bind(&binder);
+    })
+}
+
+/// Gives up what no worker will take: whoever joins gets `error`.
+#[cold]
+pub(crate) fn discard(newborn: Newborn, error: JoinError) {
+    let [coroutine, _] = adopt(newborn);
+    coroutine.discard(error);
+}
 
 /// The part that every coroutine has, whatever it computes.
 pub(crate) struct Head {
@@ -193,6 +211,8 @@ pub(crate) trait Body: Send + Sync + 'static {
     /// nothing of the record while the closure runs, so that no reference need be counted for it. Returns an
     /// [`EndedBy`]; never unwinds.
     fn entry(&self) -> Entry;
+    /// Binds what is pinned to the thread that it will run on.
+    fn bind(&self, binder: &Binder);
     /// For `entry`, which knows the type.
     fn as_any(&self) -> &dyn Any;
     /// An [`Outcome`], for whoever joins and knows the type.
@@ -206,7 +226,7 @@ pub(crate) type Outcome<T> = HandOver<Result<T, JoinError>>;
 
 /// A closure and what became of it.
 pub(crate) struct Run<F, T> {
-    closure: HandOver<F>,
+    closure: PinnedCell<Cell<Option<F>>>,
     outcome: Outcome<T>,
 }
 
@@ -217,7 +237,7 @@ where
 {
     pub(crate) fn new(closure: F) -> Self {
         Self {
-            closure: HandOver::full(closure),
+            closure: PinnedCell::sent(Cell::new(Some(closure))),
             outcome: HandOver::empty(),
         }
     }
@@ -250,7 +270,7 @@ where
 
     fn run_current() -> EndedBy {
         let (closure, interrupted) =
-            Self::with_current(|head, run| (run.closure.take(), head.is_interrupted()));
+            Self::with_current(|head, run| (run.closure.get().take(), head.is_interrupted()));
         let Some(closure) = closure else {
             return EndedBy::Interrupt;
         };
@@ -279,7 +299,7 @@ where
 }
 
 impl Record<dyn Body> {
-    /// Gives up what has not started (or will never go on): whoever joins gets `error`.
+    /// Gives up what has not started (or will never go on): whoever joins gets `error`. On its own thread.
     #[cold]
     pub(crate) fn discard(&self, error: JoinError) {
         self.body.discard(&self.head, error);
@@ -295,6 +315,10 @@ where
         || Self::run_current() as u8
     }
 
+    fn bind(&self, binder: &Binder) {
+        binder.bind(&self.closure);
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -304,7 +328,7 @@ where
     }
 
     fn discard(&self, head: &Head, error: JoinError) {
-        let closure = self.closure.take();
+        let closure = self.closure.get().take();
         // A destructor that panics must not take the worker with it.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
         head.ended.store(true, Ordering::Release);

@@ -354,15 +354,13 @@ where
         0
     };
     let id = worker::new_id(shared);
-    let [for_table, for_queue, handle]: [CoroRef; 3] = Counted::new(|| Record {
+    let (newborn, handle) = Counted::new(|| Record {
         head: Head::new(spec.name, parent, id, shared, stack_size, spawned),
         body: Run::new(f),
-    })
-    .map(|record: Counted<Record<Run<F, T>>>| -> CoroRef { record.erase(|inner| inner) });
-    let newborn = Counted::pair(for_table, for_queue).expect("made together");
-    worker::launch(newborn, spec.placement);
+    });
+    worker::launch(newborn.erase(|inner| inner), spec.placement);
     JoinHandle {
-        coroutine: handle,
+        coroutine: handle.erase(|inner| inner),
         _value: PhantomData,
     }
 }

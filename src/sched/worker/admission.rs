@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{Ordering, fence};
 
-use super::super::record::{CoroRef, Newborn};
+use super::super::record::{self, CoroRef, Newborn};
 use super::super::{balance, raise};
 use super::{START, STRIKE, Worker};
 use crate::context::{Context, cycles};
@@ -42,7 +42,7 @@ impl Worker {
 
     /// Makes a new coroutine this worker's for good, and queues it.
     pub(super) fn admit(&self, newborn: Newborn) {
-        let [for_table, for_queue] = newborn.split();
+        let [for_table, for_queue] = record::adopt(newborn);
         let slot = self.mine.table.lock().live.insert(for_table);
         self.adopt(&for_queue, slot);
         fence(Ordering::SeqCst);
@@ -70,7 +70,7 @@ impl Worker {
         if spare.len() <= slot {
             spare.resize_with(slot + 1, || None);
         }
-        head.own.bind().slot.set(slot);
+        head.own.get().slot.set(slot);
         head.home.store(self.mine.index as u32, Ordering::Release);
         if self.stopping.get() {
             head.interrupted.store(true, Ordering::Relaxed);
@@ -93,7 +93,7 @@ impl Worker {
             let Some(newborn) = table.unstarted.pop_front() else {
                 break;
             };
-            let [for_table, for_queue] = newborn.split();
+            let [for_table, for_queue] = record::adopt(newborn);
             let slot = table.live.insert(for_table);
             self.adopt(&for_queue, slot);
             ready.push_back(for_queue);
@@ -118,6 +118,7 @@ impl Worker {
     #[inline]
     pub(super) fn forget(&self, coroutine: CoroRef) {
         coroutine.head.stack_start.store(0, Ordering::Relaxed);
+        coroutine.head.own.get().scopes.clear();
         self.mine.live.store(
             self.mine.live.load(Ordering::Relaxed) - 1,
             Ordering::Relaxed,

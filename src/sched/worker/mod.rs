@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-use super::record::{CoroRef, EndedBy, NOWHERE, Newborn};
+use super::record::{self, CoroRef, EndedBy, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::{Message, Shared, WorkerShared, balance, current, raise};
@@ -181,7 +181,7 @@ pub(crate) fn launch(newborn: Newborn, placement: Placement) {
                 spawner.head.interrupted.store(true, Ordering::Relaxed);
             }
         });
-        newborn.discard(JoinError::Interrupted);
+        record::discard(newborn, JoinError::Interrupted);
         return;
     }
     with(|worker| {
