@@ -10,8 +10,10 @@ const GRAIN: usize = 32;
 const CLASSES: usize = 32;
 /// Aligned so at least.
 const ALIGN: usize = 16;
-/// Free blocks of a size that a thread keeps: half a megabyte or so.
+/// Free blocks of a size that a thread keeps which never trims: half a megabyte or so.
 const KEEP: usize = 1024;
+/// Those that a worker keeps until it trims.
+const KEEP_TRIMMED: usize = 1 << 16;
 
 /// A free block holds the address of the next.
 struct Free {
@@ -21,14 +23,74 @@ struct Free {
 struct List {
     first: Cell<*mut Free>,
     len: Cell<usize>,
+    /// Fewest since the latest trim: these were not needed.
+    spare: Cell<usize>,
 }
 
-struct Blocks([List; CLASSES]);
+impl List {
+    const EMPTY: Self = Self {
+        first: Cell::new(ptr::null_mut()),
+        len: Cell::new(0),
+        spare: Cell::new(0),
+    };
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<u8>> {
+        let first = NonNull::new(self.first.get())?;
+        // SAFETY: what is in the list is a free block of this thread's, with the next one's address in it.
+        self.first.set(unsafe { first.read() }.next);
+        let len = self.len.get() - 1;
+        self.len.set(len);
+        self.spare.set(self.spare.get().min(len));
+        Some(first.cast())
+    }
+
+    /// # Safety
+    /// The block is free, and large enough and aligned for an address.
+    #[inline]
+    unsafe fn push(&self, block: NonNull<u8>) {
+        let block = block.cast::<Free>();
+        // SAFETY: by the caller's promise.
+        unsafe {
+            block.write(Free {
+                next: self.first.get(),
+            });
+        }
+        self.first.set(block.as_ptr());
+        self.len.set(self.len.get() + 1);
+    }
+
+    /// Gives `count` of the blocks, which are of class `class`, to the allocator.
+    fn give_back(&self, class: usize, count: usize) {
+        let layout = Layout::from_size_align(class * GRAIN, ALIGN).expect("as in `class`");
+        for block in std::iter::from_fn(|| self.pop()).take(count) {
+            // SAFETY: a free block of this thread's, which the allocator gave with this layout.
+            unsafe { alloc::dealloc(block.as_ptr(), layout) };
+        }
+    }
+}
+
+struct Blocks {
+    lists: [List; CLASSES],
+    keep: Cell<usize>,
+}
 
 thread_local! {
     static BLOCKS: Blocks = const {
-        Blocks([const { List { first: Cell::new(ptr::null_mut()), len: Cell::new(0) } }; CLASSES])
+        Blocks { lists: [const { List::EMPTY }; CLASSES], keep: Cell::new(KEEP) }
     };
+}
+
+/// Gives the blocks to the allocator that the calling thread has not needed since the last call. Whoever calls this now
+/// and then may keep many.
+pub(crate) fn trim() {
+    BLOCKS.with(|blocks| {
+        blocks.keep.set(KEEP_TRIMMED);
+        for (class, list) in blocks.lists.iter().enumerate() {
+            list.give_back(class, list.spare.get());
+            list.spare.set(list.len.get());
+        }
+    });
 }
 
 /// The list for `layout`, and the layout of its blocks.
@@ -49,14 +111,7 @@ pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
     let Some((class, whole)) = class(layout) else {
         return from_allocator(layout);
     };
-    let kept = BLOCKS.try_with(|blocks| {
-        let list = &blocks.0[class];
-        let first = NonNull::new(list.first.get())?;
-        // SAFETY: what is in the list is a free block of this thread's, with the next one's address in it.
-        list.first.set(unsafe { first.read() }.next);
-        list.len.set(list.len.get() - 1);
-        Some(first.cast())
-    });
+    let kept = BLOCKS.try_with(|blocks| blocks.lists[class].pop());
     kept.ok().flatten().unwrap_or_else(|| from_allocator(whole))
 }
 
@@ -77,19 +132,12 @@ pub(super) unsafe fn free(block: NonNull<u8>, layout: Layout) {
     let whole = class(layout);
     if let Some((class, _)) = whole {
         let kept = BLOCKS.try_with(|blocks| {
-            let list = &blocks.0[class];
-            if list.len.get() >= KEEP {
+            let list = &blocks.lists[class];
+            if list.len.get() >= blocks.keep.get() {
                 return false;
             }
-            let block = block.cast::<Free>();
-            // SAFETY: the block is free, large enough and aligned for an address.
-            unsafe {
-                block.write(Free {
-                    next: list.first.get(),
-                });
-            }
-            list.first.set(block.as_ptr());
-            list.len.set(list.len.get() + 1);
+            // SAFETY: by the caller's promise, and this is what blocks are like.
+            unsafe { list.push(block) };
             true
         });
         if kept == Ok(true) {
@@ -103,16 +151,8 @@ pub(super) unsafe fn free(block: NonNull<u8>, layout: Layout) {
 
 impl Drop for Blocks {
     fn drop(&mut self) {
-        for (class, list) in self.0.iter().enumerate() {
-            let mut next = list.first.replace(ptr::null_mut());
-            let layout = Layout::from_size_align(class * GRAIN, ALIGN).expect("as in `class`");
-            while let Some(block) = NonNull::new(next) {
-                // SAFETY: a free block of this thread's, which the allocator gave with this layout.
-                unsafe {
-                    next = block.read().next;
-                    alloc::dealloc(block.as_ptr().cast(), layout);
-                }
-            }
+        for (class, list) in self.lists.iter().enumerate() {
+            list.give_back(class, usize::MAX);
         }
     }
 }
@@ -132,7 +172,7 @@ mod tests {
                 unsafe { free(block, layout) };
             }
             if class(layout).is_some() {
-                let kept = |class: usize| BLOCKS.with(|blocks| blocks.0[class].len.get());
+                let kept = |class: usize| BLOCKS.with(|blocks| blocks.lists[class].len.get());
                 assert_eq!(kept(10), KEEP);
                 let again = allocate(Layout::new::<[u64; 39]>());
                 assert!(blocks.contains(&again), "it fits the same blocks");
@@ -140,6 +180,10 @@ mod tests {
                 assert_eq!(kept(10), KEEP - 1);
                 // SAFETY: as above.
                 unsafe { free(again, Layout::new::<[u64; 39]>()) };
+                trim();
+                assert_eq!(kept(10), KEEP, "they were in use a moment ago");
+                trim();
+                assert_eq!(kept(10), 0);
             }
         })
         .join()

@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod backtrace;
-mod blocks;
+pub(crate) mod blocks;
 mod cell;
 mod counted;
 pub(crate) mod cycles;

@@ -23,7 +23,7 @@ use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::{Message, Shared, WorkerShared, balance, current, raise};
 use crate::context::overflow::SignalStack;
-use crate::context::{StackPool, Switched, cycles};
+use crate::context::{StackPool, Switched, blocks, cycles};
 use crate::io::Poller;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
@@ -555,6 +555,7 @@ impl Worker {
         let now = self.clock.now();
         if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
             self.trim_left.set(self.stacks.borrow_mut().trim());
+            blocks::trim();
             self.trimmed.set(now);
         }
         if self.clock.is_virtual() {
@@ -630,6 +631,8 @@ pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
     }
     let _signal_stack = SignalStack::new();
     let guard = EndsProcess;
+    // From now on this thread keeps many blocks, and trims them.
+    blocks::trim();
     WORKER.with(|cell| {
         let worker = cell.get_or_init(|| Worker::new(shared, index, poller));
         worker.run();
