@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::thread::LocalKey;
 
 thread_local! {
     static TOKEN: Cell<usize> = const { Cell::new(0) };
@@ -267,34 +268,45 @@ impl<T> Scoped<T> {
             borrows: Cell::new(0),
         }
     }
+}
 
+// The functions take the thread-local itself, so that what they run is not part of a closure that is given to it: those
+// are not always inlined.
+impl<T: 'static> Scoped<T> {
     /// Lends `value` while `call` runs.
     #[inline]
-    pub(crate) fn set<R>(&self, value: &T, call: impl FnOnce() -> R) -> R {
-        struct Restore<'a, T>(&'a Cell<*const T>, *const T);
-        impl<T> Drop for Restore<'_, T> {
+    pub(crate) fn set<R>(key: &'static LocalKey<Self>, value: &T, call: impl FnOnce() -> R) -> R {
+        struct Restore<T: 'static>(&'static LocalKey<Scoped<T>>, *const T);
+        impl<T> Drop for Restore<T> {
+            #[inline]
             fn drop(&mut self) {
-                self.0.set(self.1);
+                self.0.with(|scoped| scoped.value.set(self.1));
             }
         }
-        let _restore = Restore(&self.value, self.value.replace(ptr::from_ref(value)));
+        let outer = key.with(|scoped| scoped.value.replace(ptr::from_ref(value)));
+        let _restore = Restore(key, outer);
         call()
     }
 
     /// Borrows what was lent, `None` if nothing is. The borrower must not suspend: [`Scoped::suspend`] refuses.
     #[inline(always)]
-    pub(crate) fn with<R>(&self, borrow: impl FnOnce(Option<&T>) -> R) -> R {
-        struct Release<'a>(&'a Cell<u32>);
-        impl Drop for Release<'_> {
+    pub(crate) fn with<R>(key: &'static LocalKey<Self>, borrow: impl FnOnce(Option<&T>) -> R) -> R {
+        struct Release<T: 'static>(&'static LocalKey<Scoped<T>>);
+        impl<T> Drop for Release<T> {
+            #[inline(always)]
             fn drop(&mut self) {
-                self.0.set(self.0.get() - 1);
+                self.0
+                    .with(|scoped| scoped.borrows.set(scoped.borrows.get() - 1));
             }
         }
-        self.borrows.set(self.borrows.get() + 1);
-        let _release = Release(&self.borrows);
+        let value = key.with(|scoped| {
+            scoped.borrows.set(scoped.borrows.get() + 1);
+            scoped.value.get()
+        });
+        let _release = Release(key);
         // SAFETY: null, or set by a `set` whose call is still running below us on this thread. A borrower that
         // suspended could outlive it: `Scoped::suspend` refuses while anything is borrowed.
-        borrow(unsafe { self.value.get().as_ref() })
+        borrow(unsafe { value.as_ref() })
     }
 
     /// Leaves the running coroutine, as [`super::suspend`].
@@ -302,9 +314,9 @@ impl<T> Scoped<T> {
     /// # Panics
     /// While something is borrowed: the lender's frame could be gone when the borrower is resumed.
     #[inline]
-    pub(crate) fn suspend(&self) {
+    pub(crate) fn suspend(key: &'static LocalKey<Self>) {
         assert_eq!(
-            self.borrows.get(),
+            key.with(|scoped| scoped.borrows.get()),
             0,
             "suspended while borrowing the current coroutine"
         );

@@ -11,16 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use super::blocks;
 use super::cell::Binder;
 
-/// A value and how many references to it there are. Nobody outside can name it.
-#[repr(C)]
-pub(crate) struct Inner<T: ?Sized> {
-    references: AtomicUsize,
-    value: T,
-}
+/// The value, whose count of references is in the word before it: so the address of what is in it does not depend on the
+/// alignment of the type that was erased. Nobody outside can name this type.
+#[repr(transparent)]
+pub(crate) struct Place<T: ?Sized>(T);
 
 /// A reference to a value that lives as long as one of them does.
 pub(crate) struct Counted<T: ?Sized> {
-    inner: NonNull<Inner<T>>,
+    place: NonNull<Place<T>>,
     /// Dropping the last one drops a `T`.
     _owns: PhantomData<T>,
 }
@@ -38,34 +36,39 @@ impl<T> Counted<T> {
     /// References to a new value, which `make` makes in its place: it is large.
     #[inline]
     pub(crate) fn new(make: impl FnOnce() -> T) -> (First<T>, Self) {
-        let inner = blocks::allocate(Layout::new::<Inner<T>>()).cast::<Inner<T>>();
-        // SAFETY: fresh memory of the right layout. If `make` panics it is leaked.
-        unsafe {
-            inner.write(Inner {
-                references: AtomicUsize::new(3),
-                value: make(),
-            });
-        }
+        let (whole, offset) = layout(Layout::new::<T>());
+        let memory = blocks::allocate(whole);
+        // SAFETY: fresh memory with room for a count and, `offset` bytes behind its start, for the value. If `make` panics
+        // it is leaked.
+        let place = unsafe {
+            let place = memory.add(offset).cast::<Place<T>>();
+            place.write(Place(make()));
+            place
+                .cast::<AtomicUsize>()
+                .sub(1)
+                .write(AtomicUsize::new(3));
+            place
+        };
         let reference = || Self {
-            inner,
+            place,
             _owns: PhantomData,
         };
         (First(ManuallyDrop::new(reference())), reference())
     }
 
-    /// Forgets the type: call it with `|inner| inner`.
+    /// Forgets the type: call it with `|place| place`.
     #[inline]
-    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Inner<T>) -> *mut Inner<U>) -> Counted<U> {
+    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Place<T>) -> *mut Place<U>) -> Counted<U> {
         let this = ManuallyDrop::new(self);
-        let erased = unsize(this.inner.as_ptr());
+        let erased = unsize(this.place.as_ptr());
         assert!(
-            ptr::addr_eq(erased, this.inner.as_ptr()),
+            ptr::addr_eq(erased, this.place.as_ptr()),
             "erasing a type changes no address"
         );
         Counted {
             // SAFETY: it is the same address. `unsize` cannot have made it of another type's pointer, since nobody
-            // outside can name `Inner`: an unsizing coercion is all that it can do. The reference moves to the result.
-            inner: unsafe { NonNull::new_unchecked(erased) },
+            // outside can name `Place`: an unsizing coercion is all that it can do. The reference moves to the result.
+            place: unsafe { NonNull::new_unchecked(erased) },
             _owns: PhantomData,
         }
     }
@@ -75,7 +78,7 @@ impl<T: ?Sized> Counted<T> {
     /// Drops two references, in one step if they are to the same value.
     #[inline]
     pub(crate) fn drop_both(one: Self, other: Self) {
-        if ptr::addr_eq(one.inner.as_ptr(), other.inner.as_ptr()) {
+        if ptr::addr_eq(one.place.as_ptr(), other.place.as_ptr()) {
             let one = ManuallyDrop::new(one);
             let _other = ManuallyDrop::new(other);
             // SAFETY: two references that are not used again.
@@ -89,10 +92,8 @@ impl<T: ?Sized> Counted<T> {
     /// The caller has as many, this one among them, and neither uses nor drops them again.
     #[inline]
     unsafe fn give_up(&self, references: usize) {
-        // SAFETY: the caller's references keep it alive up to here.
-        let count = unsafe { &(*self.inner.as_ptr()).references };
         // Release, so that whoever drops the value finds everything done that others did with it.
-        if count.fetch_sub(references, Ordering::Release) == references {
+        if self.count().fetch_sub(references, Ordering::Release) == references {
             fence(Ordering::Acquire);
             // SAFETY: there is no other reference, so nobody can make one.
             unsafe { self.destroy() };
@@ -113,16 +114,35 @@ impl<T: ?Sized> Counted<T> {
         }
         // SAFETY: the value is still there, and ours alone.
         unsafe {
-            let _memory = Memory(self.inner.cast(), Layout::for_value(self.inner.as_ref()));
-            ptr::drop_in_place(&raw mut (*self.inner.as_ptr()).value);
+            let (whole, offset) = layout(Layout::for_value(self.place.as_ref()));
+            let _memory = Memory(self.place.cast::<u8>().sub(offset), whole);
+            ptr::drop_in_place(self.place.as_ptr());
         }
     }
+
+    #[inline]
+    fn count(&self) -> &AtomicUsize {
+        // SAFETY: the count is in the word before the value, as long as there is a reference.
+        unsafe { self.place.cast::<AtomicUsize>().sub(1).as_ref() }
+    }
+}
+
+/// The layout of a count and a value, and where in it the value starts.
+#[inline]
+fn layout(value: Layout) -> (Layout, usize) {
+    let align = value.align().max(align_of::<AtomicUsize>());
+    let offset = align.max(size_of::<AtomicUsize>());
+    let layout = Layout::from_size_align(offset + value.size(), align);
+    (
+        layout.expect("the value is in memory already, or about to be"),
+        offset,
+    )
 }
 
 impl<T> First<T> {
     /// As [`Counted::erase`].
     #[inline]
-    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Inner<T>) -> *mut Inner<U>) -> First<U> {
+    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Place<T>) -> *mut Place<U>) -> First<U> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is neither dropped nor used again; both references move to the result.
         let reference = unsafe { ManuallyDrop::take(&mut this.0) };
@@ -167,14 +187,13 @@ impl<T: ?Sized> Deref for First<T> {
 impl<T: ?Sized> Clone for Counted<T> {
     #[inline]
     fn clone(&self) -> Self {
-        // SAFETY: this reference keeps it alive. Relaxed will do: nothing is learnt from the count.
-        let count = unsafe { &(*self.inner.as_ptr()).references };
-        if count.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+        // Relaxed will do: nothing is learnt from the count.
+        if self.count().fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
             // References were leaked in a loop; before the count can overflow there is no way out.
             std::process::abort();
         }
         Self {
-            inner: self.inner,
+            place: self.place,
             _owns: PhantomData,
         }
     }
@@ -194,7 +213,7 @@ impl<T: ?Sized> Deref for Counted<T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: alive as long as there is a reference, and shared as the type allows.
-        unsafe { &(*self.inner.as_ptr()).value }
+        unsafe { &(*self.place.as_ptr()).0 }
     }
 }
 
@@ -231,11 +250,11 @@ mod tests {
     fn the_last_reference_drops_it_whatever_its_type_was() {
         let drops = Arc::new(AtomicUsize::new(0));
         let (first, one) = Counted::new(|| Parrot(drops.clone(), 7));
-        let erased: Counted<dyn Speaks> = one.erase(|inner| inner);
+        let erased: Counted<dyn Speaks> = one.erase(|place| place);
         let more = erased.clone();
         assert_eq!(more.word(), "arr 7");
         Counted::drop_both(erased, more);
-        let first: First<dyn Speaks> = first.erase(|inner| inner);
+        let first: First<dyn Speaks> = first.erase(|place| place);
         assert_eq!(first.reference().word(), first.word());
         assert_eq!(drops.load(Ordering::Relaxed), 0);
         drop(first);

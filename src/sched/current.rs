@@ -10,20 +10,20 @@ thread_local! {
 /// Runs `resume` with `coroutine` as the current one.
 #[inline]
 pub(crate) fn set<R>(coroutine: &CoroRef, resume: impl FnOnce() -> R) -> R {
-    CURRENT.with(|current| current.set(coroutine, resume))
+    Scoped::set(&CURRENT, coroutine, resume)
 }
 
 /// Calls with the current coroutine; `None` on a plain thread and on a worker's own stack. `call` must not suspend.
 #[inline(always)]
 pub(crate) fn with<R>(call: impl FnOnce(Option<&CoroRef>) -> R) -> R {
-    CURRENT.with(|current| current.with(call))
+    Scoped::with(&CURRENT, call)
 }
 
 /// Leaves the current coroutine. Only `wait` calls this.
 #[inline]
 pub(crate) fn suspend() {
     // The thread-local is the same before and after: a coroutine never changes its thread.
-    CURRENT.with(Scoped::suspend);
+    Scoped::suspend(&CURRENT);
 }
 
 /// For the report of an overflow: see [`overflow::Describe`].

@@ -358,9 +358,9 @@ where
         head: Head::new(spec.name, parent, id, shared, stack_size, spawned),
         body: Run::new(f),
     });
-    worker::launch(newborn.erase(|inner| inner), spec.placement);
+    worker::launch(newborn.erase(|place| place), spec.placement);
     JoinHandle {
-        coroutine: handle.erase(|inner| inner),
+        coroutine: handle.erase(|place| place),
         _value: PhantomData,
     }
 }

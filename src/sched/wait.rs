@@ -3,7 +3,7 @@
 //! A blocking call [`prepare`]s a wait, leaves the [`Waiter`] where whoever can end the wait finds it, and
 //! [`Wait::suspend`]s. That is all that primitives, timers and the poller know of the scheduler.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -145,6 +145,28 @@ struct ThreadWait {
     thread: Thread,
 }
 
+impl ThreadWait {
+    /// The calling thread's.
+    fn of_thread() -> Arc<Self> {
+        thread_local! {
+            static WAIT: OnceCell<Arc<ThreadWait>> = const { OnceCell::new() };
+        }
+        let new = || {
+            Arc::new(Self {
+                word: WaitWord::new(),
+                thread: thread::current(),
+            })
+        };
+        WAIT.with(|wait| wait.get_or_init(new).clone())
+    }
+
+    #[cold]
+    fn begin() -> (Epoch, Arc<Self>) {
+        let waiter = Self::of_thread();
+        (waiter.word.begin(), waiter)
+    }
+}
+
 enum Target {
     Coroutine(CoroRef),
     Thread(Arc<ThreadWait>),
@@ -211,17 +233,16 @@ pub(crate) enum Outcome {
 #[must_use]
 pub(crate) struct Wait {
     epoch: Epoch,
-    kind: WaitKind,
     object: usize,
+    kind: WaitKind,
     masked: bool,
-    thread: Option<Arc<ThreadWait>>,
 }
 
 /// Begins a wait of the caller for `object`, an address or a number.
 ///
 /// # Errors
 /// [`Refused`], while the caller unwinds.
-#[inline]
+#[inline(always)]
 pub(crate) fn prepare(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), Refused> {
     begin(kind, object, false)
 }
@@ -231,61 +252,32 @@ pub(crate) fn wait_masked(kind: WaitKind, object: usize) -> Result<(Wait, Waiter
     begin(kind, object, true)
 }
 
-#[inline]
+#[inline(always)]
 fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), Refused> {
     if thread::panicking() {
         return Err(Refused);
     }
-    Ok(current::with(|coroutine| match coroutine {
-        Some(coroutine) => {
-            let epoch = coroutine.head.word.begin();
-            let wait = Wait {
-                epoch,
-                kind,
-                object,
-                masked,
-                thread: None,
-            };
-            let reference = worker::with(|worker| worker?.spare(coroutine));
-            let waiter = Waiter {
-                target: Target::Coroutine(reference.unwrap_or_else(|| coroutine.clone())),
-                epoch,
-            };
-            (wait, waiter)
-        }
-        None => begin_on_thread(kind, object, masked),
-    }))
-}
-
-#[cold]
-fn begin_on_thread(kind: WaitKind, object: usize, masked: bool) -> (Wait, Waiter) {
-    thread_local! {
-        static WAIT: RefCell<Option<Arc<ThreadWait>>> = const { RefCell::new(None) };
-    }
-    let waiter = WAIT.with_borrow_mut(|wait| {
-        wait.get_or_insert_with(|| {
-            Arc::new(ThreadWait {
-                word: WaitWord::new(),
-                thread: thread::current(),
-            })
-        })
-        .clone()
+    let begun = current::with(|coroutine| {
+        let coroutine = coroutine?;
+        let epoch = coroutine.head.word.begin();
+        let spare = worker::with(|worker| worker?.spare(coroutine));
+        let reference = spare.unwrap_or_else(|| coroutine.clone());
+        Some((epoch, reference))
     });
-    let epoch = waiter.word.begin();
+    let (epoch, target) = match begun {
+        Some((epoch, coroutine)) => (epoch, Target::Coroutine(coroutine)),
+        None => {
+            let (epoch, thread) = ThreadWait::begin();
+            (epoch, Target::Thread(thread))
+        }
+    };
     let wait = Wait {
         epoch,
-        kind,
         object,
+        kind,
         masked,
-        thread: Some(waiter.clone()),
     };
-    (
-        wait,
-        Waiter {
-            target: Target::Thread(waiter),
-            epoch,
-        },
-    )
+    Ok((wait, Waiter { target, epoch }))
 }
 
 impl Wait {
@@ -293,9 +285,10 @@ impl Wait {
     /// first always wins over an interrupt.
     #[inline]
     pub(crate) fn suspend(self) -> Outcome {
-        match &self.thread {
-            None => self.suspend_coroutine(),
-            Some(waiter) => self.block_thread(waiter),
+        if crate::context::is_coroutine() {
+            self.suspend_coroutine()
+        } else {
+            self.block_thread(&ThreadWait::of_thread())
         }
     }
 
