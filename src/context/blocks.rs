@@ -28,11 +28,13 @@ struct List {
 }
 
 impl List {
-    const EMPTY: Self = Self {
-        first: Cell::new(ptr::null_mut()),
-        len: Cell::new(0),
-        spare: Cell::new(0),
-    };
+    const fn empty() -> Self {
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            len: Cell::new(0),
+            spare: Cell::new(0),
+        }
+    }
 
     #[inline]
     fn pop(&self) -> Option<NonNull<u8>> {
@@ -77,7 +79,7 @@ struct Blocks {
 
 thread_local! {
     static BLOCKS: Blocks = const {
-        Blocks { lists: [const { List::EMPTY }; CLASSES], keep: Cell::new(KEEP) }
+        Blocks { lists: [const { List::empty() }; CLASSES], keep: Cell::new(KEEP) }
     };
 }
 

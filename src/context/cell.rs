@@ -171,13 +171,6 @@ impl<T> HandOver<T> {
         }
     }
 
-    pub(crate) const fn full(value: T) -> Self {
-        Self {
-            state: AtomicU8::new(FULL),
-            value: UnsafeCell::new(Some(value)),
-        }
-    }
-
     /// Leaves `value` for the taker. True: the taker asked to be told. Gives the value back if there was one before.
     #[inline]
     pub(crate) fn put(&self, value: T) -> Result<bool, T> {
@@ -357,7 +350,8 @@ mod tests {
 
     #[test]
     fn a_hand_over_gives_once() {
-        let cell = HandOver::full(String::from("once"));
+        let cell = HandOver::empty();
+        assert_eq!(cell.put(String::from("once")), Ok(false));
         assert_eq!(cell.take().as_deref(), Some("once"));
         assert_eq!(cell.take(), None);
         assert_eq!(cell.put(String::from("again")), Err(String::from("again")));
@@ -378,12 +372,15 @@ mod tests {
         let cell = HandOver::empty();
         assert_eq!(cell.abandon(), None);
         assert_eq!(cell.put(1), Err(1));
-        assert_eq!(HandOver::full(2).abandon(), Some(2));
+        let cell = HandOver::empty();
+        assert_eq!(cell.put(2), Ok(false));
+        assert_eq!(cell.abandon(), Some(2));
     }
 
     #[test]
     fn hand_over_across_threads_loses_nothing() {
-        let cell = Arc::new(HandOver::full(Box::new(1)));
+        let cell = Arc::new(HandOver::empty());
+        assert_eq!(cell.put(Box::new(1)), Ok(false));
         let takers: Vec<_> = (0..4)
             .map(|_| {
                 let cell = cell.clone();

@@ -18,10 +18,6 @@ pub(crate) struct RawSpin(AtomicBool);
 
 // SAFETY: only one `swap` after each `store(false)` finds false, and acquires what the one before released.
 unsafe impl RawMutex for RawSpin {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "that is how lock_api wants it"
-    )]
     const INIT: Self = Self(AtomicBool::new(false));
     type Guard = GuardNoSend;
 

@@ -151,13 +151,12 @@ impl Write for PipeWriter {
 /// than `PIPE_BUF` (4096 bytes on Linux) is taken whole.
 impl Write for &PipeWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.source.write_with(WaitKind::Write, |io| write(io, buf))
+        self.source.write_stream(|io| write(io, buf))
     }
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let bufs = &bufs[..bufs.len().min(MAX_SLICES)];
-        self.source.write_with(WaitKind::Write, |io| {
-            without_sigpipe(|| Ok(rustix::io::writev(io, bufs)?))
-        })
+        self.source
+            .write_stream(|io| without_sigpipe(|| Ok(rustix::io::writev(io, bufs)?)))
     }
     /// Does nothing: a pipe keeps nothing back on this side.
     fn flush(&mut self) -> io::Result<()> {

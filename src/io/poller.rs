@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -11,6 +11,7 @@ use mio::{Events, Interest, Token};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use crate::context::SpinMutex;
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
@@ -35,6 +36,7 @@ pub(crate) struct Poller {
 pub(crate) struct Reactor {
     /// `None` once the worker has ended.
     open: Mutex<Option<Open>>,
+    closed: AtomicBool,
     slots: Mutex<Slots>,
 }
 
@@ -63,14 +65,9 @@ pub(crate) struct Slot {
 /// Readiness in one direction, and who waits for it.
 #[derive(Default)]
 pub(crate) struct Direction {
-    state: Mutex<Readiness>,
-}
-
-#[derive(Default)]
-struct Readiness {
-    /// An event came that no call has used yet.
-    ready: bool,
-    waiter: Option<Waiter>,
+    /// An event came that no call has used yet. Changed with `waiter` locked.
+    ready: AtomicBool,
+    waiter: SpinMutex<Option<Waiter>>,
 }
 
 impl Direction {
@@ -79,26 +76,35 @@ impl Direction {
         &self,
         begin: impl FnOnce() -> Result<(W, Waiter), E>,
     ) -> Result<Option<W>, E> {
-        let mut state = self.state.lock();
-        if std::mem::take(&mut state.ready) {
+        let mut place = self.waiter.lock();
+        if self.ready.load(Ordering::Relaxed) {
+            self.ready.store(false, Ordering::Relaxed);
+            // Before the caller asks the kernel again: see `event`.
+            fence(Ordering::SeqCst);
             return Ok(None);
         }
         let (wait, waiter) = begin()?;
-        state.waiter = Some(waiter);
+        *place = Some(waiter);
         Ok(Some(wait))
     }
 
     /// Takes the waiter back after an interrupt.
     pub(crate) fn withdraw(&self) {
-        let waiter = self.state.lock().waiter.take();
+        let waiter = self.waiter.lock().take();
         drop(waiter);
     }
 
+    #[inline]
     pub(super) fn event(&self, wake: &mut dyn FnMut(Waiter) -> bool) {
-        let mut state = self.state.lock();
-        let woken = state.waiter.take().is_some_and(wake);
+        // Nobody has used the previous event, so nobody waits, and whoever uses it later asks the kernel after that and
+        // finds what this event is about. Sockets are writable nearly always, so this is the usual case for that.
+        if self.ready.load(Ordering::Acquire) {
+            return;
+        }
+        let mut place = self.waiter.lock();
+        let woken = place.take().is_some_and(wake);
         // Interrupted at the same moment, or nobody waits: the next call uses it.
-        state.ready = !woken;
+        self.ready.store(!woken, Ordering::Release);
     }
 }
 
@@ -108,6 +114,7 @@ pub(crate) struct Registration {
     key: usize,
     fd: RawFd,
     pub(crate) slot: Arc<Slot>,
+    left: AtomicBool,
 }
 
 impl Poller {
@@ -117,6 +124,7 @@ impl Poller {
         let waker = Arc::new(mio::Waker::new(&registry, WAKE)?);
         let reactor = Reactor {
             open: Mutex::new(Some(Open { registry, waker })),
+            closed: AtomicBool::new(false),
             slots: Mutex::default(),
         };
         Ok((
@@ -184,12 +192,13 @@ impl Reactor {
 
     /// The worker ends: its descriptors are given back.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         *self.open.lock() = None;
     }
 
     /// Has the worker ended? What is registered here will hear no more events.
     pub(crate) fn is_closed(&self) -> bool {
-        self.open.lock().is_none()
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Registers `fd` for both directions.
@@ -210,6 +219,7 @@ impl Reactor {
                 key,
                 fd,
                 slot,
+                left: AtomicBool::new(false),
             }),
             Err(error) => {
                 // It is not there, or is there for somebody else: only its slot is given back.
@@ -229,19 +239,29 @@ impl Reactor {
 }
 
 impl Registration {
+    /// Its poller has gone.
+    #[inline]
     pub(crate) fn is_dead(&self) -> bool {
         self.reactor.is_closed()
     }
-}
 
-impl Drop for Registration {
-    fn drop(&mut self) {
+    /// Takes the descriptor out of the poller, once; dropping does so too.
+    pub(crate) fn leave(&self) {
+        if self.left.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let slot = self.reactor.slots.lock().slab.remove(self.key);
         drop(slot);
         if let Some(open) = self.reactor.open.lock().as_ref() {
             // It has gone by itself, if the descriptor was closed behind our back.
             let _ = open.registry.deregister(&mut SourceFd(&self.fd));
         }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -46,11 +46,13 @@ pub(crate) enum Way {
 /// A non-blocking descriptor. Registered lazily with the poller of the worker that first has to wait; leaves the poller
 /// before it is closed.
 pub(crate) struct Source<T: AsFd> {
-    /// Dropped first: the descriptor leaves the poller before `io` closes it.
+    /// Set with `place` locked. Dropped first, as `place` is: the descriptor leaves the poller before `io` closes it.
+    registration: OnceLock<Registration>,
     place: Mutex<Place>,
     readers: Turns,
     writers: Turns,
-    /// The latest read took all that was there: there is no point in trying again before the next event.
+    /// The latest read took all that was there: there is no point in trying again before the next event. Only whoever has
+    /// the turn to read touches it.
     drained: AtomicBool,
     /// Set once, with `place` locked. `io` then refers to a descriptor that refuses everything, so only what failed, or
     /// would wait, has to look here.
@@ -61,9 +63,28 @@ pub(crate) struct Source<T: AsFd> {
 /// Where those who wait are found.
 #[derive(Default)]
 struct Place {
-    registration: Option<Registration>,
+    /// In place of the first registration, whose runtime has ended.
+    later: Option<Box<Registration>>,
     /// Of the plain threads that wait.
     bells: Vec<Arc<Bell>>,
+}
+
+/// A [`Slot`], as long as the source lives.
+enum SlotRef<'a> {
+    First(&'a Slot),
+    Later(Arc<Slot>),
+}
+
+impl std::ops::Deref for SlotRef<'_> {
+    type Target = Slot;
+
+    #[inline]
+    fn deref(&self) -> &Slot {
+        match self {
+            Self::First(slot) => slot,
+            Self::Later(slot) => slot,
+        }
+    }
 }
 
 /// A byte stream, as [`Source::read_stream`] must know it.
@@ -85,6 +106,7 @@ impl Stream for std::os::unix::net::UnixStream {
 impl<T: AsFd> Source<T> {
     pub(crate) fn new(io: T) -> Self {
         Self {
+            registration: OnceLock::new(),
             place: Mutex::default(),
             readers: Turns::default(),
             writers: Turns::default(),
@@ -100,7 +122,13 @@ impl<T: AsFd> Source<T> {
 
     /// The descriptor, out of the poller.
     pub(crate) fn into_inner(self) -> T {
-        let Self { place, io, .. } = self;
+        let Self {
+            registration,
+            place,
+            io,
+            ..
+        } = self;
+        drop(registration);
         drop(place);
         io
     }
@@ -130,19 +158,18 @@ impl<T: AsFd> Source<T> {
         T: Into<OwnedFd>,
     {
         let dead = system::dead()?;
-        let mut place = self.place.lock();
+        let place = self.place.lock();
         if self.is_closed() {
             return Ok(());
         }
-        let slot = place
-            .registration
-            .take()
-            .map(|registration| registration.slot.clone());
         self.closed.store(true, Ordering::Release);
+        let registrations = self.registration.get().into_iter();
+        let registrations = registrations.chain(place.later.as_deref());
+        registrations.clone().for_each(Registration::leave);
         let replaced = system::replace(self.io.as_fd(), dead);
-        if let Some(slot) = slot {
-            slot.read.event(&mut wait::Waiter::wake);
-            slot.write.event(&mut wait::Waiter::wake);
+        for registration in registrations {
+            registration.slot.read.event(&mut wait::Waiter::wake);
+            registration.slot.write.event(&mut wait::Waiter::wake);
         }
         place.bells.iter().for_each(|bell| bell.ring());
         self.readers.close();
@@ -189,12 +216,11 @@ impl<T: AsFd> Source<T> {
     {
         check_interrupt();
         let _turn = self.turn(Way::Read)?;
-        if T::SHORT_IS_ALL
-            && self.drained.load(Ordering::Relaxed)
-            && self.drained.swap(false, Ordering::Relaxed)
-            && crate::context::is_coroutine()
-        {
-            self.wait(Way::Read, WaitKind::Read)?;
+        if T::SHORT_IS_ALL && self.drained.load(Ordering::Relaxed) {
+            self.drained.store(false, Ordering::Relaxed);
+            if crate::context::is_coroutine() {
+                self.wait(Way::Read, WaitKind::Read)?;
+            }
         }
         let count = self.repeat(Way::Read, WaitKind::Read, op)?;
         // A short read has taken all there was; whatever comes later makes a new event. Not so after the peer's end.
@@ -220,6 +246,28 @@ impl<T: AsFd> Source<T> {
         check_interrupt();
         let _turn = self.turn(Way::Write)?;
         self.repeat(Way::Write, kind, op)
+    }
+
+    /// As [`Source::write_with`], for an `op` that never suspends by itself. **May suspend.**
+    #[inline]
+    pub(crate) fn write_stream(
+        &self,
+        mut op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        check_interrupt();
+        // While nobody waits there is no line to stand in.
+        if self.writers.are_free() {
+            match op(&self.io) {
+                Err(error) if is_temporary(&error) => {}
+                Err(error) => return Err(self.explain(error)),
+                Ok(count) => {
+                    share_the_worker();
+                    return Ok(count);
+                }
+            }
+        }
+        let _turn = self.turn(Way::Write)?;
+        self.repeat(Way::Write, WaitKind::Write, op)
     }
 
     /// Waits until the descriptor is readable; it may return without that being so. **May suspend.**
@@ -290,33 +338,49 @@ impl<T: AsFd> Source<T> {
         self.io.as_fd().as_raw_fd() as usize
     }
 
-    fn registered(&self) -> Option<Arc<Slot>> {
-        self.place
-            .lock()
-            .registration
-            .as_ref()
-            .map(|registration| registration.slot.clone())
+    /// The place in a poller, if there is one.
+    #[inline]
+    fn registered(&self) -> Option<SlotRef<'_>> {
+        let first = self.registration.get()?;
+        if !first.is_dead() {
+            return Some(SlotRef::First(&first.slot));
+        }
+        let place = self.place.lock();
+        let later = place.later.as_ref().filter(|later| !later.is_dead());
+        later.map(|later| SlotRef::Later(later.slot.clone()))
     }
 
     /// The place in a poller; taken now, with the current worker's, if there is none.
-    fn slot(&self) -> io::Result<Arc<Slot>> {
+    fn slot(&self) -> io::Result<SlotRef<'_>> {
+        if let Some(slot) = self.registered() {
+            self.live()?;
+            return Ok(slot);
+        }
         let mut place = self.place.lock();
         self.live()?;
-        if let Some(registration) = place
-            .registration
-            .as_ref()
-            .filter(|registration| !registration.is_dead())
-        {
-            return Ok(registration.slot.clone());
+        // The old one, of a runtime that has ended, goes first: both would be for the same descriptor.
+        place.later = place.later.take().filter(|later| !later.is_dead());
+        if let Some(later) = &place.later {
+            return Ok(SlotRef::Later(later.slot.clone()));
         }
         let reactor =
             worker::with(|worker| &worker.expect("a coroutine has a worker").mine().reactor);
-        // The old one, of a runtime that has ended, goes first: both would be for the same descriptor.
-        place.registration = None;
-        let fresh = reactor.register(self.io.as_fd().as_raw_fd())?;
-        let slot = fresh.slot.clone();
-        place.registration = Some(fresh);
-        Ok(slot)
+        let register = || reactor.register(self.io.as_fd().as_raw_fd());
+        match self.registration.get() {
+            Some(first) if first.is_dead() => {
+                let later = register()?;
+                let slot = later.slot.clone();
+                place.later = Some(Box::new(later));
+                Ok(SlotRef::Later(slot))
+            }
+            // Somebody else has just registered it.
+            Some(first) => Ok(SlotRef::First(&first.slot)),
+            None => {
+                let registration = register()?;
+                let first = self.registration.get_or_init(|| registration);
+                Ok(SlotRef::First(&first.slot))
+            }
+        }
     }
 
     fn wait(&self, way: Way, kind: WaitKind) -> io::Result<()> {
@@ -438,6 +502,13 @@ impl<T: AsFd> Endpoint for Source<T> {
             without_sigpipe(|| Ok(rustix::io::write(io, buf)?))
         })
     }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// After many calls in a row that did not have to wait, lets the others and the poller have a turn.

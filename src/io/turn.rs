@@ -37,6 +37,12 @@ impl Turns {
         Ok(Turn(self))
     }
 
+    /// Has nobody the turn? It may change at any moment.
+    #[inline]
+    pub(crate) fn are_free(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == FREE
+    }
+
     #[cold]
     fn queue_up(&self, fd: usize) -> Result<(), Refused> {
         let wait = {

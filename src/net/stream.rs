@@ -55,12 +55,11 @@ macro_rules! stream_io {
         impl std::io::Write for &$stream {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-                self.source
-                    .write_with(WaitKind::Write, |io| calls::send(io.as_fd(), buf))
+                self.source.write_stream(|io| calls::send(io.as_fd(), buf))
             }
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 self.source
-                    .write_with(WaitKind::Write, |io| calls::send_vectored(io.as_fd(), bufs))
+                    .write_stream(|io| calls::send_vectored(io.as_fd(), bufs))
             }
             /// Does nothing: a socket keeps nothing back on this side.
             fn flush(&mut self) -> std::io::Result<()> {

@@ -87,10 +87,6 @@ pub(crate) struct Scopes {
 }
 
 impl Fresh for Scopes {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "each use of it is a value of its own"
-    )]
     const FRESH: Self = Self {
         list: RefCell::new(Vec::new()),
         last_id: Cell::new(0),

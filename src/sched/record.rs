@@ -115,10 +115,6 @@ pub(crate) struct Own {
 }
 
 impl Fresh for Own {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "each use of it is a value of its own"
-    )]
     const FRESH: Self = Self {
         context: RefCell::new(None),
         scopes: Scopes::FRESH,

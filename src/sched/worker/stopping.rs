@@ -42,7 +42,8 @@ impl Worker {
             table.live.iter().map(|(_, it)| it.clone()).collect()
         };
         for coroutine in left {
-            drop(coroutine.head.own.get().context.take());
+            // Suspended for ever: dropping it leaves the stack as it is.
+            coroutine.head.own.get().context.replace(None);
             coroutine.discard(JoinError::Interrupted);
         }
     }
