@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::io::{Source, WaitKind};
 
@@ -113,6 +113,7 @@ pub(super) fn unix_addr(addr: &std::os::unix::net::SocketAddr) -> io::Result<Soc
 /// A stream socket that neither blocks nor survives an `exec`.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    use rustix::net::SocketFlags;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     Ok(rustix::net::socket_with(
         family,

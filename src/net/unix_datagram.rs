@@ -220,15 +220,21 @@ fn unless_ended<T>(
     end: impl FnOnce() -> T,
 ) -> io::Result<T> {
     match received {
-        #[cfg(target_os = "linux")]
         Err(error)
-            if error.kind() == io::ErrorKind::WouldBlock && is_ready(socket, PollFlags::RDHUP)? =>
+            if cfg!(target_os = "linux")
+                && error.kind() == io::ErrorKind::WouldBlock
+                && is_ready(socket, HUNG_UP)? =>
         {
             Ok(end())
         }
         received => received,
     }
 }
+
+#[cfg(target_os = "linux")]
+const HUNG_UP: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const HUNG_UP: PollFlags = PollFlags::HUP;
 
 fn is_ready(socket: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(socket, flags)];

@@ -7,7 +7,9 @@ use std::path::Path;
 use super::rights::{self, passes_descriptors};
 use super::socket::socket_basics;
 use super::stream::stream_io;
-use super::unix::{SocketAddr, UCred};
+use super::unix::SocketAddr;
+#[cfg(target_os = "linux")]
+use super::unix::UCred;
 use super::{calls, connect};
 use crate::io::{Source, WaitKind, conversions};
 
