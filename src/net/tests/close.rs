@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread;
 
-use super::{connected, fill, run, run_seeds, until, until_waits};
+use super::{alone, connected, exhaust_descriptors, fill, run, run_seeds, until, until_waits};
 use crate::io::Closed;
 use crate::net::{Shutdown, TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::{Builder, JoinError, Placement, registry, spawn};
@@ -217,29 +217,36 @@ fn strike(blows: [Blow; 3], waits_first: bool, between: usize) {
     assert!(accepted <= clients.len(), "{blows:?}");
 }
 
-/// From another worker, at any moment: the reader is woken, and never reads from a stranger with the same number.
+/// From another worker, at any moment: the readers are woken, the queued ones too, and none reads from a stranger with the
+/// same number.
 #[test]
 fn closing_from_another_worker_races_with_reading() {
     run(|| {
-        for round in 0..300_u32 {
+        for round in 0..300_usize {
             let (stream, mut peer) = UnixStream::pair().unwrap();
             let stream = Arc::new(stream);
-            let reader = Builder::new().placement(Placement::Worker(0)).spawn({
-                let stream = stream.clone();
-                move || {
-                    let mut bytes = 0;
-                    loop {
-                        match (&*stream).read(&mut [0; 4]) {
-                            Ok(0) => panic!("the peer has not closed"),
-                            Ok(count) => bytes += count,
-                            Err(error) => return (bytes, error),
+            let readers: Vec<_> = (0..3)
+                .map(|worker| {
+                    let stream = stream.clone();
+                    let there = Builder::new().placement(Placement::Worker(worker));
+                    there.spawn(move || {
+                        let mut bytes = 0;
+                        loop {
+                            match (&*stream).read(&mut [0; 1]) {
+                                Ok(0) => panic!("the peer has not closed"),
+                                Ok(count) => bytes += count,
+                                Err(error) => return (bytes, error),
+                            }
                         }
-                    }
-                }
-            });
-            if round % 2 == 0 {
+                    })
+                })
+                .collect();
+            // Those whose bit is set in the round's number wait by then.
+            for (bit, reader) in readers.iter().enumerate() {
                 until(|| {
-                    registry::coroutine(reader.id()).is_some_and(|info| info.waits_for.is_some())
+                    round & 1 << bit == 0
+                        || registry::coroutine(reader.id())
+                            .is_some_and(|info| info.waits_for.is_some())
                 });
             }
             let closer = Builder::new().placement(Placement::Worker(1)).spawn({
@@ -249,9 +256,38 @@ fn closing_from_another_worker_races_with_reading() {
             // What comes after the close goes nowhere.
             let _ = peer.write(b"some");
             closer.join().unwrap();
-            let (bytes, error) = reader.join().unwrap();
-            assert!(Closed::is(&error), "{error:?}");
-            assert!(bytes <= 4);
+            let mut total = 0;
+            for reader in readers {
+                let (bytes, error) = reader.join().unwrap();
+                assert!(Closed::is(&error), "{error:?}");
+                total += bytes;
+            }
+            assert!(total <= 4);
         }
+    });
+}
+
+#[test]
+fn a_close_for_which_there_is_no_descriptor_does_nothing() {
+    const NAME: &str = "net::tests::close::a_close_for_which_there_is_no_descriptor_does_nothing";
+    alone(NAME, || {
+        run(|| {
+            let (one, mut other) = UnixStream::pair().unwrap();
+            let (two, _other) = UnixStream::pair().unwrap();
+            exhaust_descriptors(0);
+            let error = one.close().unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+            other.write_all(b"open").unwrap();
+            (&one).read_exact(&mut [0; 4]).unwrap();
+            drop(other);
+            // Only the first needs one, and it has it now.
+            one.close().unwrap();
+            assert_closed((&one).read(&mut [0]));
+            while std::fs::File::open("/dev/null")
+                .map(std::mem::forget)
+                .is_ok()
+            {}
+            two.close().unwrap();
+        });
     });
 }
