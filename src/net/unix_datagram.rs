@@ -117,8 +117,8 @@ impl UnixDatagram {
 
     /// Sends a datagram to a path. **May suspend**, while the receiver's queue is full.
     ///
-    /// Nobody tells when an unconnected receiver has room again: the call asks again, after 1 ms to 50 ms. A connected
-    /// socket's [`send`](Self::send) is told at once.
+    /// Nobody tells when an unconnected receiver has room again: the call asks again, after 1 ms to 50 ms, and those who
+    /// send to others meanwhile do not wait for it. A connected socket's [`send`](Self::send) is told at once.
     ///
     /// # Errors
     ///
@@ -133,20 +133,27 @@ impl UnixDatagram {
     ///
     /// As for `send_to`.
     pub fn send_to_addr(&self, buf: &[u8], addr: &SocketAddr) -> io::Result<usize> {
-        self.source.write_with(WaitKind::Write, |io| {
-            let mut pause = QUEUE_FULL_PAUSE;
-            loop {
+        let mut pause = QUEUE_FULL_PAUSE;
+        loop {
+            let sent = self.source.write_with(WaitKind::Write, |io| {
                 match io.send_to_addr(buf, addr) {
                     // Our own buffer has room, so it is the receiver's queue, of which the poller knows nothing.
                     Err(error)
                         if error.kind() == io::ErrorKind::WouldBlock
-                            && is_ready(io.as_fd(), PollFlags::OUT)? => {}
-                    result => return result,
+                            && is_ready(io.as_fd(), PollFlags::OUT)? =>
+                    {
+                        Ok(None)
+                    }
+                    result => result.map(Some),
                 }
-                crate::sleep(pause);
-                pause = (pause * 2).min(QUEUE_FULL_PAUSE_MAX);
+            })?;
+            match sent {
+                Some(count) => return Ok(count),
+                // Without the turn: the others' receivers may have room.
+                None => crate::sleep(pause),
             }
-        })
+            pause = (pause * 2).min(QUEUE_FULL_PAUSE_MAX);
+        }
     }
 
     /// Sends a datagram to an address if there is room for it, and never suspends.

@@ -61,6 +61,9 @@ fn waiting_times_out_and_is_interrupted_and_takes_nothing() {
         let minute = Duration::from_secs(60);
         assert!(with_timeout(minute, || take(&counter)).is_err());
         assert!(with_timeout(minute, || counter.wait_readable()).is_err());
+        add(&counter, u64::MAX - 1).unwrap();
+        assert!(with_timeout(minute, || add(&counter, 1)).is_err());
+        assert_eq!(take(&counter).unwrap(), u64::MAX - 1);
         let takers: Vec<_> = ["read", "turn", "turn"]
             .into_iter()
             .map(|wait| {

@@ -1,3 +1,4 @@
 mod copy;
 mod descriptor;
 mod pipe;
+mod shapes;
