@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     abandoned: AtomicBool,
     idle: Idle,
     next_id: AtomicU64,
+    /// There are processors enough for workers that wait awake.
+    may_spin: bool,
 }
 
 impl Shared {

@@ -145,7 +145,9 @@ impl RuntimeBuilder {
             pollers.push(poller);
             workers.push(WorkerShared::new(index, reactor));
         }
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shared: &'static Shared = Box::leak(Box::new(Shared {
+            may_spin: self.config.workers <= processors && self.config.seed.is_none(),
             config: self.config,
             workers: workers.into(),
             base: Instant::now(),

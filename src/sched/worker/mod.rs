@@ -1,15 +1,16 @@
 //! A worker: one OS thread, its loop, and its coroutines.
 //!
 //! ```text
-//!   ┌▶ run ready coroutines ── at most BUDGET, or for a SLICE of time
-//!   │  take the inbox       ── what other threads left
+//!   ┌▶ take the inbox       ── what other threads left
 //!   │  fire timers          ── they only queue
-//!   └─ poll                 ── they only queue; blocks if there is nothing else to do
+//!   │  run ready coroutines ── at most BUDGET, or for a SLICE of time
+//!   └─ poll                 ── events only queue; blocks if there is nothing else to do
 //! ```
 //!
 //! Only `run_one` ever resumes a coroutine.
 
 mod admission;
+mod idle;
 mod simulation;
 mod stopping;
 
@@ -38,12 +39,8 @@ const START: usize = 32;
 const STRIKE: usize = 32;
 /// Calls in a row that a coroutine completes without suspending before it must go through the poller.
 const SELFISH: u32 = 32;
-/// How soon a worker that stole looks again: its victim, which may be computing, does not wake it so shortly after.
-const LINGER: u64 = 1_000_000;
 /// Yields in a row, with nothing else going on, after which time passes in a simulation.
 const YIELDS: u32 = 4096;
-/// Between two looks at stacks that are not needed any more.
-const TRIM_EVERY: u64 = 1_000_000_000;
 /// Ids that a worker takes at once.
 const IDS: u64 = 64;
 
@@ -100,8 +97,12 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     /// Resumes in a row that ended in a yield: nothing happens but that somebody polls.
     yields: Cell<u32>,
-    /// It stole since its latest sleep, so the next one is short: see [`LINGER`].
+    /// It stole since its latest sleep, so the next one is short.
     linger: Cell<bool>,
+    /// It waits awake for messages, a little: see `linger_awake`.
+    awake: Cell<bool>,
+    /// Rounds in a row in which it did not look at the poller.
+    unpolled: Cell<u32>,
     /// Picks the next ready coroutine in a simulation.
     shuffle: Option<Cell<u64>>,
 }
@@ -234,6 +235,8 @@ impl Worker {
             trim_left: Cell::new(0),
             stopping: Cell::new(false),
             linger: Cell::new(false),
+            awake: Cell::new(false),
+            unpolled: Cell::new(0),
             yields: Cell::new(0),
             shuffle: shared
                 .config
@@ -329,9 +332,9 @@ impl Worker {
 
     fn run(&self) {
         loop {
-            self.run_ready();
             self.take_inbox();
             self.fire_timers();
+            self.run_ready();
             if self.stopping.get() && self.has_stopped() {
                 break;
             }
@@ -481,126 +484,6 @@ impl Worker {
         if coroutine.head.own.get().scopes.hears_kill() {
             end_wait(coroutine.clone(), &mut self.ready.borrow_mut());
         }
-    }
-
-    // ---- nothing to run: steal, sleep ----
-
-    fn poll(&self) {
-        let busy = !self.ready.borrow().is_empty()
-            || !self.after_poll.borrow().is_empty()
-            || self.mine.unstarted.load(Ordering::Relaxed) > 0;
-        if self.clock.is_virtual() && self.yields.get() > YIELDS {
-            // Yielding takes time, so whoever yields until a timer has fired gets there in a simulation too.
-            self.yields.set(0);
-            self.jump_to_next_timer();
-        }
-        if busy || self.steal() || self.skip_time() {
-            self.poll_for(Some(Duration::ZERO));
-        } else {
-            self.sleep();
-        }
-        self.ready
-            .borrow_mut()
-            .extend(self.after_poll.borrow_mut().drain(..));
-    }
-
-    fn steal(&self) -> bool {
-        if self.shared.workers.len() == 1 || self.stopping.get() {
-            return false;
-        }
-        let stolen = balance::steal(self.shared, self.mine);
-        raise(&self.mine.figures.stolen, stolen.len() as u64);
-        let any = !stolen.is_empty();
-        if any {
-            self.linger.set(true);
-        }
-        for newborn in stolen {
-            self.admit(newborn);
-        }
-        any
-    }
-
-    fn sleep(&self) {
-        self.publish();
-        self.shared.idle.enter(self.mine.index);
-        self.mine.sleeper.announce();
-        let missed = self.mine.has_mail()
-            || (self.shared.workers.len() > 1 && balance::is_anything_unstarted(self.shared));
-        let timeout = if missed {
-            Some(Duration::ZERO)
-        } else {
-            self.sleep_time()
-        };
-        let start = cycles::now();
-        self.poll_for(timeout);
-        let end = cycles::now();
-        self.mine.sleeper.retract();
-        self.shared.idle.leave(self.mine.index);
-        self.stamp.set(end);
-        raise(
-            &self.mine.figures.idle,
-            cycles::scale().nanos(end.wrapping_sub(start)),
-        );
-        if self.clock.is_virtual() && timeout != Some(Duration::ZERO) && self.is_deadlocked() {
-            // An event that wakes nobody ends the sleep early, but is no reason to give up. The counter is a little off.
-            let slept = Duration::from_nanos(cycles::scale().nanos(end.wrapping_sub(start)));
-            if slept + slept / 64 >= self.shared.config.patience {
-                self.report_deadlock();
-            }
-        }
-    }
-
-    /// How long there is nothing to do; `None` without end.
-    fn sleep_time(&self) -> Option<Duration> {
-        let now = self.clock.now();
-        if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
-            self.trim_left.set(self.stacks.borrow_mut().trim());
-            blocks::trim();
-            self.trimmed.set(now);
-        }
-        if self.clock.is_virtual() {
-            return Some(self.shared.config.patience);
-        }
-        let timer = self.wheel.borrow_mut().next_deadline();
-        let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty())
-            .then_some(now + TRIM_EVERY);
-        let linger = self.linger.replace(false).then_some(now + LINGER);
-        let next = timer.into_iter().chain(trim).chain(linger).min()?;
-        Some(Duration::from_nanos(next.saturating_sub(now)))
-    }
-
-    fn poll_for(&self, timeout: Option<Duration>) {
-        raise(&self.mine.figures.polls, 1);
-        self.poller
-            .borrow_mut()
-            .poll(timeout, &self.mine.reactor, &mut |waiter| {
-                waiter.wake_on(&mut self.ready.borrow_mut())
-            });
-        if self
-            .mine
-            .figures
-            .polls
-            .load(Ordering::Relaxed)
-            .is_multiple_of(64)
-        {
-            self.publish();
-        }
-    }
-
-    /// Figures for the registry that cost a little.
-    fn publish(&self) {
-        self.mine
-            .figures
-            .ready
-            .store(self.ready.borrow().len(), Ordering::Relaxed);
-        self.mine
-            .figures
-            .timers
-            .store(self.wheel.borrow().len(), Ordering::Relaxed);
-        self.mine
-            .figures
-            .stacks_pooled
-            .store(self.stacks.borrow().pooled(), Ordering::Relaxed);
     }
 }
 
