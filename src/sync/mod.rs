@@ -1,5 +1,18 @@
 //! Locks, signals and channels that suspend the coroutine, not its worker.
 //!
+//! | to | use |
+//! |---|---|
+//! | change or look at something that others use | [`Mutex`], [`RwLock`] |
+//! | wait until something that a mutex protects is so | [`Condvar`] |
+//! | let so many in at once, or so many in a time | [`Semaphore`], [`RateLimiter`] |
+//! | wait until all others are through | [`InvertedSemaphore`], [`Barrier`] |
+//! | say that something has happened | [`Event`] |
+//! | do or make something once | [`Once`], [`OnceLock`], [`LazyLock`] |
+//! | pass messages, each to one | [`channel`], [`Fifo`] |
+//! | pass messages, each to all | [`broadcast`] |
+//! | show the latest state to all | [`watch`] |
+//! | keep what is dear to make | [`LruCache`] |
+//!
 //! All of them work between coroutines of any worker and plain threads (which they block, as std's would). All of
 //! them are fair: first come, first served. All follow three rules:
 //!

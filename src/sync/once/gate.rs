@@ -5,13 +5,13 @@ use crate::sched::wait::{self, Outcome, WaitKind};
 use crate::sync::refuse;
 use crate::sync::wait_queue::{WaitQueue, WaitStatistics};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
 /// Open when the work is done. Until then one at a time has the turn, and the others wait for theirs.
 pub(in crate::sync) struct Gate {
-    /// Set once, with the state locked.
-    done: AtomicBool,
+    /// Filled with the state locked, so that nobody joins the line of an open gate.
+    done: OnceLock<()>,
     state: parking_lot::Mutex<State>,
 }
 
@@ -74,13 +74,13 @@ impl Gate {
             queue: WaitQueue::new(),
         };
         Self {
-            done: AtomicBool::new(false),
+            done: OnceLock::new(),
             state: parking_lot::Mutex::new(state),
         }
     }
 
     pub(in crate::sync) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
+        self.done.get().is_some()
     }
 
     /// Waits until the work is done or the turn is the caller's. May suspend, and raises interrupts, unless it is
@@ -154,7 +154,7 @@ impl Turn<'_> {
         let gate = self.gate;
         std::mem::forget(self);
         let mut state = gate.state.lock();
-        gate.done.store(true, Ordering::Release);
+        gate.done.get_or_init(|| ());
         state.owner = None;
         state.queue.grant_all();
     }

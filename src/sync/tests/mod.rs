@@ -5,6 +5,7 @@ mod caches;
 mod channels;
 mod conditions;
 mod crew;
+mod everything;
 mod fifos;
 mod five_then_one;
 mod locks;
