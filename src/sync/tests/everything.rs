@@ -7,7 +7,9 @@ use crate::sync::{
     RwLock, Semaphore, broadcast, channel, watch,
 };
 use crate::time::{IdleTimer, interval};
-use crate::{JoinHandle, catch_panic, registry, shield, sleep, spawn, with_timeout, yield_now};
+use crate::{
+    JoinError, JoinHandle, catch_panic, registry, shield, sleep, spawn, with_timeout, yield_now,
+};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,20 +234,60 @@ fn nothing_is_lost_held_or_waited_for_when_all_are_done() {
                 spawn(move || sailor(&ship, &mut random))
             })
             .collect();
+        let watched = Arc::clone(&ship);
+        let watchman = spawn(move || {
+            loop {
+                assert_settled(&watched);
+                sleep(Duration::from_micros(1));
+            }
+        });
         for _ in 0..CREW / 2 {
             sleep(moment(&mut random));
             crew[random.below(CREW) as usize].interrupt();
         }
         for one in crew {
             // Killed or not is chance; a panic that nobody planned is not.
-            if let Err(crate::JoinError::Panicked(payload)) = one.join() {
+            if let Err(JoinError::Panicked(payload)) = one.join() {
                 resume_unwind(payload);
             }
         }
+        watchman.interrupt();
+        assert!(matches!(watchman.join(), Err(JoinError::Interrupted)));
         assert_eq!(registry::coroutines().len(), 1, "only this one");
         assert_free(&ship);
         assert_conserved(&ship);
     });
+}
+
+/// At any moment nobody waits for what is there.
+fn assert_settled(ship: &Ship) {
+    let waits_in_vain = [
+        !ship.mutex.is_locked() && ship.mutex.statistics().waiting > 0,
+        {
+            let rwlock = ship.rwlock.statistics();
+            rwlock.readers == 0 && !rwlock.writer && rwlock.wait.waiting > 0
+        },
+        ship.semaphore.available() == PERMITS && ship.semaphore.statistics().wait.waiting > 0,
+        ship.inverted.count() == 0 && ship.inverted.statistics().wait.waiting > 0,
+        ship.event.is_set() && ship.event.statistics().waiting > 0,
+        ship.barrier.statistics().arrived == PARTIES,
+        {
+            let once = ship.once.statistics();
+            (once.done || !once.running) && once.wait.waiting > 0
+        },
+        !ship.fifo.is_empty() && ship.fifo.statistics().wait.waiting > 0,
+        {
+            let channel = ship.receiver.statistics();
+            let full = Some(channel.len) == channel.capacity;
+            (channel.len > 0 || channel.send.waiting > 0) && channel.recv.waiting > 0
+                || !full && channel.send.waiting > 0
+        },
+        {
+            let cache = ship.cache.statistics();
+            cache.loading == 0 && cache.waiting > 0
+        },
+    ];
+    assert!(waits_in_vain.iter().all(|&vain| !vain), "{waits_in_vain:?}");
 }
 
 fn assert_free(ship: &Ship) {
