@@ -14,6 +14,7 @@ mod onces;
 mod programs;
 mod rates;
 mod threads;
+mod tries;
 mod unwinding;
 mod watches;
 
