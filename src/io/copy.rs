@@ -109,10 +109,6 @@ where
     W: CopyTo + ?Sized,
 {
     let (from, to) = (from.end(), to.end());
-    if let (End::File(from), End::File(to)) = (from, to) {
-        // std knows all that the kernel can do for files.
-        return io::copy(&mut from.take(count), &mut &*to);
-    }
     let mut copied = 0;
     #[cfg(target_os = "linux")]
     if splice::copy(from, to, count, &mut copied)? {

@@ -53,7 +53,8 @@ impl PipeReader {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.attempt(|io| Ok(rustix::io::read(io, buf)?))
+        self.source
+            .attempt(|io| Ok(rustix::io::read(io, &mut *buf)?))
     }
 
     /// Waits until there is something to read, or the end. **May suspend.** Try to read first: only what comes after a

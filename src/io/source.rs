@@ -320,9 +320,14 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// One attempt, with no turn taken and no wait.
-    pub(crate) fn attempt<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        op(&self.io).map_err(|error| self.explain(error))
+    /// One attempt, with no turn taken and no wait. Only `EINTR` is retried.
+    pub(crate) fn attempt<R>(&self, mut op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        loop {
+            match op(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(|error| self.explain(error)),
+            }
+        }
     }
 
     #[cold]

@@ -1,6 +1,7 @@
-//! The part of copying that Linux does: `sendfile` and `splice`.
+//! The part of copying that Linux does: `sendfile`, `splice` and `copy_file_range`.
 //!
 //! ```text
+//!   file ──copy_file_range──▶ file
 //!   file ──sendfile──▶ stream, pipe
 //!   pipe ───splice───▶ stream, pipe, file
 //!   stream ─splice───▶ pipe
@@ -27,6 +28,11 @@ const CHUNK: usize = 1 << 17;
 /// Copies until `count` bytes have been `copied`, or `from` ends. False: the kernel refuses, the rest is to be done by hand.
 pub(super) fn copy(from: End<'_>, to: End<'_>, count: u64, copied: &mut u64) -> io::Result<bool> {
     match (from, to) {
+        (End::File(from), End::File(to)) => {
+            let all = repeat(count, copied, |chunk| between_files(from, to, chunk))?;
+            // Of some files the kernel says that they are empty, though they can be read.
+            Ok(all && *copied > 0)
+        }
         (End::File(file), _) => repeat(count, copied, |chunk| send(file, None, chunk, to)),
         (End::Pipe(_), _) | (_, End::Pipe(_)) => {
             repeat(count, copied, |chunk| direct(from, to, chunk))
@@ -96,6 +102,22 @@ fn send(file: &File, mut offset: Option<&mut u64>, chunk: usize, to: End<'_>) ->
     write_to(to, || {
         rustix::fs::sendfile(to.fd(), file, offset.as_deref_mut(), chunk)
     })
+}
+
+/// Between files, which never wait.
+fn between_files(from: &File, to: &File, chunk: usize) -> io::Result<Step> {
+    let copied = attempt(|| {
+        match rustix::fs::copy_file_range(from, None, to, None, chunk) {
+            // Of different file systems, or opened to append to.
+            Err(Errno::XDEV | Errno::BADF) => Err(Errno::INVAL),
+            result => result,
+        }
+    })?;
+    share_the_worker();
+    match copied {
+        Attempt::Done(step) => Ok(step),
+        Attempt::WouldBlock => Ok(Step::Refused),
+    }
 }
 
 /// Repeats a call that only `to` can make wait.

@@ -35,10 +35,13 @@ pub(super) fn tcp_socket(addr: &SocketAddr) -> io::Result<std::net::TcpStream> {
 
 /// Begins an attempt, which goes on in the background.
 pub(super) fn begin(socket: &std::net::TcpStream, addr: &SocketAddr) -> io::Result<()> {
-    match rustix::net::connect(socket, addr) {
-        // A signal does not end the attempt.
-        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+    loop {
+        match rustix::net::connect(socket, addr) {
+            // The last two: a signal cut the first call short, but not the attempt.
+            Ok(()) | Err(Errno::INPROGRESS | Errno::ALREADY | Errno::ISCONN) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

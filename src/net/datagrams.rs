@@ -140,15 +140,17 @@ pub(super) fn recv(socket: &UdpSocket, batch: &mut Batch) -> io::Result<usize> {
 pub(super) fn send(socket: &UdpSocket, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
     use std::os::fd::AsFd;
     let mut sent = 0;
-    for some in datagrams.chunks(MOST) {
-        let some = some.iter().map(|datagram| (datagram.bytes, datagram.addr));
-        match crate::io::send_datagrams(socket.as_fd(), some.clone()) {
+    while sent < datagrams.len() {
+        let some = &datagrams[sent..datagrams.len().min(sent + MOST)];
+        let with_addrs = some.iter().map(|datagram| (datagram.bytes, datagram.addr));
+        match crate::io::send_datagrams(socket.as_fd(), with_addrs) {
             Ok(count) => {
                 sent += count;
                 if count < some.len() {
                     break;
                 }
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) if sent > 0 => break,
             Err(error) => return Err(error),
         }

@@ -163,6 +163,12 @@ fn what_the_kernel_cannot_splice_is_read_and_written() {
         let heard = heard();
         assert_eq!(heard.len() as u64, count);
         assert!(heard.starts_with(std::process::id().to_string().as_bytes()));
+        let mut copied = file();
+        copy(&File::open("/proc/self/stat").unwrap(), &copied).unwrap();
+        copied.rewind().unwrap();
+        let mut heard = String::new();
+        copied.read_to_string(&mut heard).unwrap();
+        assert!(heard.starts_with(&std::process::id().to_string()));
     });
 }
 
