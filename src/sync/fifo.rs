@@ -6,6 +6,9 @@ use crate::sched::wait::{self, Outcome, WaitKind};
 use std::collections::VecDeque;
 use std::fmt;
 
+/// An empty queue with room for more than this many items gives it back.
+const KEEP: usize = 4096;
+
 /// An unbounded queue. Beyond what a channel does: something can be put in front, all of it can be taken at once,
 /// the next can be looked at; and it has no sides, so it never ends.
 ///
@@ -196,7 +199,11 @@ impl<T> State<T> {
 
     /// For those for whom there is one.
     fn take_one(&mut self) -> T {
-        self.items.pop_front().expect("there is an item")
+        let item = self.items.pop_front().expect("there is an item");
+        if self.items.is_empty() && self.items.capacity() > KEEP {
+            self.items = VecDeque::new();
+        }
+        item
     }
 
     /// All but what is promised to others.

@@ -2,11 +2,13 @@
 
 use crate::spawn;
 use crate::sync::{
-    Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, OnceLock, RwLock, Semaphore,
-    broadcast, channel, watch,
+    Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, OnceLock, RateLimiter,
+    RwLock, Semaphore, broadcast, channel, watch,
 };
+use crate::time::{Due, IdleTimer};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 const COROUTINES: u64 = 8;
 const THREADS: u64 = 2;
@@ -302,4 +304,93 @@ fn a_cache_loads_once_for_both_kinds() {
     assert_eq!((statistics.len, statistics.pinned), (4, 0));
     assert_eq!((statistics.loading, statistics.waiting), (0, 0));
     assert!(statistics.loads >= 8);
+}
+
+#[test]
+fn a_rate_limiter_serves_both_kinds() {
+    const EACH: u64 = 100;
+    let limiter = Arc::new(RateLimiter::new(1_000_000, Duration::from_secs(1)).with_burst(3));
+    let ours = Arc::clone(&limiter);
+    let start = Instant::now();
+    everywhere(move |number| (0..EACH).for_each(|_| ours.acquire_many(1 + number as u32 % 3)));
+    let tokens = (0..COROUTINES + THREADS).map(|number| EACH * (1 + number % 3));
+    let statistics = limiter.statistics();
+    assert_eq!(statistics.acquired, tokens.sum::<u64>());
+    assert!(start.elapsed() >= Duration::from_micros(statistics.acquired - 3));
+    assert_eq!(statistics.wait.waiting, 0);
+}
+
+#[test]
+fn an_idle_timer_is_hurried_by_either_kind() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let (timer, answer) = (
+        Arc::new(IdleTimer::new(HOUR)),
+        Arc::new(IdleTimer::new(HOUR)),
+    );
+    crate::run(move || {
+        let thread = thread::spawn({
+            let (timer, answer) = (Arc::clone(&timer), Arc::clone(&answer));
+            move || {
+                for _ in 0..1_000 {
+                    assert_eq!(timer.wait(), Due::Sooner);
+                    answer.hurry();
+                }
+            }
+        });
+        for _ in 0..1_000 {
+            timer.hurry();
+            assert_eq!(answer.wait(), Due::Sooner);
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn kills_from_other_workers_lose_nothing() {
+    for round in 0..100_usize {
+        crate::run(move || {
+            let (fifo, popped) = (Arc::new(Fifo::new()), super::Count::default());
+            let (once, made) = (Arc::new(OnceLock::new()), super::Count::default());
+            let left = Arc::new(InvertedSemaphore::new(0));
+            let consumers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (fifo, popped) = (Arc::clone(&fifo), popped.clone());
+                    let (once, made) = (Arc::clone(&once), made.clone());
+                    let hold = left.acquire_owned();
+                    spawn(move || {
+                        let _hold = hold;
+                        once.get_or_init(|| {
+                            (0..round % 5).for_each(|_| crate::yield_now());
+                            made.up();
+                        });
+                        loop {
+                            let item: usize = fifo.pop();
+                            popped.up();
+                            assert!(item < 50);
+                        }
+                    })
+                })
+                .collect();
+            for item in 0..50 {
+                fifo.push(item);
+                if item % 7 == 0 {
+                    consumers[item / 7].interrupt();
+                }
+                if (item + round) % 4 == 0 {
+                    crate::yield_now();
+                }
+            }
+            // All eight have been told to end; who was granted an item before has taken it.
+            left.wait_zero();
+            for consumer in consumers {
+                assert!(matches!(
+                    consumer.join(),
+                    Err(crate::JoinError::Interrupted)
+                ));
+            }
+            assert_eq!(popped.get() + fifo.try_pop_all().len(), 50);
+            assert_eq!(made.get(), usize::from(once.get().is_some()));
+            assert_eq!(fifo.statistics().wait.waiting, 0);
+        });
+    }
 }
