@@ -257,15 +257,14 @@ fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), 
     if thread::panicking() {
         return Err(Refused);
     }
-    let begun = current::with(|coroutine| {
+    // Two words, which come back in registers.
+    let coroutine: Option<CoroRef> = current::with(|coroutine| {
         let coroutine = coroutine?;
-        let epoch = coroutine.head.word.begin();
         let spare = worker::with(|worker| worker?.spare(coroutine));
-        let reference = spare.unwrap_or_else(|| coroutine.clone());
-        Some((epoch, reference))
+        Some(spare.unwrap_or_else(|| coroutine.clone()))
     });
-    let (epoch, target) = match begun {
-        Some((epoch, coroutine)) => (epoch, Target::Coroutine(coroutine)),
+    let (epoch, target) = match coroutine {
+        Some(coroutine) => (coroutine.head.word.begin(), Target::Coroutine(coroutine)),
         None => {
             let (epoch, thread) = ThreadWait::begin();
             (epoch, Target::Thread(thread))
