@@ -15,6 +15,7 @@ mod descriptor;
 mod group;
 mod pipe;
 mod poller;
+mod readiness;
 mod rights;
 mod sigpipe;
 mod source;

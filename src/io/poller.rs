@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -11,7 +11,7 @@ use mio::{Events, Interest, Token};
 use parking_lot::Mutex;
 use slab::Slab;
 
-use crate::context::SpinMutex;
+use super::readiness::Readiness;
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
@@ -62,51 +62,8 @@ pub(crate) struct Slot {
     pub(crate) short_means_nothing: AtomicBool,
 }
 
-/// Readiness in one direction, and who waits for it.
-#[derive(Default)]
-pub(crate) struct Direction {
-    /// An event came that no call has used yet. Changed with `waiter` locked.
-    ready: AtomicBool,
-    waiter: SpinMutex<Option<Waiter>>,
-}
-
-impl Direction {
-    /// Uses up an event that came; else leaves the waiter that `begin` makes to be woken by the next.
-    pub(crate) fn take_or_wait<W, E>(
-        &self,
-        begin: impl FnOnce() -> Result<(W, Waiter), E>,
-    ) -> Result<Option<W>, E> {
-        let mut place = self.waiter.lock();
-        if self.ready.load(Ordering::Relaxed) {
-            self.ready.store(false, Ordering::Relaxed);
-            // Before the caller asks the kernel again: see `event`.
-            fence(Ordering::SeqCst);
-            return Ok(None);
-        }
-        let (wait, waiter) = begin()?;
-        *place = Some(waiter);
-        Ok(Some(wait))
-    }
-
-    /// Takes the waiter back after an interrupt.
-    pub(crate) fn withdraw(&self) {
-        let waiter = self.waiter.lock().take();
-        drop(waiter);
-    }
-
-    #[inline]
-    pub(super) fn event(&self, wake: &mut dyn FnMut(Waiter) -> bool) {
-        // Nobody has used the previous event, so nobody waits, and whoever uses it later asks the kernel after that and
-        // finds what this event is about. Sockets are writable nearly always, so this is the usual case for that.
-        if self.ready.load(Ordering::Acquire) {
-            return;
-        }
-        let mut place = self.waiter.lock();
-        let woken = place.take().is_some_and(wake);
-        // Interrupted at the same moment, or nobody waits: the next call uses it.
-        self.ready.store(!woken, Ordering::Release);
-    }
-}
+/// One direction of a descriptor.
+pub(crate) type Direction = Readiness<Waiter>;
 
 /// A descriptor's place in a poller.
 pub(crate) struct Registration {
@@ -152,6 +109,7 @@ impl Poller {
         if self.events.is_empty() {
             return;
         }
+        Direction::before_events();
         let slots = reactor.slots.lock();
         for event in &self.events {
             if event.token() == WAKE {

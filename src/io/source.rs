@@ -167,6 +167,7 @@ impl<T: AsFd> Source<T> {
         let registrations = registrations.chain(place.later.as_deref());
         registrations.clone().for_each(Registration::leave);
         let replaced = system::replace(self.io.as_fd(), dead);
+        Direction::before_events();
         for registration in registrations {
             registration.slot.read.event(&mut wait::Waiter::wake);
             registration.slot.write.event(&mut wait::Waiter::wake);
