@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::source::Endpoint;
+use super::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use super::{source::Way, splice};
 

@@ -7,11 +7,13 @@
 // A descriptor is registered with the poller of the worker whose coroutine first has to wait for it, once, edge-triggered
 // and for both directions; it leaves the poller before it is closed. Events only set a flag and queue the waiter.
 
+mod closed;
 mod conversions;
 mod copy;
 #[cfg(target_os = "linux")]
 mod datagrams;
 mod descriptor;
+mod endpoint;
 mod group;
 mod pipe;
 mod poller;
@@ -26,6 +28,7 @@ mod thread;
 mod turn;
 
 pub(crate) use crate::sched::wait::WaitKind;
+pub use closed::Closed;
 pub(crate) use conversions::conversions;
 pub use copy::{CopyFrom, CopyTo, copy, copy_n, send_file};
 pub(crate) use copy::{End, sealed};
@@ -36,7 +39,6 @@ pub(crate) use group::Group;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;
-pub use source::Closed;
 pub(crate) use source::Source;
 #[cfg(target_os = "linux")]
 pub(crate) use system::peer_cred;

@@ -1,41 +1,19 @@
 //! A descriptor that coroutines and threads may wait for.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::closed::Closed;
 use super::poller::{Direction, Registration, Slot};
-use super::sigpipe::without_sigpipe;
 use super::thread::{self, Bell};
 use super::turn::{Turn, Turns};
 use super::{WaitKind, system};
 use crate::sched::wait::{self, Outcome, Refused, check_interrupt};
 use crate::sched::worker;
-
-/// The socket, pipe or descriptor was closed by a `close()` on this side, before the call or while it waited.
-///
-/// It comes inside an [`io::Error`]; [`Closed::is`] finds it there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it was closed on this side, by close()")]
-pub struct Closed;
-
-impl Closed {
-    /// Does `error` say that the object was closed on this side?
-    pub fn is(error: &io::Error) -> bool {
-        error
-            .get_ref()
-            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Closed>)
-    }
-}
-
-impl From<Closed> for io::Error {
-    fn from(closed: Closed) -> Self {
-        Self::other(closed)
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -53,7 +31,7 @@ pub(crate) struct Source<T: AsFd> {
     writers: Turns,
     /// The latest read took all that was there: there is no point in trying again before the next event. Only whoever has
     /// the turn to read touches it.
-    drained: AtomicBool,
+    pub(super) drained: AtomicBool,
     /// Set once, with `place` locked. `io` then refers to a descriptor that refuses everything, so only what failed, or
     /// would wait, has to look here.
     closed: AtomicBool,
@@ -287,7 +265,7 @@ impl<T: AsFd> Source<T> {
     }
 
     #[inline]
-    fn turn(&self, way: Way) -> Result<Turn<'_>, Refused> {
+    pub(super) fn turn(&self, way: Way) -> Result<Turn<'_>, Refused> {
         let turns = match way {
             Way::Read => &self.readers,
             Way::Write => &self.writers,
@@ -332,7 +310,7 @@ impl<T: AsFd> Source<T> {
     }
 
     #[cold]
-    fn explain(&self, error: io::Error) -> io::Error {
+    pub(super) fn explain(&self, error: io::Error) -> io::Error {
         if self.is_closed() {
             Closed.into()
         } else {
@@ -389,7 +367,8 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    fn wait(&self, way: Way, kind: WaitKind) -> io::Result<()> {
+    /// Waits for readiness, with the turn taken. **May suspend.**
+    pub(super) fn wait(&self, way: Way, kind: WaitKind) -> io::Result<()> {
         if !crate::context::is_coroutine() {
             return self.block_thread(way);
         }
@@ -456,57 +435,6 @@ impl Drop for Hung<'_> {
         if rung {
             self.bell.silence();
         }
-    }
-}
-
-/// A [`Source`] of whatever type, as one end of a copy.
-pub(crate) trait Endpoint {
-    fn fd(&self) -> BorrowedFd<'_>;
-    /// Waits for the turn, and raises interrupts that are due. **May suspend.**
-    fn turn(&self, way: Way) -> io::Result<Turn<'_>>;
-    /// Waits until it is ready, with the turn taken. **May suspend.**
-    fn wait(&self, way: Way) -> io::Result<()>;
-    fn explain(&self, error: io::Error) -> io::Error;
-    /// **May suspend.**
-    fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
-    /// **May suspend.**
-    fn write(&self, buf: &[u8]) -> io::Result<usize>;
-}
-
-impl<T: AsFd> Endpoint for Source<T> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
-    }
-
-    fn turn(&self, way: Way) -> io::Result<Turn<'_>> {
-        check_interrupt();
-        let turn = Source::turn(self, way)?;
-        if way == Way::Read {
-            self.drained.store(false, Ordering::Relaxed);
-        }
-        Ok(turn)
-    }
-
-    fn wait(&self, way: Way) -> io::Result<()> {
-        let kind = match way {
-            Way::Read => WaitKind::Read,
-            Way::Write => WaitKind::Write,
-        };
-        Source::wait(self, way, kind)
-    }
-
-    fn explain(&self, error: io::Error) -> io::Error {
-        Source::explain(self, error)
-    }
-
-    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_with(WaitKind::Read, |io| Ok(rustix::io::read(io, &mut *buf)?))
-    }
-
-    fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.write_with(WaitKind::Write, |io| {
-            without_sigpipe(|| Ok(rustix::io::write(io, buf)?))
-        })
     }
 }
 

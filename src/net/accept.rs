@@ -36,6 +36,17 @@ pub(super) fn unix(listener: BorrowedFd<'_>) -> io::Result<(UnixStream, UnixSock
     Ok((UnixStream::from_nonblocking(stream), peer))
 }
 
+/// Adds to the first connection those that queue behind it, until there are `most`. An error is for the next call.
+pub(super) fn with_queued<T>(
+    first: T,
+    most: usize,
+    try_accept: impl FnMut() -> io::Result<T>,
+) -> Vec<T> {
+    let queued = std::iter::repeat_with(try_accept).map_while(Result::ok);
+    let more = most.saturating_sub(1);
+    std::iter::once(first).chain(queued.take(more)).collect()
+}
+
 /// The result of `accept4`, unless it tells of a connection that its peer took back while it was queued. That concerns
 /// nobody here, least of all the server's loop, which would otherwise have to know it from a fault of the listener.
 fn worth_reporting<T>(mut accept4: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {

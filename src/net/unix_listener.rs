@@ -61,14 +61,8 @@ impl UnixListener {
     ///
     /// As for [`accept`](Self::accept), if it comes before the first connection; else the next call has it.
     pub fn accept_many(&self, most: usize) -> io::Result<Vec<(UnixStream, SocketAddr)>> {
-        let mut accepted = vec![self.accept()?];
-        while accepted.len() < most {
-            match self.try_accept() {
-                Ok(connection) => accepted.push(connection),
-                Err(_) => break,
-            }
-        }
-        Ok(accepted)
+        let first = self.accept()?;
+        Ok(accept::with_queued(first, most, || self.try_accept()))
     }
 
     /// The connections, one after the other, until it is closed. **Each step may suspend.**
