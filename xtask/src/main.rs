@@ -6,6 +6,7 @@
 //! | `cargo xtask test --quick` | the part of it that is done in a minute or two |
 //! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
 //! | `cargo xtask bench mmo` | the demo under its load |
+//! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask peers` | only installs what the others need |
 //! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ mod packages;
 mod place;
 mod section;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -42,6 +44,8 @@ enum Command {
     /// Measure ours beside the peers.
     #[command(subcommand)]
     Bench(bench::Which),
+    /// Run random programs over every primitive for as long as wished.
+    Soak(soak::Options),
     /// Install the foreign programs that the tests and the benchmarks need.
     Peers,
     /// Make the screenshots and the recorded console session in docs/.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Bench(which) => bench::run(&which),
+        Command::Soak(options) => soak::run(&options),
         Command::Peers => install_peers(),
         Command::DocsMedia(options) => media::run(&options),
     };

@@ -1,7 +1,7 @@
 //! Random programs over all primitives at once, with timeouts, kills, shields and panics anywhere: what must hold of any
 //! program afterwards.
 
-use super::{Count, Random, for_each_seed};
+use super::{Count, Random, for_each_seed, with_seed};
 use crate::sync::{
     Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, OnceLock, RateLimiter,
     RwLock, Semaphore, broadcast, channel, watch,
@@ -12,10 +12,10 @@ use crate::{
 };
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-const CREW: u64 = 10;
-const STEPS: u64 = 12;
 const PERMITS: usize = 3;
 const PARTIES: usize = 3;
 
@@ -207,8 +207,8 @@ fn inner(ship: &Ship, random: &mut Random, depth: u32) {
     }
 }
 
-fn sailor(ship: &Ship, random: &mut Random) {
-    for _ in 0..STEPS {
+fn sailor(ship: &Ship, steps: u64, random: &mut Random) {
+    for _ in 0..steps {
         let limit = moment(random);
         let ended = catch_panic(|| match random.below(6) {
             0 => shield(|| with_timeout(limit, || step(ship, random, 0))),
@@ -224,39 +224,68 @@ fn sailor(ship: &Ship, random: &mut Random) {
 
 #[test]
 fn nothing_is_lost_held_or_waited_for_when_all_are_done() {
-    for_each_seed(|seed| {
-        let mut random = Random(seed);
-        let ship = Arc::new(Ship::new(&mut random));
-        let crew: Vec<JoinHandle<()>> = (0..CREW)
-            .map(|number| {
-                let ship = Arc::clone(&ship);
-                let mut random = Random(seed << 8 | number);
-                spawn(move || sailor(&ship, &mut random))
-            })
-            .collect();
-        let watched = Arc::clone(&ship);
-        let watchman = spawn(move || {
-            loop {
-                assert_settled(&watched);
-                sleep(Duration::from_micros(1));
-            }
-        });
-        for _ in 0..CREW / 2 {
-            sleep(moment(&mut random));
-            crew[random.below(CREW) as usize].interrupt();
+    for_each_seed(|seed| program(seed, 10, 12));
+}
+
+/// `cargo xtask soak`: larger programs, one after the other in as many threads as there are processors, for as many seconds
+/// as `GRAPESHOT_SOAK_SECONDS` says, from the seed `GRAPESHOT_SOAK_SEED` on.
+#[test]
+#[ignore = "`cargo xtask soak` runs it, for as long as one wishes"]
+fn soak() {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let seconds = number("GRAPESHOT_SOAK_SECONDS").unwrap_or(10);
+    let seeds = AtomicU64::new(number("GRAPESHOT_SOAK_SEED").unwrap_or(1_000));
+    let first = seeds.load(Ordering::Relaxed);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
+                    let mut random = Random(seed);
+                    let (crew, steps) = (2 + random.below(30), 1 + random.below(60));
+                    with_seed(seed, move || program(seed, crew, steps));
+                }
+            });
         }
-        for one in crew {
-            // Killed or not is chance; a panic that nobody planned is not.
-            if let Err(JoinError::Panicked(payload)) = one.join() {
-                resume_unwind(payload);
-            }
-        }
-        watchman.interrupt();
-        assert!(matches!(watchman.join(), Err(JoinError::Interrupted)));
-        assert_eq!(registry::coroutines().len(), 1, "only this one");
-        assert_free(&ship);
-        assert_conserved(&ship);
     });
+    let programs = seeds.load(Ordering::Relaxed) - first;
+    assert!(programs > 0, "there was time for none");
+    println!("{programs} programs ran well");
+}
+
+fn program(seed: u64, crew: u64, steps: u64) {
+    let mut random = Random(seed);
+    let ship = Arc::new(Ship::new(&mut random));
+    let sailors: Vec<JoinHandle<()>> = (0..crew)
+        .map(|number| {
+            let ship = Arc::clone(&ship);
+            let mut random = Random(seed << 8 | number);
+            spawn(move || sailor(&ship, steps, &mut random))
+        })
+        .collect();
+    let watched = Arc::clone(&ship);
+    let watchman = spawn(move || {
+        loop {
+            assert_settled(&watched);
+            sleep(Duration::from_micros(1));
+        }
+    });
+    for _ in 0..crew / 2 {
+        sleep(moment(&mut random));
+        sailors[random.below(crew) as usize].interrupt();
+    }
+    for one in sailors {
+        // Killed or not is chance; a panic that nobody planned is not.
+        if let Err(JoinError::Panicked(payload)) = one.join() {
+            resume_unwind(payload);
+        }
+    }
+    watchman.interrupt();
+    assert!(matches!(watchman.join(), Err(JoinError::Interrupted)));
+    assert_eq!(registry::coroutines().len(), 1, "only this one");
+    assert_free(&ship);
+    assert_conserved(&ship);
 }
 
 /// At any moment nobody waits for what is there.

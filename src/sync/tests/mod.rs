@@ -24,14 +24,29 @@ use crate::testing;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Runs a program once for each of several hundred orders in which its coroutines may run.
 pub(crate) fn for_each_seed(program: impl Fn(u64) + Send + Sync + 'static) {
     let program = Arc::new(program);
     for seed in 0..300 {
         let program = Arc::clone(&program);
-        testing::run(seed, move || program(seed));
+        with_seed(seed, move || program(seed));
     }
+}
+
+/// Runs a program in one such order, which the report of a failure names.
+fn with_seed(seed: u64, program: impl FnOnce() + Send + 'static) {
+    struct Name(u64);
+    impl Drop for Name {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                eprintln!("it was seed {}", self.0);
+            }
+        }
+    }
+    let _name = Name(seed);
+    testing::run(seed, program);
 }
 
 /// Yields until the others have got so far.

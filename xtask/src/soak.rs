@@ -1,0 +1,35 @@
+//! `cargo xtask soak`: random programs over every primitive, with timeouts, kills and panics anywhere, for as long as one
+//! wishes. After each, nothing may be lost, held or waited for (`src/sync/tests/everything.rs`).
+
+use anyhow::{Context, Result, ensure};
+
+use crate::section::Tally;
+use crate::shell;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// For how long, in minutes.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// The seed of the first program: a failure names its own.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let seconds = options.minutes.checked_mul(60).context("so many minutes")?;
+    // Not in release: the debug assertions shall look, too.
+    let mut command = shell::cargo(&["test", "-p", "grapeshot", "--lib", "--"]);
+    command
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg("sync::tests::everything::soak")
+        .env("GRAPESHOT_SOAK_SECONDS", seconds.to_string());
+    if let Some(seed) = options.seed {
+        command.env("GRAPESHOT_SOAK_SEED", seed.to_string());
+    }
+    let mut tally = Tally::default();
+    let status = shell::run_inspected(&mut command, |line| tally.count(line))?;
+    ensure!(status.success(), "the soak ended with {status}");
+    ensure!(tally.passed == 1, "the soak did not run: was it renamed?");
+    Ok(())
+}
