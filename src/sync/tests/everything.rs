@@ -43,6 +43,8 @@ struct Ship {
     sent: Count,
     received: Count,
     succeeded: Count,
+    /// Calls of `RwLock::write` that have not returned.
+    writers: Count,
 }
 
 impl Ship {
@@ -69,12 +71,29 @@ impl Ship {
             sent: Count::default(),
             received: Count::default(),
             succeeded: Count::default(),
+            writers: Count::default(),
         }
     }
 }
 
 fn moment(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(120))
+}
+
+/// Counts one in for as long as it lives, however that ends.
+struct Inside<'a>(&'a Count);
+
+impl<'a> Inside<'a> {
+    fn new(count: &'a Count) -> Self {
+        count.up();
+        Self(count)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.down();
+    }
 }
 
 /// The payload of a panic that belongs to the program.
@@ -100,7 +119,10 @@ fn step(ship: &Ship, random: &mut Random, depth: u32) {
             ship.added.0.up();
         }
         1 => {
-            let mut value = ship.rwlock.write();
+            let mut value = {
+                let _writer = Inside::new(&ship.writers);
+                ship.rwlock.write()
+            };
             inner(ship, random, depth);
             *value += 1;
             ship.added.1.up();
@@ -294,7 +316,9 @@ fn assert_settled(ship: &Ship) {
         !ship.mutex.is_locked() && ship.mutex.statistics().waiting > 0,
         {
             let rwlock = ship.rwlock.statistics();
-            rwlock.readers == 0 && !rwlock.writer && rwlock.wait.waiting > 0
+            // Readers wait for none but writers.
+            let for_none = rwlock.readers == 0 || ship.writers.get() == 0;
+            !rwlock.writer && for_none && rwlock.wait.waiting > 0
         },
         ship.semaphore.available() == PERMITS && ship.semaphore.statistics().wait.waiting > 0,
         ship.inverted.count() == 0 && ship.inverted.statistics().wait.waiting > 0,
