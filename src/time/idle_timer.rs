@@ -1,7 +1,7 @@
 //! At least so often, if not sooner.
 
 use super::{now, with_timeout};
-use crate::sched::wait::{self, Outcome, WaitKind};
+use crate::sched::wait::{self, Outcome, WaitKind, yield_now};
 use crate::sync::wait_queue::WaitQueue;
 use crate::sync::{address, refuse};
 use std::fmt;
@@ -73,7 +73,12 @@ pub struct IdleTimerStatistics {
 
 impl IdleTimer {
     /// A timer whose first period begins now.
+    ///
+    /// # Panics
+    /// If `period` is zero.
+    #[track_caller]
     pub fn new(period: Duration) -> Self {
+        assert!(!period.is_zero(), "an idle timer has a period");
         let state = State {
             done: now(),
             hurried: false,
@@ -87,13 +92,17 @@ impl IdleTimer {
         }
     }
 
-    /// Waits until it is due. **May suspend.**
+    /// Waits until it is due. **May suspend**; if the period has passed already, it only lets the others run.
     ///
     /// # Panics
     /// If it would have to wait and the caller is unwinding: a destructor must not wait then.
     #[track_caller]
     pub fn wait(&self) -> Due {
         wait::check_interrupt();
+        if self.left(&self.state.lock()).is_zero() {
+            // Whoever needs longer than the period for what it does shall not starve the others.
+            yield_now();
+        }
         loop {
             let left = {
                 let mut state = self.state.lock();

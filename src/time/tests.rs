@@ -147,6 +147,31 @@ fn a_hurry_is_remembered_once() {
 }
 
 #[test]
+fn who_is_always_late_starves_nobody() {
+    for_each_seed(|_| {
+        let mut beat = interval(SECOND / 20).missed_ticks(MissedTicks::Burst);
+        let timers = [(); 20].map(|()| IdleTimer::new(SECOND));
+        sleep(SECOND);
+        let turns = Arc::new(Fifo::new());
+        let others = Arc::clone(&turns);
+        let other = spawn(move || {
+            loop {
+                others.push(());
+                crate::yield_now();
+            }
+        });
+        (0..20).for_each(|_| _ = beat.tick());
+        let after_ticks = turns.len();
+        assert!(after_ticks > 0, "its turn came between the ticks");
+        for timer in &timers {
+            assert_eq!(timer.wait(), Due::Elapsed);
+        }
+        assert!(turns.len() > after_ticks, "and between the waits");
+        other.interrupt();
+    });
+}
+
+#[test]
 fn outer_timeouts_and_kills_pass_through() {
     for_each_seed(|_| {
         let start = now();
