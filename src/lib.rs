@@ -55,10 +55,17 @@ pub mod io;
 pub mod net;
 pub mod registry;
 mod sched;
+mod select;
 pub mod signal;
 pub mod sync;
 pub mod testing;
 pub mod time;
+
+/// What the expansion of [`select!`] calls; not for anybody else.
+#[doc(hidden)]
+pub mod __select_arms {
+    pub use crate::select::{Arm, Timer, after, at, choose};
+}
 
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};

@@ -43,6 +43,18 @@ macro_rules! conversions {
             pub fn close(&self) -> std::io::Result<()> {
                 self.source.close()
             }
+
+            /// For `select!`.
+            #[doc(hidden)]
+            pub fn __select_readable(&self) -> crate::io::ReadinessArm<'_, $std> {
+                self.source.readiness(crate::io::Way::Read)
+            }
+
+            /// For `select!`.
+            #[doc(hidden)]
+            pub fn __select_writable(&self) -> crate::io::ReadinessArm<'_, $std> {
+                self.source.readiness(crate::io::Way::Write)
+            }
         }
 
         /// As [`from_std`](Self::from_std).

@@ -19,6 +19,7 @@ mod pipe;
 mod poller;
 mod readiness;
 mod rights;
+mod select;
 mod sigpipe;
 mod source;
 #[cfg(target_os = "linux")]
@@ -39,7 +40,9 @@ pub(crate) use group::Group;
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;
-pub(crate) use source::Source;
+#[doc(hidden)]
+pub use select::ReadinessArm;
+pub(crate) use source::{Source, Way};
 #[cfg(target_os = "linux")]
 pub(crate) use system::peer_cred;
 

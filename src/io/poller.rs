@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use super::readiness::Readiness;
+use super::source::Way;
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
@@ -60,6 +61,16 @@ pub(crate) struct Slot {
     /// The peer has closed its sending side, or has sent urgent data, at which a read stops: from now on a short read
     /// need not have taken all that is there.
     pub(crate) short_means_nothing: AtomicBool,
+}
+
+impl Slot {
+    #[inline]
+    pub(super) fn direction(&self, way: Way) -> &Direction {
+        match way {
+            Way::Read => &self.read,
+            Way::Write => &self.write,
+        }
+    }
 }
 
 /// One direction of a descriptor.

@@ -13,7 +13,7 @@ use super::thread::{self, Bell};
 use super::turn::{Turn, Turns};
 use super::{WaitKind, system};
 use crate::sched::wait::{self, Outcome, Refused, check_interrupt};
-use crate::sched::worker;
+use crate::sched::{runtime, worker};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -48,7 +48,7 @@ struct Place {
 }
 
 /// A [`Slot`], as long as the source lives.
-enum SlotRef<'a> {
+pub(super) enum SlotRef<'a> {
     First(&'a Slot),
     Later(Arc<Slot>),
 }
@@ -273,6 +273,18 @@ impl<T: AsFd> Source<T> {
         turns.take(self.number())
     }
 
+    /// The turn, if nobody has it; whoever reads will not rely on an earlier short read.
+    pub(super) fn try_turn(&self, way: Way) -> Option<Turn<'_>> {
+        match way {
+            Way::Read => {
+                let turn = self.readers.try_take()?;
+                self.drained.store(false, Ordering::Relaxed);
+                Some(turn)
+            }
+            Way::Write => self.writers.try_take(),
+        }
+    }
+
     #[inline]
     fn repeat<R>(
         &self,
@@ -334,8 +346,8 @@ impl<T: AsFd> Source<T> {
         later.map(|later| SlotRef::Later(later.slot.clone()))
     }
 
-    /// The place in a poller; taken now, with the current worker's, if there is none.
-    fn slot(&self) -> io::Result<SlotRef<'_>> {
+    /// The place in a poller; taken now, with the current worker's (on a plain thread, some worker's), if there is none.
+    pub(super) fn slot(&self) -> io::Result<SlotRef<'_>> {
         if let Some(slot) = self.registered() {
             self.live()?;
             return Ok(slot);
@@ -347,8 +359,8 @@ impl<T: AsFd> Source<T> {
         if let Some(later) = &place.later {
             return Ok(SlotRef::Later(later.slot.clone()));
         }
-        let reactor =
-            worker::with(|worker| &worker.expect("a coroutine has a worker").mine().reactor);
+        let reactor = worker::with(|worker| worker.map(|worker| &worker.mine().reactor))
+            .unwrap_or_else(|| &runtime::here().workers[0].reactor);
         let register = || reactor.register(self.io.as_fd().as_raw_fd());
         match self.registration.get() {
             Some(first) if first.is_dead() => {
@@ -381,10 +393,7 @@ impl<T: AsFd> Source<T> {
             }
             slot => slot?,
         };
-        let direction: &Direction = match way {
-            Way::Read => &slot.read,
-            Way::Write => &slot.write,
-        };
+        let direction = slot.direction(way);
         let wait = direction.take_or_wait(|| wait::prepare(kind, self.number()))?;
         if let Some(Outcome::Interrupted(interrupt)) = wait.map(wait::Wait::suspend) {
             direction.withdraw();

@@ -37,6 +37,14 @@ impl Turns {
         Ok(Turn(self))
     }
 
+    /// Takes the turn if nobody has it.
+    pub(super) fn try_take(&self) -> Option<Turn<'_>> {
+        self.state
+            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        Some(Turn(self))
+    }
+
     /// Has nobody the turn? It may change at any moment.
     #[inline]
     pub(crate) fn are_free(&self) -> bool {

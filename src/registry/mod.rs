@@ -73,6 +73,7 @@ impl fmt::Display for WaitFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.operation)?;
         match (self.object, self.number, self.operation) {
+            (arms, true, "select") => write!(f, " of {arms}"),
             (0, false, _) => Ok(()),
             (id, true, "join") => write!(f, " #{id}"),
             (fd, true, _) => write!(f, " fd {fd}"),

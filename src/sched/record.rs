@@ -177,6 +177,12 @@ impl Head {
         }
     }
 
+    /// Takes back what [`Head::wake_at_end`] was given.
+    pub(crate) fn forget_joiner(&self) {
+        let waiter = self.joiner.lock().take();
+        drop(waiter);
+    }
+
     #[cold]
     fn wake_joiner(&self) {
         let waiter = self.joiner.lock().take();

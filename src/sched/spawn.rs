@@ -8,9 +8,10 @@ use std::marker::PhantomData;
 use std::panic::Location;
 
 use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
-use super::wait::{self, Refused, WaitKind, check_interrupt};
+use super::wait::{self, Refused, WaitKind, Waiter, check_interrupt};
 use super::{Shared, current, runtime, worker};
 use crate::context::{Counted, PinnedCell, cycles};
+use crate::select::sealed::Arm;
 
 /// A coroutine's number; unique in its runtime, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +123,72 @@ impl<T: 'static> JoinHandle<T> {
     /// Its name: the one given, or the place in the code that spawned it.
     pub fn name(&self) -> String {
         self.coroutine.head.name.with(str::to_owned)
+    }
+}
+
+/// Joining, as an arm of a [`select!`](crate::select!).
+pub struct JoinArm<'a, T: 'static> {
+    handle: &'a JoinHandle<T>,
+    listed: bool,
+    output: Option<Result<T, JoinError>>,
+}
+
+impl<T: 'static> JoinHandle<T> {
+    /// For `select!`.
+    #[doc(hidden)]
+    pub fn __select_join(&self) -> JoinArm<'_, T> {
+        JoinArm {
+            handle: self,
+            listed: false,
+            output: None,
+        }
+    }
+}
+
+impl<T: 'static> JoinArm<'_, T> {
+    /// Was it this that was done?
+    pub fn was_chosen(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// What came of it.
+    ///
+    /// # Panics
+    /// If it was not chosen.
+    pub fn into_output(self) -> Result<T, JoinError> {
+        self.output.expect("it was chosen")
+    }
+}
+
+impl<T: 'static> Arm for JoinArm<'_, T> {
+    fn attempt(&mut self) -> bool {
+        let outcome = self.handle.outcome();
+        if outcome.is_done() {
+            self.output = Some(outcome.take().unwrap_or(Err(JoinError::Interrupted)));
+        }
+        self.output.is_some()
+    }
+
+    fn enlist(&mut self, waiter: Waiter) -> bool {
+        let outcome = self.handle.outcome();
+        if outcome.is_done() {
+            return false;
+        }
+        // If it ends at this moment, this wakes the caller by this arm.
+        self.handle.coroutine.head.wake_at_end(outcome, waiter);
+        self.listed = true;
+        true
+    }
+
+    fn complete(&mut self) -> bool {
+        self.listed = false;
+        self.attempt()
+    }
+
+    fn withdraw(&mut self) {
+        if std::mem::take(&mut self.listed) {
+            self.handle.coroutine.head.forget_joiner();
+        }
     }
 }
 

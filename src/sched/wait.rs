@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::current;
 use super::interrupt::{self, Interrupt};
@@ -24,6 +25,7 @@ pub(crate) use super::interrupt::check_interrupt;
 pub(crate) enum WaitKind {
     Sleep,
     Join,
+    Select,
     Mutex,
     RwLockRead,
     RwLockWrite,
@@ -51,9 +53,10 @@ pub(crate) enum WaitKind {
 }
 
 impl WaitKind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::Sleep,
         Self::Join,
+        Self::Select,
         Self::Mutex,
         Self::RwLockRead,
         Self::RwLockWrite,
@@ -90,6 +93,7 @@ impl WaitKind {
         match self {
             Self::Sleep => "sleep",
             Self::Join => "join",
+            Self::Select => "select",
             Self::Mutex => "mutex",
             Self::RwLockRead => "rwlock read",
             Self::RwLockWrite => "rwlock write",
@@ -120,7 +124,13 @@ impl WaitKind {
     pub(crate) fn object_is_number(self) -> bool {
         matches!(
             self,
-            Self::Read | Self::Write | Self::Accept | Self::Connect | Self::Turn | Self::Join
+            Self::Read
+                | Self::Write
+                | Self::Accept
+                | Self::Connect
+                | Self::Turn
+                | Self::Join
+                | Self::Select
         )
     }
 }
@@ -172,8 +182,8 @@ enum Target {
     Thread(Arc<ThreadWait>),
 }
 
-/// The right to end one particular wait.
-pub(crate) struct Waiter {
+/// The right to end one particular wait. Public only because a sealed trait of `select!` names it.
+pub struct Waiter {
     target: Target,
     epoch: Epoch,
 }
@@ -203,6 +213,28 @@ impl Waiter {
 }
 
 impl Waiter {
+    /// The right to end the same wait by another arm; see [`Wait::suspend_for_any`].
+    pub(crate) fn for_arm(&self, arm: u8) -> Self {
+        let target = match &self.target {
+            Target::Coroutine(coroutine) => Target::Coroutine(coroutine.clone()),
+            Target::Thread(thread) => Target::Thread(thread.clone()),
+        };
+        Self {
+            target,
+            epoch: self.epoch.with_arm(arm),
+        }
+    }
+
+    /// Is it the caller's own?
+    pub(crate) fn is_own(&self) -> bool {
+        match &self.target {
+            Target::Coroutine(coroutine) => current::with(|current| {
+                current.is_some_and(|current| current.head.id == coroutine.head.id)
+            }),
+            Target::Thread(thread) => thread.thread.id() == thread::current().id(),
+        }
+    }
+
     /// As [`Waiter::wake`], for the worker's loop: a coroutine of this worker goes straight to `ready`, which the loop
     /// has borrowed.
     #[inline]
@@ -284,18 +316,44 @@ impl Wait {
     /// first always wins over an interrupt.
     #[inline]
     pub(crate) fn suspend(self) -> Outcome {
-        if crate::context::is_coroutine() {
-            self.suspend_coroutine()
-        } else {
-            self.block_thread(&ThreadWait::of_thread())
+        match self.suspend_for_any(None) {
+            Ok(_) => Outcome::Granted,
+            Err(interrupt) => Outcome::Interrupted(interrupt),
         }
     }
 
-    fn suspend_coroutine(&self) -> Outcome {
+    /// As [`Wait::suspend`], and says by which arm it was granted. A plain thread, which has no timers, also takes the
+    /// grant of `alarm`: an arm, and the time (by [`worker::now`]) at which it grants.
+    #[inline]
+    pub(crate) fn suspend_for_any(self, alarm: Option<(u8, u64)>) -> Result<u8, Interrupt> {
+        if crate::context::is_coroutine() {
+            self.suspend_coroutine()
+        } else {
+            self.block_thread(&ThreadWait::of_thread(), alarm)
+        }
+    }
+
+    /// Gives the wait up instead of going through with it. Fails if it has been granted: by which arm.
+    pub(crate) fn cancel(self, waiter: &Waiter) -> Result<(), u8> {
+        let word = match &waiter.target {
+            Target::Coroutine(coroutine) => &coroutine.head.word,
+            Target::Thread(thread) => &thread.word,
+        };
+        let cancelled = word.grant(self.epoch);
+        let ending = word.ending();
+        // What is due is raised by the next call: an interrupt is a fact, and does not get lost.
+        word.end();
+        match ending {
+            Some(Ending::Granted(arm)) if !cancelled => Err(arm),
+            _ => Ok(()),
+        }
+    }
+
+    fn suspend_coroutine(&self) -> Result<u8, Interrupt> {
         if let Some(interrupt) =
             current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine")))
         {
-            return Outcome::Interrupted(interrupt);
+            return Err(interrupt);
         }
         leave(Next::Wait);
         current::with(|coroutine| {
@@ -303,10 +361,10 @@ impl Wait {
             let ending = head.word.ending().expect("only an ended wait is resumed");
             head.word.end();
             match ending {
-                Ending::Granted => Outcome::Granted,
+                Ending::Granted(arm) => Ok(arm),
                 Ending::Interrupted => {
                     let cause = head.own.get().scopes.due(head.is_interrupted());
-                    Outcome::Interrupted(Interrupt::new(cause.expect("an interrupt has a cause")))
+                    Err(Interrupt::new(cause.expect("an interrupt has a cause")))
                 }
             }
         })
@@ -334,30 +392,41 @@ impl Wait {
     }
 
     #[cold]
-    fn block_thread(&self, waiter: &ThreadWait) -> Outcome {
+    fn block_thread(&self, waiter: &ThreadWait, alarm: Option<(u8, u64)>) -> Result<u8, Interrupt> {
         loop {
             match waiter.word.ending() {
-                Some(Ending::Granted) => {
+                Some(Ending::Granted(arm)) => {
                     waiter.word.end();
-                    return Outcome::Granted;
+                    return Ok(arm);
                 }
                 Some(Ending::Interrupted) => {
                     unreachable!("only its own thread interrupts it, below")
                 }
                 None => {}
             }
-            match if self.masked {
+            let due = if self.masked {
                 Ok(None)
             } else {
                 interrupt::of_thread()
-            } {
-                Ok(None) => thread::park(),
-                Ok(Some(left)) => thread::park_timeout(left),
+            };
+            let left = match due {
+                Ok(left) => left,
                 Err(interrupt) => {
                     if waiter.word.interrupt(self.epoch) {
                         waiter.word.end();
-                        return Outcome::Interrupted(interrupt);
+                        return Err(interrupt);
                     }
+                    continue;
+                }
+            };
+            let rings = alarm.map(|(arm, time)| (arm, time.saturating_sub(worker::now())));
+            match (left, rings) {
+                // It may fail: then something else was granted first.
+                (_, Some((arm, 0))) => _ = waiter.word.grant(self.epoch.with_arm(arm)),
+                (None, None) => thread::park(),
+                (left, rings) => {
+                    let rings = rings.map(|(_, nanos)| Duration::from_nanos(nanos));
+                    thread::park_timeout(left.into_iter().chain(rings).min().unwrap_or_default());
                 }
             }
         }

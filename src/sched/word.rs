@@ -18,20 +18,31 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
+// epoch (54 bits) | arm (8 bits) | state (2 bits)
 const IDLE: u64 = 0;
 const WAITING: u64 = 1;
 const GRANTED: u64 = 2;
 const INTERRUPTED: u64 = 3;
 const STATE: u64 = 3;
+const ARM: u64 = 0xff << 2;
 
-/// A wait's number; unique within its word.
+/// A wait's number, unique within its word, and the arm of it: a wait for several things at once has one for each, so
+/// that the grant says which it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
+
+impl Epoch {
+    /// The same wait, by another arm.
+    pub(crate) fn with_arm(self, arm: u8) -> Self {
+        Self(self.0 & !ARM | u64::from(arm) << 2)
+    }
+}
 
 /// What a wait came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    Granted,
+    /// By this arm.
+    Granted(u8),
     Interrupted,
 }
 
@@ -48,9 +59,9 @@ impl WaitWord {
     pub(crate) fn begin(&self) -> Epoch {
         let word = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(word & STATE, IDLE, "a wait within a wait");
-        let epoch = (word >> 2) + 1;
+        let epoch = (word | ARM | STATE) + 1;
         // Release, so that a waker that finds the epoch also finds what the waiter wrote before.
-        self.0.store(epoch << 2 | WAITING, Ordering::Release);
+        self.0.store(epoch | WAITING, Ordering::Release);
         Epoch(epoch)
     }
 
@@ -68,11 +79,10 @@ impl WaitWord {
 
     #[inline]
     fn step(&self, Epoch(epoch): Epoch, to: u64) -> bool {
-        let from = epoch << 2;
         self.0
             .compare_exchange(
-                from | WAITING,
-                from | to,
+                epoch & !ARM | WAITING,
+                epoch | to,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             )
@@ -83,14 +93,15 @@ impl WaitWord {
     #[inline]
     pub(crate) fn current(&self) -> Option<Epoch> {
         let word = self.0.load(Ordering::Acquire);
-        (word & STATE == WAITING).then_some(Epoch(word >> 2))
+        (word & STATE == WAITING).then_some(Epoch(word & !STATE))
     }
 
     /// How the wait ended; `None` while it is on. Only the waiter calls this.
     #[inline]
     pub(crate) fn ending(&self) -> Option<Ending> {
-        match self.0.load(Ordering::Acquire) & STATE {
-            GRANTED => Some(Ending::Granted),
+        let word = self.0.load(Ordering::Acquire);
+        match word & STATE {
+            GRANTED => Some(Ending::Granted((word >> 2) as u8)),
             INTERRUPTED => Some(Ending::Interrupted),
             _ => None,
         }
@@ -101,7 +112,7 @@ impl WaitWord {
     pub(crate) fn end(&self) {
         let word = self.0.load(Ordering::Relaxed);
         debug_assert!(word & STATE == GRANTED || word & STATE == INTERRUPTED);
-        self.0.store(word & !STATE, Ordering::Relaxed);
+        self.0.store(word & !(ARM | STATE), Ordering::Relaxed);
     }
 }
 
@@ -146,11 +157,31 @@ mod models {
             );
             assert_eq!(granted + interrupted, 1);
             let expected = if granted == 1 {
-                Ending::Granted
+                Ending::Granted(0)
             } else {
                 Ending::Interrupted
             };
             assert_eq!(word.ending(), Some(expected));
+        });
+    }
+
+    /// Two things that one wait is for are granted at the same time: one grant wins, and the waiter sees which.
+    #[test]
+    fn one_arm_wins() {
+        loom::model(|| {
+            let word = Arc::new(WaitWord::new());
+            let epoch = word.begin();
+            let other = {
+                let word = word.clone();
+                loom::thread::spawn(move || word.grant(epoch.with_arm(1)))
+            };
+            let mine = word.grant(epoch.with_arm(2));
+            assert_ne!(other.join().unwrap(), mine);
+            let arm = if mine { 2 } else { 1 };
+            assert_eq!(word.ending(), Some(Ending::Granted(arm)));
+            word.end();
+            assert!(!word.grant(epoch.with_arm(1)));
+            assert_eq!(word.current(), None);
         });
     }
 
@@ -171,7 +202,7 @@ mod models {
                 assert_eq!(word.current(), Some(second));
             } else {
                 assert!(late.join().unwrap());
-                assert_eq!(word.ending(), Some(Ending::Granted));
+                assert_eq!(word.ending(), Some(Ending::Granted(0)));
             }
         });
     }
@@ -188,9 +219,22 @@ mod tests {
         assert_eq!(word.current(), Some(epoch));
         assert!(word.grant(epoch));
         assert!(!word.interrupt(epoch));
-        assert_eq!(word.ending(), Some(Ending::Granted));
+        assert_eq!(word.ending(), Some(Ending::Granted(0)));
         word.end();
         assert!(!word.grant(epoch), "the wait is over");
         assert!(word.begin() != epoch);
+    }
+
+    #[test]
+    fn a_grant_says_by_which_arm() {
+        let word = WaitWord::new();
+        for arm in [0, 1, 255] {
+            let epoch = word.begin();
+            assert_eq!(word.current(), Some(epoch));
+            assert!(word.grant(epoch.with_arm(arm)));
+            assert!(!word.grant(epoch.with_arm(arm ^ 1)));
+            assert_eq!(word.ending(), Some(Ending::Granted(arm)));
+            word.end();
+        }
     }
 }

@@ -84,6 +84,18 @@ impl<P> WaitQueue<P> {
         self.first == NONE
     }
 
+    /// Is anybody but the caller in line?
+    pub(crate) fn has_others(&self) -> bool {
+        let mut index = self.first;
+        while let Some(entry) = self.entries.get(index as usize) {
+            if entry.waiter.as_ref().is_some_and(|waiter| !waiter.is_own()) {
+                return true;
+            }
+            index = entry.next;
+        }
+        false
+    }
+
     pub(crate) fn statistics(&self) -> WaitStatistics {
         WaitStatistics {
             waiting: self.waiting as usize,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::record::CoroRef;
-use super::Worker;
+use super::{Worker, xorshift};
 
 impl Worker {
     /// Takes one of the ready coroutines, whose order the seed decides.
@@ -15,11 +15,7 @@ impl Worker {
         let Some(state) = state else {
             return ready.pop_front();
         };
-        // xorshift: enough to visit every order, and the same for the same seed.
-        let mut x = state.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        let x = xorshift(state.get());
         state.set(x);
         let pick = (x % ready.len() as u64) as usize;
         ready.swap_remove_back(pick)

@@ -26,10 +26,13 @@
 
 mod error;
 mod iter;
+mod select;
 mod state;
 
 pub use error::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 pub use iter::{IntoIter, Iter, TryIter};
+#[doc(hidden)]
+pub use select::{RecvArm, SendArm};
 pub use state::ChannelStatistics;
 
 use super::address;

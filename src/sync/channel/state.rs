@@ -120,6 +120,16 @@ impl<T> State<T> {
         })
     }
 
+    /// Would [`try_recv`](Self::try_recv) give something? What the caller itself waits to send does not count.
+    pub(super) fn can_recv(&self) -> bool {
+        self.len() > 0 || self.senders == 0 || self.send_queue.has_others()
+    }
+
+    /// Would [`try_send`](Self::try_send) not have to wait? That the caller itself waits to receive does not count.
+    pub(super) fn can_send(&self) -> bool {
+        self.receivers == 0 || self.len() < self.capacity || self.recv_queue.has_others()
+    }
+
     /// For a receiver whose wait was granted: a message, or `None` if it was granted because the senders are gone.
     /// Messages are promised to as many receivers, not each to a certain one; so one that was woken by the end may
     /// take what woke another, which then finds the end.
