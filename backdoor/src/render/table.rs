@@ -26,15 +26,21 @@ struct Column {
     width: usize,
 }
 
-/// The rows with a column for each field, cut to the terminal.
+/// The rows with a column for each field, cut to the terminal; a few rows of many fields stand side by side.
 pub(super) fn table(rows: &[Value], style: Style) -> String {
     let mut columns: Vec<Column> = names(rows)
         .into_iter()
         .map(|name| column(name, rows))
         .collect();
-    let hidden = style
-        .width
-        .map_or_else(Vec::new, |width| fit(&mut columns, width));
+    let mut hidden = Vec::new();
+    if let Some(width) = style.width {
+        if headings(&columns) > width
+            && let Some(turned) = turned(&columns, width, style)
+        {
+            return turned;
+        }
+        hidden = fit(&mut columns, width);
+    }
     let mut lines = Vec::with_capacity(rows.len() + 3);
     let heading = line(&columns, |column| &column.name);
     let rule: Vec<String> = columns
@@ -136,6 +142,41 @@ fn fraction(float: f64, decimals: usize) -> String {
 fn needs_exponent(float: f64) -> bool {
     let size = float.abs();
     size >= 1e15 || (size > 0.0 && size < 0.001)
+}
+
+/// The width of the headings alone.
+fn headings(columns: &[Column]) -> usize {
+    columns
+        .iter()
+        .map(|column| column.name.width() + GAP)
+        .sum::<usize>()
+        .saturating_sub(GAP)
+}
+
+/// A line for each field and a column for each row; `None` if that is too wide as well.
+fn turned(columns: &[Column], width: usize, style: Style) -> Option<String> {
+    let names = columns.iter().map(|column| column.name.width()).max()?;
+    let mut total = names;
+    let mut widths = Vec::new();
+    for row in 0..columns[0].cells.len() {
+        let cells = columns.iter().map(|column| column.cells[row].width());
+        let widest = cells.max()?;
+        total += GAP + widest;
+        if total > width {
+            return None;
+        }
+        widths.push(widest);
+    }
+    let lines = columns.iter().map(|column| {
+        let mut line = style.bold(&column.name);
+        line.push_str(&" ".repeat(names - column.name.width()));
+        for (cell, width) in column.cells.iter().zip(&widths) {
+            line.push_str(&" ".repeat(GAP + width - cell.width()));
+            line.push_str(cell);
+        }
+        line
+    });
+    Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Narrows the widest columns until the table fits; gives back the names of those that had to be left out.

@@ -81,6 +81,26 @@ fn a_terminal_of_any_width_is_never_exceeded() {
 }
 
 #[test]
+fn few_rows_whose_headings_do_not_fit_stand_side_by_side() {
+    let table = json!([
+        {"worker": 0, "coroutines": 509, "sleeping": false, "busy": span(3.11)},
+        {"worker": 1, "coroutines": 1500, "sleeping": null, "busy": span(0.25)},
+    ]);
+    let want = [
+        "worker           0       1",
+        "coroutines     509    1500",
+        "sleeping     false       -",
+        "busy        3.11 s  250 ms",
+    ];
+    assert_eq!(value(&table, narrow(26)), want.join("\n"));
+    assert_eq!(value(&table, narrow(31)), want.join("\n"));
+    let fits = value(&table, narrow(34));
+    assert!(fits.starts_with("worker  coroutines"), "{fits}");
+    let neither = value(&table, narrow(25));
+    assert!(neither.ends_with("more columns: busy"), "{neither}");
+}
+
+#[test]
 fn rows_that_were_not_sent_are_counted() {
     let some = vec![json!({"a": 1}), json!({"a": 2})];
     assert!(rows(&some, 9802, PLAIN).ends_with("\n… 9,800 more rows"));
