@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grapeshot::CoroutineId;
-use grapeshot::registry::{self, CoroutineInfo, State, WaitFor};
+use grapeshot::registry::{self, CoroutineInfo, State};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, INT};
 
 use crate::backdoor::Shared;
@@ -233,18 +233,8 @@ fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
                 ("id", id_value(coroutine.id)),
                 ("name", coroutine.name.as_str().into()),
                 ("state", state(coroutine.state)),
-                (
-                    "waits_for",
-                    coroutine
-                        .waits_for
-                        .map_or(Dynamic::UNIT, |wait| waits_for(&wait)),
-                ),
-                (
-                    "since",
-                    coroutine
-                        .waits_for
-                        .map_or(Dynamic::UNIT, |wait| duration(wait.since)),
-                ),
+                ("waits_for", waits_for(&coroutine)),
+                ("since", since(&coroutine)),
                 ("cpu", duration(coroutine.cpu)),
                 ("switches", count(coroutine.switches)),
                 ("worker", optional_count(coroutine.worker)),
@@ -314,18 +304,8 @@ fn details(coroutine: &CoroutineInfo, shapes: &Shapes) -> Dynamic {
         ("parent", coroutine.parent.map_or(Dynamic::UNIT, id_value)),
         ("worker", optional_count(coroutine.worker)),
         ("state", state(coroutine.state)),
-        (
-            "waits_for",
-            coroutine
-                .waits_for
-                .map_or(Dynamic::UNIT, |wait| waits_for(&wait)),
-        ),
-        (
-            "since",
-            coroutine
-                .waits_for
-                .map_or(Dynamic::UNIT, |wait| duration(wait.since)),
-        ),
+        ("waits_for", waits_for(coroutine)),
+        ("since", since(coroutine)),
         ("age", duration(coroutine.age)),
         ("cpu", duration(coroutine.cpu)),
         ("switches", count(coroutine.switches)),
@@ -427,8 +407,14 @@ fn state(state: State) -> Dynamic {
     state.to_string().into()
 }
 
-fn waits_for(wait: &WaitFor) -> Dynamic {
-    wait.to_string().into()
+fn waits_for(coroutine: &CoroutineInfo) -> Dynamic {
+    let wait = coroutine.waits_for.as_ref();
+    wait.map_or(Dynamic::UNIT, |wait| wait.to_string().into())
+}
+
+fn since(coroutine: &CoroutineInfo) -> Dynamic {
+    let wait = coroutine.waits_for.as_ref();
+    wait.map_or(Dynamic::UNIT, |wait| duration(wait.since))
 }
 
 #[cfg(test)]

@@ -205,7 +205,24 @@ fn fallible_parameters_of<Args, E: TryExposed<Args>>(_: &E) -> Vec<&'static str>
 fn argument<T: DeserializeOwned>(argument: Option<(usize, Value)>) -> Result<T, String> {
     // The language looks functions up by their number of arguments, so there is always one.
     let (index, value) = argument.unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| format!("argument {}: {error}", index + 1))
+    let wanted = type_label(std::any::type_name::<T>());
+    let other_kind = is_other_kind(wanted, &value).then(|| value.to_string());
+    serde_json::from_value(value).map_err(|error| match other_kind {
+        Some(given) => format!("argument {}: {wanted} wanted, not {given}", index + 1),
+        None => format!("argument {}: {error}", index + 1),
+    })
+}
+
+/// Whether a value is plainly not what the label says, so that Rust's name for the type need not be shown.
+fn is_other_kind(label: &str, value: &Value) -> bool {
+    match label {
+        "integer" => !value.is_i64() && !value.is_u64(),
+        "number" => !value.is_number(),
+        "bool" => !value.is_boolean(),
+        "text" => !value.is_string(),
+        "array" => !value.is_array(),
+        _ => false,
+    }
 }
 
 /// Serializes a result. An `Err` becomes the call's error, so that `Result<T, String>` needs no second method.
@@ -257,11 +274,27 @@ mod tests {
         let add = Function::plain("add", "", |a: i64, b: f64| a as f64 + b);
         assert_eq!(add.signature(), "add(integer, number)");
         assert_eq!((add.body)(vec![json!(1), json!(2)]), Ok(json!(3.0)));
-        let error = (add.body)(vec![json!(1), json!("two")]).unwrap_err();
-        assert!(
-            error.starts_with("argument 2: invalid type: string \"two\""),
-            "{error}"
-        );
+    }
+
+    #[test]
+    fn a_wrong_argument_is_told_in_the_words_of_the_signature() {
+        let function = Function::plain("f", "", |a: u8, b: f64, c: String| format!("{a}{b}{c}"));
+        let complaint = |arguments: Value| match arguments {
+            Value::Array(arguments) => (function.body)(arguments).unwrap_err(),
+            other => panic!("{other} is no list of arguments"),
+        };
+        for (arguments, want) in [
+            (json!([1.5, 1, "x"]), "argument 1: integer wanted, not 1.5"),
+            (
+                json!([1, "two", "x"]),
+                "argument 2: number wanted, not \"two\"",
+            ),
+            (json!([1, 2, null]), "argument 3: text wanted, not null"),
+        ] {
+            assert_eq!(complaint(arguments), want);
+        }
+        let error = complaint(json!([300, 2, "x"]));
+        assert!(error.contains("300") && error.contains("u8"), "{error}");
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn errors_say_what_to_do() {
     assert!(
         wrong
             .message
-            .starts_with("double: argument 1: invalid type: string \"x\""),
+            .starts_with("double: argument 1: integer wanted, not \"x\""),
         "{wrong:?}"
     );
 }
