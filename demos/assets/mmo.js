@@ -13,6 +13,7 @@ const MOST_SIDE = 4000;      // the server's cap on a viewport's side is 4096
 const LEAST_SIDE = 560;      // smaller windows show the field smaller
 const SCROLL = 900;          // units a second
 const VIEW_EVERY = 50;       // ms between two VIEWs at most
+const PING_EVERY = 2000;     // ms between two PINGs; a page that says nothing for 30 s is gone for the server
 
 const camera = { x: 0, y: 0, vx: 0, vy: 0, placed: false };
 const screen = { width: 0, height: 0, ratio: 1, scale: 1 };
@@ -20,7 +21,7 @@ const world = { field: 20480, step: 100, radius: 25 };
 const connection = { socket: null, state: 'connecting', attempt: 0, since: 0, received: 0, timer: 0, kicked: false };
 const keys = new Set();
 let name = new URLSearchParams(location.search).get('name') || remembered() || '';
-let seq = 0, seqSeen = 0, sentView = null, viewDue = 0;
+let seq = 0, seqSeen = 0, sentView = null, viewDue = 0, pingDue = 0;
 let roster = new Map(), map = null, hud = null, rtt = null, updates = 0, frames = 0, fps = 0, bytesPerSecond = 0;
 
 // ---- what the server says
@@ -33,6 +34,7 @@ const picture = new Picture({
     setState('live');
     setName(welcome.name);
     sentView = null;
+    pingDue = 0;
   },
   entered(mover, x, y, now) {
     const angle = mover.id * 2.4;
@@ -72,6 +74,7 @@ function connect() {
     connection.received += event.data.byteLength;
     try {
       picture.apply(event.data, performance.now());
+      tellAlive(performance.now());
     } catch (error) {
       console.error(error);
       socket.close(4000, 'not understood');
@@ -136,10 +139,17 @@ function tellView(now) {
   send(view(++seq, ...wanted));
 }
 
+// Called for each message too: a browser stops the timers of a page that nobody looks at, but not its messages.
+function tellAlive(now) {
+  if (connection.state !== 'live' || now < pingDue) return;
+  pingDue = now + PING_EVERY;
+  send(ping(Math.round(now) % 2 ** 32));
+}
+
 setInterval(() => {
-  send(ping(Math.round(performance.now()) % 2 ** 32));
+  tellAlive(performance.now());
   if (connection.socket?.readyState === WebSocket.CONNECTING && connection.state !== 'connecting') notice('Reconnecting …');
-}, 2000);
+}, PING_EVERY);
 
 // ---- the name
 

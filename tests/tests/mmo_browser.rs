@@ -121,6 +121,55 @@ fn the_canvas_follows_the_window_and_the_pixel_ratio() {
 }
 
 #[test]
+fn nothing_lies_on_top_of_anything_else_in_any_window() {
+    let _turn = one_at_a_time();
+    let demo = Demo::start(&CROWDED);
+    let browser = demo.browser("?name=Ada");
+    let sizes = [
+        (320, 240),
+        (360, 640),
+        (640, 360),
+        (740, 360),
+        (740, 900),
+        (941, 500),
+        (1280, 800),
+        (3840, 2160),
+    ];
+    for (width, height) in sizes {
+        browser.resize(width, height, 1.0);
+        browser.wait_for(&format!("mmo.state().screen.width === {width}"));
+        let wrong = browser.script(
+            "const shown = ['hud', 'people', 'map', 'help']
+               .map(id => ({ id, box: document.getElementById(id).getBoundingClientRect() }))
+               .filter(({ box }) => box.width > 0);
+             const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+             const inside = b => b.left >= 0 && b.top >= 0 && b.right <= innerWidth && b.bottom <= innerHeight;
+             return shown.flatMap(({ id, box }, i) => [
+               ...inside(box) ? [] : [`${id} leaves the window`],
+               ...shown.slice(i + 1).filter(other => !apart(box, other.box)).map(other => `${id} meets ${other.id}`)]);",
+        );
+        assert_eq!(wrong, serde_json::json!([]), "{width} × {height}");
+    }
+}
+
+#[test]
+fn a_page_that_nobody_looks_at_still_tells_that_it_lives() {
+    let _turn = one_at_a_time();
+    let demo = Demo::start(&CROWDED);
+    let browser = demo.browser("");
+    browser.wait_for("mmo.state().updates > 20 && mmo.state().rtt !== null");
+    // What a browser does to a page in the background: no frames, and timers once a minute.
+    browser.script(
+        "window.said = 0;
+         const send = WebSocket.prototype.send;
+         WebSocket.prototype.send = function (message) { window.said++; send.call(this, message); };
+         window.requestAnimationFrame = () => 0;
+         for (let id = setTimeout(() => {}); id > 0; id--) clearTimeout(id);",
+    );
+    browser.wait_for("window.said >= 2");
+}
+
+#[test]
 fn keys_mouse_finger_and_minimap_scroll() {
     let _turn = one_at_a_time();
     let demo = Demo::start(&["--npcs", "50"]);
