@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use grapeshot::sync::RateLimiter;
 use grapeshot::{Builder, JoinHandle, with_timeout};
 use grapeshot_http::{Assets, HandlerError, Request, Response, Server, Status};
 use grapeshot_websocket::{CloseCode, Error as SocketError, Limits, Message, Upgrade, WebSocket};
@@ -23,9 +24,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a browser may take to agree to a close.
 const CLOSE_WAIT: Duration = Duration::from_millis(300);
 /// Messages a second that a browser may send in the long run, and at once.
-const ALLOWANCE: (f64, f64) = (100.0, 200.0);
+const ALLOWANCE: (u32, u32) = (100, 200);
 /// Names a player may take in a second, in the long run, and at once; each is told to all.
-const RENAMES: (f64, f64) = (1.0, 5.0);
+const RENAMES: (u32, u32) = (1, 5);
 
 const ASSETS: [(&str, &[u8]); 5] = [
     ("/index.html", include_bytes!("../../assets/index.html")),
@@ -148,8 +149,8 @@ fn listen(world: &World, socket: &WebSocket, seat: &Seat) -> Option<Dismissal> {
             reason,
         })
     };
-    let mut allowance = Allowance::new(ALLOWANCE, grapeshot::time::now());
-    let mut renames = Allowance::new(RENAMES, grapeshot::time::now());
+    let allowance = a_second(ALLOWANCE);
+    let renames = a_second(RENAMES);
     loop {
         let message = match with_timeout(SILENCE, || socket.recv()) {
             Ok(Ok(Message::Binary(message))) => message,
@@ -167,14 +168,13 @@ fn listen(world: &World, socket: &WebSocket, seat: &Seat) -> Option<Dismissal> {
                 );
             }
         };
-        let now = grapeshot::time::now();
-        if !allowance.take(now) {
+        if !allowance.try_acquire() {
             return because(CloseCode::POLICY, "too many messages".to_owned());
         }
         match wire::hear(&message) {
             Ok(Said::View(view)) => seat.look(&view),
             Ok(Said::Ping(token)) => seat.ping(token),
-            Ok(Said::Name(_)) if !renames.take(now) => {}
+            Ok(Said::Name(_)) if !renames.try_acquire() => {}
             Ok(Said::Name(name)) => {
                 // A name of nothing visible leaves the old one.
                 let _ = world.rename(seat, name);
@@ -251,54 +251,14 @@ fn name_in(query: Option<&str>) -> Option<String> {
     )
 }
 
-/// A bucket of tokens that fills at a steady rate.
-struct Allowance {
-    rate: f64,
-    most: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new((rate, most): (f64, f64), now: Instant) -> Self {
-        Self {
-            rate,
-            most,
-            left: most,
-            at: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + elapsed * self.rate).min(self.most);
-        self.at = now;
-        let granted = self.left >= 1.0;
-        if granted {
-            self.left -= 1.0;
-        }
-        granted
-    }
+/// So many a second in the long run, and so many at once.
+fn a_second((rate, burst): (u32, u32)) -> RateLimiter {
+    RateLimiter::new(rate, Duration::from_secs(1)).with_burst(burst)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_allowance_runs_out_and_fills_again() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new((10.0, 3.0), start);
-        assert_eq!((0..5).filter(|_| allowance.take(start)).count(), 3);
-        assert!(!allowance.take(start + Duration::from_millis(50)));
-        assert!(allowance.take(start + Duration::from_millis(150)));
-        assert_eq!(
-            (0..9)
-                .filter(|_| allowance.take(start + Duration::from_secs(60)))
-                .count(),
-            3
-        );
-    }
 
     #[test]
     fn names_come_percent_encoded() {
