@@ -1,7 +1,7 @@
 //! What the whole-system tests share.
 #![forbid(unsafe_code)]
 
-pub mod browser;
+pub use grapeshot_browser as browser;
 
 /// The programs of the pages that people meet first.
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
 //! Headless Chromium, driven through chromedriver: W3C WebDriver, which is JSON over plain HTTP.
 //!
-//! A test's foreign programs fail in ways a test cannot mend, so everything here panics with what went wrong.
+//! A browser fails in ways that neither a test nor who takes pictures can mend, so everything here panics with what
+//! went wrong.
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

@@ -7,7 +7,6 @@
 //! | `docs/console.png` | the end of the same session, as a terminal shows it |
 
 mod ansi;
-mod browser;
 mod terminal;
 
 use std::fs;
@@ -17,10 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use grapeshot_browser::Browser;
 
 use crate::demo::Demo;
 use crate::{packages, place, shell};
-use browser::{Browser, wait_for};
 use terminal::Terminal;
 
 #[derive(clap::Args)]
@@ -72,8 +71,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut others = Command::new(place::release_binary("mmo-load"));
     others.args([demo.host(), "--viewports", "7", "--scroll", "120"]);
     let _others = shell::Server::start(others.stdin(Stdio::null()).stdout(Stdio::null()))?;
-    let browser = Browser::start(1280, 800)?;
-    browser.open(&format!("{}?name=Ada", demo.address()))?;
+    let browser = Browser::start(1280, 800);
+    browser.open(&format!("{}?name=Ada", demo.address()));
     // The world needs a moment to be drawn, and its figures to settle.
     thread::sleep(Duration::from_secs(3));
     picture(&browser, &to.join("mmo.png"))?;
@@ -92,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn picture(browser: &Browser, to: &Path) -> Result<()> {
-    browser.screenshot(to)?;
+    fs::write(to, browser.screenshot()).with_context(|| format!("writing {}", to.display()))?;
     println!("written: {}", to.display());
     Ok(())
 }
@@ -114,22 +113,14 @@ fn record(demo: &Demo) -> Result<String> {
 fn show_terminal(browser: &Browser, screen: &str, to: &Path) -> Result<()> {
     let page = place::target().join("console.html");
     fs::write(&page, ansi::page("console", screen)).context("writing the console's page")?;
-    browser.open(&format!("file://{}", page.display()))?;
-    let mut size = (0, 0);
-    wait_for("the page's size", || {
-        let value = browser.script(
-            "const w = document.querySelector('.window'); return [w.offsetWidth, w.offsetHeight]",
-        )?;
-        let side = |i: usize| {
-            value[i]
-                .as_u64()
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(0)
-        };
-        size = (side(0), side(1));
-        Ok(size.0 > 0)
-    })?;
+    browser.open(&format!("file://{}", page.display()));
+    browser.wait_for("document.querySelector('.window')?.offsetWidth > 0");
+    let size = browser.script(
+        "const w = document.querySelector('.window'); return [w.offsetWidth, w.offsetHeight]",
+    );
     // The page's own margin, on both sides.
-    browser.resize(size.0 + 56, size.1 + 56)?;
+    let side = |i: usize| size[i].as_u64().map(|side| side as u32 + 56);
+    let (width, height) = side(0).zip(side(1)).context("the page has no size")?;
+    browser.resize(width, height, 1.0);
     picture(browser, to)
 }

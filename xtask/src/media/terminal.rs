@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::ansi;
-use super::browser::wait_for;
 use crate::shell;
 
 /// A tmux server of our own, with one session; it ends with this.
@@ -72,4 +73,14 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = shell::output(&mut self.tmux(&["kill-server"]));
     }
+}
+
+/// Asks every so often, for half a minute at most.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while !is_so()? {
+        ensure!(Instant::now() < give_up, "waited for {what} in vain");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
