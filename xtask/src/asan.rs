@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::section::{Outcome, Tally};
+use crate::section::{self, Outcome};
 use crate::{place, shell};
 
 /// With `--target` given, build scripts and procedural macros are left alone.
@@ -21,16 +21,7 @@ pub(crate) fn run() -> Result<Outcome> {
     controls()?;
     // Without doc tests: rustdoc would want the flags said twice, and they show the interface, not the internals.
     let mut command = sanitized(&["test", "-p", "grapeshot", "--lib", "--tests"]);
-    let mut tally = Tally::default();
-    let status = shell::run_inspected(&mut command, |line| tally.count(line))?;
-    ensure!(
-        status.success(),
-        "{} tests failed, {} passed ({status})",
-        tally.failed,
-        tally.passed
-    );
-    ensure!(tally.passed > 0, "no test ran");
-    Ok(Outcome::Done(Some(tally)))
+    Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
 }
 
 fn nightly_with_sanitizer() -> Result<()> {

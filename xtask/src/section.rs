@@ -1,8 +1,11 @@
 //! The sections of a run: a heading before each, a summary with durations after all.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+
+use crate::shell;
 
 /// How a section that did not fail ended.
 pub(crate) enum Outcome {
@@ -48,6 +51,20 @@ impl Tally {
         self.failed += other.failed;
         self.ignored += other.ignored;
     }
+}
+
+/// Runs a command that runs tests. Fails unless some ran and all passed.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let status = shell::run_inspected(command, |line| tally.count(line))?;
+    ensure!(
+        status.success(),
+        "{} tests failed, {} passed ({status})",
+        tally.failed,
+        tally.passed
+    );
+    ensure!(tally.passed > 0, "no test ran");
+    Ok(tally)
 }
 
 /// All sections of one run, in order.

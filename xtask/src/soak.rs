@@ -3,8 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::section::Tally;
-use crate::shell;
+use crate::{section, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -42,9 +41,7 @@ fn soak(seconds: u64, seed: u64) -> Result<()> {
         .arg("sync::tests::everything::soak")
         .env("GRAPESHOT_SOAK_SECONDS", seconds.to_string())
         .env("GRAPESHOT_SOAK_SEED", seed.to_string());
-    let mut tally = Tally::default();
-    let status = shell::run_inspected(&mut command, |line| tally.count(line))?;
-    ensure!(status.success(), "the soak ended with {status}");
+    let tally = section::run_tests(&mut command)?;
     ensure!(tally.passed == 1, "the soak did not run: was it renamed?");
     Ok(())
 }
