@@ -47,7 +47,9 @@ unsafe impl Sync for Slab {}
 impl Slab {
     fn reserve(stack: usize, count: usize) -> io::Result<Self> {
         let len = stack * count;
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        #[cfg(target_os = "linux")]
+        let flags = flags | MapFlags::STACK;
         // SAFETY: a fresh anonymous mapping overlaps nothing.
         let start = unsafe {
             rustix::mm::mmap_anonymous(
@@ -91,12 +93,17 @@ impl Stack {
     /// Gives all its pages back to the system. It must not be in use.
     fn release_pages(&self) {
         let guard = page_size();
+        // On Linux the pages are gone at once; elsewhere the system takes them when it needs them.
+        #[cfg(target_os = "linux")]
+        let advice = libc::MADV_DONTNEED;
+        #[cfg(not(target_os = "linux"))]
+        let advice = libc::MADV_FREE;
         // SAFETY: nothing runs on a pooled stack; the range is inside its mapping, above the guard.
         let _ = unsafe {
-            rustix::mm::madvise(
+            libc::madvise(
                 (self.limit + guard) as *mut c_void,
                 self.slab.stack - guard,
-                rustix::mm::Advice::LinuxDontNeed,
+                advice,
             )
         };
     }
