@@ -125,7 +125,6 @@ impl RuntimeBuilder {
         self
     }
 
-    #[cfg(test)]
     pub(crate) fn patience(mut self, patience: Duration) -> Self {
         self.config.patience = patience;
         self

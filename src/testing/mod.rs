@@ -1,5 +1,7 @@
 //! Running programs under a virtual clock and a seeded order.
 
+use std::time::Duration;
+
 use crate::sched::runtime::Runtime;
 
 /// Runs `f` as the main coroutine of a simulation: one worker, a virtual clock, and a ready queue whose order `seed`
@@ -26,8 +28,54 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match Runtime::builder().seed(seed).build() {
-        Ok(runtime) => runtime.run(f),
-        Err(error) => panic!("cannot start the simulation: {error}"),
+    Simulation::new(seed).run(f)
+}
+
+/// A simulation with settings; [`run`] is one with the usual.
+///
+/// ```
+/// use grapeshot::testing::Simulation;
+/// use std::time::Duration;
+///
+/// let sum = Simulation::new(7).patience(Duration::from_secs(1)).run(|| 1 + 1);
+/// assert_eq!(sum, 2);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    seed: u64,
+    patience: Option<Duration>,
+}
+
+impl Simulation {
+    /// One whose order `seed` decides.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            patience: None,
+        }
+    }
+
+    /// How long, by the real clock, it waits for something from outside (a socket, a signal, a plain thread) when nothing
+    /// of its own can happen any more, before that is reported; 10 s if not given.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// As [`run`].
+    #[track_caller]
+    pub fn run<F, T>(self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut runtime = Runtime::builder().seed(self.seed);
+        if let Some(patience) = self.patience {
+            runtime = runtime.patience(patience);
+        }
+        match runtime.build() {
+            Ok(runtime) => runtime.run(f),
+            Err(error) => panic!("cannot start the simulation: {error}"),
+        }
     }
 }

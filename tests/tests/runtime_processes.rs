@@ -5,6 +5,7 @@ mod runtime_support;
 
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use grapeshot::sync::Event;
 use grapeshot::{Builder, sleep, spawn, testing};
@@ -62,7 +63,8 @@ fn the_parts() {
             println!("workers {}", grapeshot::registry::stats().unwrap().workers);
         }
         Ok("stuck simulation") => {
-            testing::run(7, || {
+            let simulation = testing::Simulation::new(7).patience(Duration::from_millis(50));
+            simulation.run(|| {
                 let waiter = Builder::new()
                     .name("becalmed")
                     .spawn(|| Event::new().wait());

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use super::{HOUR, MS, SECOND, simulate};
 use crate::net::UnixStream;
 use crate::sync::Event;
+use crate::testing::Simulation;
 use crate::{
-    Elapsed, JoinError, Runtime, sleep, sleep_until, spawn, testing, time, with_timeout, yield_now,
+    Elapsed, JoinError, sleep, sleep_until, spawn, testing, time, with_timeout, yield_now,
 };
 
 /// What 10 coroutines do, 5 turns each, in the order in which they do it.
@@ -135,12 +136,8 @@ fn real_sockets_work_beside_the_virtual_clock() {
 }
 
 /// A simulation with some patience, so that the test need not wait as long as a program would.
-fn impatient(patience: Duration) -> Runtime {
-    Runtime::builder()
-        .seed(7)
-        .patience(patience)
-        .build()
-        .unwrap()
+fn impatient(patience: Duration) -> Simulation {
+    Simulation::new(7).patience(patience)
 }
 
 #[test]
