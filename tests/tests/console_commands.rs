@@ -3,11 +3,12 @@
 mod console_support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use console_support::{Folder, PATIENCE, Peer, Server, console, ended};
@@ -198,6 +199,18 @@ fn a_wrong_path_is_answered_with_advice() {
         "{}",
         errors(&dead)
     );
+    let stranger = UnixListener::bind(server.folder.file("stranger")).unwrap();
+    let web_server = thread::spawn(move || {
+        let (mut stream, _) = stranger.accept().unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
+        // Until the console leaves.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let text = errors(&attach("stranger"));
+    assert!(text.contains("is not a backdoor of this version"), "{text}");
+    web_server.join().unwrap();
 }
 
 #[test]

@@ -46,8 +46,8 @@ impl fmt::Display for Lost {
 
 enum Event {
     Message(ServerMessage),
-    /// The stream has ended; the reason, if it is more than that.
-    Closed(Option<String>),
+    /// The stream has ended; why, in words for the person.
+    Closed(Lost),
     /// Ctrl-C.
     Interrupt,
 }
@@ -130,7 +130,7 @@ impl Connection {
     fn forget_events(&self) -> Result<(), Lost> {
         loop {
             match self.events.try_recv() {
-                Ok(Event::Closed(reason)) => return Err(gone(reason)),
+                Ok(Event::Closed(why)) => return Err(why),
                 Ok(_) => {}
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(gone(None)),
@@ -156,9 +156,7 @@ impl Connection {
                 sent
             }
             Some(Event::Interrupt) => Err(Lost("interrupted".into())),
-            Some(_) => Err(Lost(
-                "what answers there is not a backdoor of this version".into(),
-            )),
+            Some(_) => Err(stranger()),
             None => Err(Lost(
                 "something took the connection but does not greet; is the server stuck?".into(),
             )),
@@ -191,7 +189,7 @@ impl Connection {
                     interrupted = true;
                     self.send(&ClientMessage::Interrupt { id })?;
                 }
-                Event::Closed(reason) => return Err(gone(reason)),
+                Event::Closed(why) => return Err(why),
                 Event::Message(message) => {
                     if let Some(ended) = handle(message, id, source, output)? {
                         return Ok(ended);
@@ -262,7 +260,7 @@ impl Connection {
 
     fn next(&mut self, patience: Duration) -> Result<Option<Event>, Lost> {
         match self.events.recv_timeout(patience) {
-            Ok(Event::Closed(reason)) => Err(gone(reason)),
+            Ok(Event::Closed(why)) => Err(why),
             Ok(Event::Message(ServerMessage::Refused { message })) => Err(Lost(message)),
             Ok(event) => Ok(Some(event)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -333,28 +331,31 @@ fn handle(
 fn read_all(mut stream: UnixStream, events: &Sender<Event>, at_prompt: &AtomicBool) {
     let mut decoder = Decoder::new(MAX_SERVER_MESSAGE);
     let mut chunk = [0; 64 * 1024];
-    let reason = loop {
+    let mut greeted = false;
+    let why = loop {
         match decoder.next_message() {
             Ok(Some(message)) => {
+                greeted = true;
                 if events.send(Event::Message(message)).is_err() {
                     return;
                 }
                 continue;
             }
             Ok(None) => {}
-            Err(error) => break Some(error.to_string()),
+            Err(_) if !greeted => break stranger(),
+            Err(error) => break gone(Some(error.to_string())),
         }
         match stream.read(&mut chunk) {
-            Ok(0) => break None,
+            Ok(0) => break gone(None),
             Ok(n) => decoder.feed(&chunk[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break None,
-            Err(error) => break Some(error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break gone(None),
+            Err(error) => break gone(Some(error.to_string())),
         }
     };
     // In this order, and the other way round in `begin_prompt`: one of the two sides notices.
-    let message = gone(reason.clone()).to_string();
-    let _ = events.send(Event::Closed(reason));
+    let message = why.to_string();
+    let _ = events.send(Event::Closed(why));
     if at_prompt.load(Ordering::SeqCst) {
         terminal::leave(&message);
     }
@@ -372,6 +373,10 @@ fn forward_interrupts(events: Sender<Event>) {
             }
         }
     });
+}
+
+fn stranger() -> Lost {
+    Lost("what answers there is not a backdoor of this version".into())
 }
 
 fn gone(reason: Option<String>) -> Lost {
