@@ -52,6 +52,7 @@ compile_error!(
 
 mod context;
 pub mod io;
+mod local;
 pub mod net;
 pub mod registry;
 mod sched;
@@ -67,6 +68,7 @@ pub mod __select_arms {
     pub use crate::select::{Arm, Timer, after, at, choose};
 }
 
+pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};
 pub use sched::spawn::{

@@ -21,6 +21,7 @@ use super::{Shared, current};
 use crate::context::{
     Binder, Context, Counted, Entry, First, Fresh, HandOver, PinnedCell, SpinMutex,
 };
+use crate::local::{self, Locals};
 
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -112,6 +113,8 @@ pub(crate) struct Own {
     pub(crate) slot: Cell<usize>,
     /// The wait that is on takes no interrupts.
     pub(crate) masked: Cell<bool>,
+    /// Its own values, from the first on. One word, since most have none.
+    pub(crate) locals: Cell<Option<Box<Locals>>>,
 }
 
 impl Fresh for Own {
@@ -120,6 +123,7 @@ impl Fresh for Own {
         scopes: Scopes::FRESH,
         slot: Cell::new(0),
         masked: Cell::new(false),
+        locals: Cell::new(None),
     };
 }
 
@@ -283,6 +287,7 @@ where
         } else {
             catch_unwind(AssertUnwindSafe(closure))
         };
+        local::drop_all();
         let (outcome, by) = match result {
             Ok(value) => (Ok(value), EndedBy::Return),
             Err(payload) if payload.is::<Raised>() => {
