@@ -51,6 +51,7 @@ compile_error!(
 );
 
 mod context;
+mod events;
 pub mod io;
 mod local;
 pub mod net;
@@ -68,6 +69,8 @@ pub mod __select_arms {
     pub use crate::select::{Arm, Timer, after, at, choose};
 }
 
+pub use events::pool::UnblockStatistics;
+pub use events::unblock::{UnblockError, set_unblock_threads, unblock, unblock_statistics};
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};

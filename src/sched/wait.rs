@@ -50,10 +50,13 @@ pub(crate) enum WaitKind {
     Cache,
     RateLimiter,
     IdleTimer,
+    Unblock,
+    Child,
+    Future,
 }
 
 impl WaitKind {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 29] = [
         Self::Sleep,
         Self::Join,
         Self::Select,
@@ -80,6 +83,9 @@ impl WaitKind {
         Self::Cache,
         Self::RateLimiter,
         Self::IdleTimer,
+        Self::Unblock,
+        Self::Child,
+        Self::Future,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -117,6 +123,9 @@ impl WaitKind {
             Self::Cache => "cache",
             Self::RateLimiter => "rate limiter",
             Self::IdleTimer => "idle timer",
+            Self::Unblock => "unblock",
+            Self::Child => "child",
+            Self::Future => "future",
         }
     }
 
@@ -131,6 +140,7 @@ impl WaitKind {
                 | Self::Turn
                 | Self::Join
                 | Self::Select
+                | Self::Child
         )
     }
 }
