@@ -1,7 +1,7 @@
 //! Values of which each coroutine has its own: see [`local!`](crate::local!).
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -84,6 +84,11 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
     }
 }
 
+thread_local! {
+    /// Coroutines of this thread have values: most programs have none, and their coroutines' ends need not look.
+    static USED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Calls with the caller's values. `call` must neither suspend nor drop a value.
 fn with_locals<R>(call: impl FnOnce(&mut Locals) -> R) -> R {
     thread_local! {
@@ -91,6 +96,7 @@ fn with_locals<R>(call: impl FnOnce(&mut Locals) -> R) -> R {
     }
     current::with(|coroutine| match coroutine {
         Some(coroutine) => {
+            USED.set(true);
             let place = &coroutine.head.own.get().locals;
             let mut list = place.take().unwrap_or_default();
             let result = call(&mut list);
@@ -111,7 +117,15 @@ fn take_all() -> Locals {
 
 /// The running coroutine ends: drops its values, the latest first. Their destructors may block; their panics have been
 /// reported when they come here.
+#[inline]
 pub(crate) fn drop_all() {
+    if USED.get() {
+        drop_those_there_are();
+    }
+}
+
+#[cold]
+fn drop_those_there_are() {
     for _ in 0..ROUNDS {
         // Out of their place while they are dropped: a destructor may ask for another value.
         let values = take_all();
@@ -159,7 +173,6 @@ mod tests {
     use super::*;
     use crate::sync::Mutex;
     use crate::{JoinError, sleep, spawn, spawn_local, testing, with_timeout, yield_now};
-    use std::cell::Cell;
     use std::sync::Arc;
     use std::time::Duration;
 

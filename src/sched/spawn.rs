@@ -75,7 +75,8 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 
 /// The right to wait for a coroutine's end. Dropped, it lets the coroutine run on.
 pub struct JoinHandle<T: 'static> {
-    coroutine: CoroRef,
+    /// `None` once its outcome was taken.
+    coroutine: Option<CoroRef>,
     _value: PhantomData<fn() -> T>,
 }
 
@@ -84,30 +85,40 @@ impl<T: 'static> JoinHandle<T> {
     ///
     /// # Errors
     /// [`JoinError::Panicked`] with the panic, [`JoinError::Interrupted`] if it was asked to end.
-    pub fn join(self) -> Result<T, JoinError> {
+    pub fn join(mut self) -> Result<T, JoinError> {
         check_interrupt();
         let outcome = self.outcome();
         if !outcome.is_done() {
-            let head = &self.coroutine.head;
+            let head = &self.coroutine().head;
             let (wait, waiter) = wait::prepare(WaitKind::Join, head.id as usize)?;
             head.wake_at_end(outcome, waiter);
             if let wait::Outcome::Interrupted(interrupt) = wait.suspend() {
                 interrupt.raise();
             }
         }
-        outcome.take().unwrap_or(Err(JoinError::Interrupted))
+        let result = outcome.take().unwrap_or(Err(JoinError::Interrupted));
+        // So there is nothing left for `drop` to look at.
+        self.coroutine = None;
+        result
+    }
+
+    #[inline]
+    fn coroutine(&self) -> &CoroRef {
+        self.coroutine
+            .as_ref()
+            .expect("joining consumes the handle")
     }
 
     #[inline]
     fn outcome(&self) -> &Outcome<T> {
-        let outcome = self.coroutine.body.outcome();
+        let outcome = self.coroutine().body.outcome();
         outcome.downcast_ref().expect("spawned with this very type")
     }
 
     /// Asks the coroutine to end: from now on every blocking call that it makes outside a [`shield`](crate::shield)
     /// unwinds. Returns at once; asking again changes nothing. One that has not started never will.
     pub fn interrupt(&self) {
-        worker::interrupt(&self.coroutine);
+        worker::interrupt(self.coroutine());
     }
 
     /// Has it ended?
@@ -117,12 +128,12 @@ impl<T: 'static> JoinHandle<T> {
 
     /// Its number.
     pub fn id(&self) -> CoroutineId {
-        CoroutineId(self.coroutine.head.id)
+        CoroutineId(self.coroutine().head.id)
     }
 
     /// Its name: the one given, or the place in the code that spawned it.
     pub fn name(&self) -> String {
-        self.coroutine.head.name.with(str::to_owned)
+        self.coroutine().head.name.with(str::to_owned)
     }
 }
 
@@ -175,7 +186,7 @@ impl<T: 'static> Arm for JoinArm<'_, T> {
             return false;
         }
         // If it ends at this moment, this wakes the caller by this arm.
-        self.handle.coroutine.head.wake_at_end(outcome, waiter);
+        self.handle.coroutine().head.wake_at_end(outcome, waiter);
         self.listed = true;
         true
     }
@@ -187,7 +198,7 @@ impl<T: 'static> Arm for JoinArm<'_, T> {
 
     fn withdraw(&mut self) {
         if std::mem::take(&mut self.listed) {
-            self.handle.coroutine.head.forget_joiner();
+            self.handle.coroutine().head.forget_joiner();
         }
     }
 }
@@ -195,7 +206,9 @@ impl<T: 'static> Arm for JoinArm<'_, T> {
 impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        drop(self.outcome().abandon());
+        if self.coroutine.is_some() {
+            drop(self.outcome().abandon());
+        }
     }
 }
 
@@ -427,7 +440,7 @@ where
     });
     worker::launch(newborn.erase(|place| place), spec.placement);
     JoinHandle {
-        coroutine: handle.erase(|place| place),
+        coroutine: Some(handle.erase(|place| place)),
         _value: PhantomData,
     }
 }
