@@ -21,6 +21,7 @@ mod cell;
 mod counted;
 pub(crate) mod cycles;
 pub(crate) mod overflow;
+mod prefetch;
 pub(crate) mod stack;
 
 mod sanitizer;
@@ -32,6 +33,7 @@ use std::mem::ManuallyDrop;
 
 pub(crate) use cell::{Binder, Fresh, HandOver, PinnedCell, Scoped};
 pub(crate) use counted::{Counted, First};
+pub(crate) use prefetch::prefetch;
 use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};
@@ -102,6 +104,12 @@ impl Context {
             }
             result => Switched::Ended((result - 1) as u8),
         }
+    }
+
+    /// Has the processor fetch what a resume reads first.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.left, 12 * 64);
     }
 
     /// Takes the stack of an ended coroutine.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::{balance, raise};
-use super::{Worker, YIELDS};
+use super::{CROWD, Worker, YIELDS};
 use crate::context::{blocks, cycles};
 
 /// How soon a worker that stole looks again: its victim, which may be computing, does not wake it so shortly after.
@@ -136,6 +136,9 @@ impl Worker {
             .poll(timeout, &self.mine.reactor, &mut |waiter| {
                 waiter.wake_on(&mut self.ready.borrow_mut())
             });
+        if self.ready.borrow().len() >= CROWD {
+            self.crowd.set(true);
+        }
         if self
             .mine
             .figures

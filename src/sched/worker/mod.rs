@@ -19,12 +19,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-use super::record::{self, CoroRef, EndedBy, NOWHERE, Newborn};
+use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::{Message, Shared, WorkerShared, balance, current, raise};
 use crate::context::overflow::SignalStack;
-use crate::context::{StackPool, Switched, blocks, cycles};
+use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
 use crate::io::Poller;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
@@ -37,6 +37,8 @@ const SLICE: u64 = 200_000;
 const START: usize = 32;
 /// Ended coroutines that are struck off the table at once.
 const STRIKE: usize = 32;
+/// When so many were woken at once, the memory of the next ones is fetched while one runs: it may well be cold.
+const CROWD: usize = 8;
 /// Calls in a row that a coroutine completes without suspending before it must go through the poller.
 const SELFISH: u32 = 32;
 /// Yields in a row, with nothing else going on, after which time passes in a simulation.
@@ -97,6 +99,8 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     /// Resumes in a row that ended in a yield: nothing happens but that somebody polls.
     yields: Cell<u32>,
+    /// [`CROWD`] or more were ready after the latest look at timers and poller.
+    crowd: Cell<bool>,
     /// It stole since its latest sleep, so the next one is short.
     linger: Cell<bool>,
     /// It waits awake for messages, a little: see `linger_awake`.
@@ -262,6 +266,7 @@ impl Worker {
             trimmed: Cell::new(0),
             trim_left: Cell::new(0),
             stopping: Cell::new(false),
+            crowd: Cell::new(false),
             linger: Cell::new(false),
             awake: Cell::new(false),
             unpolled: Cell::new(0),
@@ -398,7 +403,14 @@ impl Worker {
         if self.shuffle.is_some() {
             return self.pick(&mut ready);
         }
-        ready.pop_front()
+        let next = ready.pop_front();
+        if self.crowd.get() {
+            if ready.len() < CROWD {
+                self.crowd.set(false);
+            }
+            prefetch_next(&ready);
+        }
+        next
     }
 
     /// Resumes a coroutine until it suspends or ends. The only place that does.
@@ -498,6 +510,7 @@ impl Worker {
                 }
             }
         });
+        self.crowd.set(self.crowd.get() || ready.len() >= CROWD);
         self.mine
             .figures
             .timers
@@ -512,6 +525,21 @@ impl Worker {
         if coroutine.head.own.get().scopes.hears_kill() {
             end_wait(coroutine.clone(), &mut self.ready.borrow_mut());
         }
+    }
+}
+
+/// Has the processor fetch what the next resumes need: the record of the one after the next, and the stack of the next,
+/// whose record was fetched a resume ago.
+fn prefetch_next(ready: &VecDeque<CoroRef>) {
+    if let Some(after) = ready.get(1) {
+        prefetch(std::ptr::from_ref(&after.head) as usize, size_of::<Head>());
+    }
+    let next = ready.front().and_then(|next| next.head.own.try_get());
+    if let Some(next) = next
+        && let Ok(context) = next.context.try_borrow()
+        && let Some(context) = context.as_ref()
+    {
+        context.prefetch();
     }
 }
 
