@@ -51,12 +51,10 @@ pub(crate) enum WaitKind {
     RateLimiter,
     IdleTimer,
     Unblock,
-    Child,
-    Future,
 }
 
 impl WaitKind {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 27] = [
         Self::Sleep,
         Self::Join,
         Self::Select,
@@ -84,8 +82,6 @@ impl WaitKind {
         Self::RateLimiter,
         Self::IdleTimer,
         Self::Unblock,
-        Self::Child,
-        Self::Future,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -124,8 +120,6 @@ impl WaitKind {
             Self::RateLimiter => "rate limiter",
             Self::IdleTimer => "idle timer",
             Self::Unblock => "unblock",
-            Self::Child => "child",
-            Self::Future => "future",
         }
     }
 
@@ -140,7 +134,6 @@ impl WaitKind {
                 | Self::Turn
                 | Self::Join
                 | Self::Select
-                | Self::Child
         )
     }
 }
