@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::readiness::Readiness;
 use super::source::Way;
+use crate::context::prefetch;
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
@@ -122,6 +123,12 @@ impl Poller {
         }
         Direction::before_events();
         let slots = reactor.slots.lock();
+        // Those of many descriptors are cold, and can be fetched all at the same time.
+        for event in &self.events {
+            if let Some((_, slot)) = slots.slab.get(split(event.token()).0) {
+                prefetch(Arc::as_ptr(slot) as usize, size_of::<Slot>());
+            }
+        }
         for event in &self.events {
             if event.token() == WAKE {
                 continue;
