@@ -166,10 +166,21 @@ impl Reactor {
         }
     }
 
-    /// The worker ends: its descriptors are given back.
+    /// The worker ends: its descriptors are given back, and whoever waits for one of them, in a thread or in another
+    /// runtime, is woken to register it elsewhere.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        // A registration that came before this is found below, one that comes later fails.
         *self.open.lock() = None;
+        Direction::before_events();
+        let left: Vec<_> = {
+            let slots = self.slots.lock();
+            slots.slab.iter().map(|(_, (_, slot))| slot.clone()).collect()
+        };
+        for slot in left {
+            slot.read.event(&mut Waiter::wake);
+            slot.write.event(&mut Waiter::wake);
+        }
     }
 
     /// Has the worker ended? What is registered here will hear no more events.

@@ -59,6 +59,11 @@ impl<W> Readiness<W> {
         drop(waiter);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiter.lock().is_some()
+    }
+
     /// Called once between the kernel's report and the [`event`](Self::event)s in it.
     pub(super) fn before_events() {
         fence(Ordering::SeqCst);

@@ -51,6 +51,13 @@ impl<'a, T: AsFd> ReadinessArm<'a, T> {
         self.output.expect("it was chosen")
     }
 
+    /// Does somebody wait for the same?
+    #[cfg(test)]
+    pub(crate) fn is_watched(&self) -> bool {
+        let slot = self.source.registered();
+        slot.is_some_and(|slot| slot.direction(self.way).is_waited_for())
+    }
+
     fn is_ready(&self) -> io::Result<bool> {
         let io = self.source.live()?;
         let flags = match self.way {

@@ -336,7 +336,7 @@ impl<T: AsFd> Source<T> {
 
     /// The place in a poller, if there is one.
     #[inline]
-    fn registered(&self) -> Option<SlotRef<'_>> {
+    pub(super) fn registered(&self) -> Option<SlotRef<'_>> {
         let first = self.registration.get()?;
         if !first.is_dead() {
             return Some(SlotRef::First(&first.slot));
@@ -359,9 +359,15 @@ impl<T: AsFd> Source<T> {
         if let Some(later) = &place.later {
             return Ok(SlotRef::Later(later.slot.clone()));
         }
-        let reactor = worker::with(|worker| worker.map(|worker| &worker.mine().reactor))
-            .unwrap_or_else(|| &runtime::here().workers[0].reactor);
-        let register = || reactor.register(self.io.as_fd().as_raw_fd());
+        let register = || loop {
+            let reactor = worker::with(|worker| worker.map(|worker| &worker.mine().reactor))
+                .unwrap_or_else(|| &runtime::here().workers[0].reactor);
+            match reactor.register(self.io.as_fd().as_raw_fd()) {
+                // The runtime has just ended; there is another, or will be.
+                Err(_) if reactor.is_closed() => {}
+                registered => return registered,
+            }
+        };
         match self.registration.get() {
             Some(first) if first.is_dead() => {
                 let later = register()?;

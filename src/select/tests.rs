@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::net::{TcpListener, TcpStream};
 use crate::sync::channel::{self, RecvError, SendError};
-use crate::{select, sleep, spawn, testing, time, with_timeout, yield_now};
+use crate::{Runtime, select, sleep, spawn, testing, time, with_timeout, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[track_caller]
 fn simulate(f: impl Fn(u64) + Send + Sync + 'static) {
@@ -326,10 +327,55 @@ fn plain_threads_select_too() {
     let client = std::thread::spawn(move || std::net::TcpStream::connect(addr).unwrap());
     select! {
         readable(listener) -> ready => ready.unwrap(),
-        after(HOUR) => panic!("nobody connects"),
+        after(MINUTE) => panic!("nobody connects"),
     }
     listener.accept().unwrap();
     client.join().unwrap();
+}
+
+/// A thread, or a coroutine of another runtime, waits by the poller of a runtime that ends: it goes on waiting by another.
+#[test]
+fn the_end_of_the_runtime_that_polls_is_no_end_of_the_wait() {
+    for _ in 0..20 {
+        let (ending, other) = (runtime(), runtime());
+        let wait = |listener: Arc<TcpListener>| {
+            move || {
+                select! {
+                    readable(listener) -> ready => ready.unwrap(),
+                    after(MINUTE) => panic!("nobody connects"),
+                }
+            }
+        };
+        let listeners: Vec<_> = (0..2)
+            .map(|_| Arc::new(TcpListener::bind("127.0.0.1:0").unwrap()))
+            .collect();
+        // The first who waits has the descriptor registered with its own runtime's poller.
+        for listener in &listeners {
+            let first = ending.spawn(wait(listener.clone()));
+            wait_until(|| listener.__select_readable().is_watched());
+            first.interrupt();
+            assert!(first.join().is_err());
+        }
+        let thread = std::thread::spawn(wait(listeners[0].clone()));
+        let coroutine = other.spawn(wait(listeners[1].clone()));
+        wait_until(|| listeners.iter().all(|it| it.__select_readable().is_watched()));
+        drop(ending);
+        for listener in &listeners {
+            std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        }
+        thread.join().unwrap();
+        coroutine.join().unwrap();
+    }
+}
+
+fn runtime() -> Runtime {
+    Runtime::builder().workers(1).build().unwrap()
+}
+
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
 }
 
 /// Random programs: senders and receivers over a few channels of all kinds, by `select!` and by plain calls, with
