@@ -175,7 +175,11 @@ impl Reactor {
         Direction::before_events();
         let left: Vec<_> = {
             let slots = self.slots.lock();
-            slots.slab.iter().map(|(_, (_, slot))| slot.clone()).collect()
+            slots
+                .slab
+                .iter()
+                .map(|(_, (_, slot))| slot.clone())
+                .collect()
         };
         for slot in left {
             slot.read.event(&mut Waiter::wake);

@@ -358,7 +358,11 @@ fn the_end_of_the_runtime_that_polls_is_no_end_of_the_wait() {
         }
         let thread = std::thread::spawn(wait(listeners[0].clone()));
         let coroutine = other.spawn(wait(listeners[1].clone()));
-        wait_until(|| listeners.iter().all(|it| it.__select_readable().is_watched()));
+        wait_until(|| {
+            listeners
+                .iter()
+                .all(|it| it.__select_readable().is_watched())
+        });
         drop(ending);
         for listener in &listeners {
             std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -53,10 +53,13 @@ impl Tally {
     }
 }
 
+/// How long a run of tests may print nothing: longer than any test takes, and than building them all does.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
+
 /// Runs a command that runs tests. Fails unless some ran and all passed.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
     let mut tally = Tally::default();
-    let status = shell::run_inspected(command, |line| tally.count(line))?;
+    let status = shell::run_inspected(command, SILENCE, |line| tally.count(line))?;
     ensure!(
         status.success(),
         "{} tests failed, {} passed ({status})",

@@ -1,7 +1,8 @@
 //! Running other programs: with their words passed on, captured, or bounded in time.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,22 +72,70 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs it to its end, passes its standard output on line by line, and shows every line to `inspect`.
+/// Runs it to its end, passes its standard output on line by line, and shows every line to `inspect`. Kills it, with
+/// all that it started, and fails when it prints nothing for as long as `silence`.
 pub(crate) fn run_inspected(
     command: &mut Command,
+    silence: Duration,
     mut inspect: impl FnMut(&str),
 ) -> Result<ExitStatus> {
     println!("$ {}", written(command));
     let child = command.stdout(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("cannot start {}", written(command)))?;
-    let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    for line in stdout.split(b'\n') {
-        let line = line.context("reading what it printed")?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        inspect(&line);
+    let lines = lines(child.stdout.take().expect("it is piped"));
+    loop {
+        match lines.recv_timeout(silence) {
+            Ok(line) => {
+                let line = line.context("reading what it printed")?;
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                inspect(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return child.wait().context("waiting for its end");
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                end_all(child)?;
+                bail!(
+                    "`{}` printed nothing for {silence:?} and was killed: what it did last hangs",
+                    written(command)
+                );
+            }
+        }
     }
-    child.wait().context("waiting for its end")
+}
+
+fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n') {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Kills it with its children and theirs.
+fn end_all(child: Child) -> Result<()> {
+    let listing = output(Command::new("ps").args(["-eo", "pid=,ppid="]))?;
+    let pairs: Vec<(&str, &str)> = listing
+        .lines()
+        .filter_map(|line| line.trim().split_once(char::is_whitespace))
+        .map(|(pid, parent)| (pid, parent.trim()))
+        .collect();
+    let mut family = vec![child.id().to_string()];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).cloned() {
+        let children = pairs.iter().filter(|(_, of)| *of == parent);
+        family.extend(children.map(|(pid, _)| (*pid).to_owned()));
+        next += 1;
+    }
+    // Some may have ended by themselves meanwhile.
+    let _ = Command::new("kill").arg("-KILL").args(&family).output();
+    end(child);
+    Ok(())
 }
 
 /// What a bounded program came to.
@@ -161,6 +210,29 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = self.0.take() {
             end(child);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_falls_silent_is_killed_with_all_that_it_started() {
+        let mut said = Vec::new();
+        let script = "echo $$; sh -c 'echo $$; sleep 1000' & wait";
+        let error = run_inspected(
+            Command::new("sh").args(["-c", script]),
+            Duration::from_secs(1),
+            |line| said.push(line.to_owned()),
+        );
+        assert!(error.unwrap_err().to_string().contains("printed nothing"));
+        assert_eq!(said.len(), 2);
+        for pid in said {
+            let state = output(Command::new("ps").args(["-o", "stat=", "-p", &pid]));
+            // Gone, or a corpse that nobody has collected yet.
+            assert!(state.is_err() || state.unwrap().starts_with('Z'));
         }
     }
 }
