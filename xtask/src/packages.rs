@@ -48,6 +48,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "a foreign WebSocket client and server",
     },
     Package {
+        name: "procps",
+        shows: "ps",
+        what_for: "ending a run that hangs, with all its processes",
+    },
+    Package {
         name: "expect",
         shows: "expect",
         what_for: "the console in a pseudo-terminal",
