@@ -55,6 +55,7 @@ mod events;
 pub mod io;
 mod local;
 pub mod net;
+pub mod process;
 pub mod registry;
 mod sched;
 mod select;

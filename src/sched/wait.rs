@@ -51,10 +51,11 @@ pub(crate) enum WaitKind {
     RateLimiter,
     IdleTimer,
     Unblock,
+    Child,
 }
 
 impl WaitKind {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Sleep,
         Self::Join,
         Self::Select,
@@ -82,6 +83,7 @@ impl WaitKind {
         Self::RateLimiter,
         Self::IdleTimer,
         Self::Unblock,
+        Self::Child,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -120,6 +122,7 @@ impl WaitKind {
             Self::RateLimiter => "rate limiter",
             Self::IdleTimer => "idle timer",
             Self::Unblock => "unblock",
+            Self::Child => "child (pidfd)",
         }
     }
 
@@ -134,6 +137,7 @@ impl WaitKind {
                 | Self::Turn
                 | Self::Join
                 | Self::Select
+                | Self::Child
         )
     }
 }
