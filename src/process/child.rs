@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::exit::Exit;
-use super::{ExitStatus, Output, output, reaper};
+use super::{ExitStatus, Output, Stdio, output, reaper};
 use crate::io::{PipeReader, PipeWriter};
 use crate::{shield, with_timeout};
 
@@ -195,4 +195,25 @@ impl Drop for Child {
             reaper::leave(Pid::from_child(&self.process), self.exit.take());
         }
     }
+}
+
+/// For the next program of a pipeline. The pipe blocks its readers from then on, as programs expect it, and so do our
+/// clones of it: there must be none in use.
+impl From<PipeReader> for Stdio {
+    fn from(pipe: PipeReader) -> Self {
+        blocking(pipe.into())
+    }
+}
+
+/// As for a [`PipeReader`].
+impl From<PipeWriter> for Stdio {
+    fn from(pipe: PipeWriter) -> Self {
+        blocking(pipe.into())
+    }
+}
+
+fn blocking(pipe: OwnedFd) -> Stdio {
+    // It fails only for one that was closed, of which the program will hear.
+    let _ = rustix::io::ioctl_fionbio(&pipe, false);
+    pipe.into()
 }

@@ -183,3 +183,18 @@ fn no_descriptor_leaks_into_a_child() {
         other.wait().unwrap();
     });
 }
+
+#[test]
+fn one_program_feeds_the_next() {
+    bounded(|| {
+        let mut first = sh("sleep 0.01; echo hello")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = first.stdout.take().unwrap();
+        // It would find nothing there yet, if the pipe did not block.
+        let second = Command::new("cat").stdin(stdout).output().unwrap();
+        assert_eq!(second.stdout, b"hello\n");
+        assert!(first.wait().unwrap().success());
+    });
+}
