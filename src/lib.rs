@@ -52,6 +52,7 @@ compile_error!(
 
 mod context;
 mod events;
+mod futures;
 pub mod io;
 mod local;
 pub mod net;
@@ -72,6 +73,7 @@ pub mod __select_arms {
 
 pub use events::pool::UnblockStatistics;
 pub use events::unblock::{UnblockError, set_unblock_threads, unblock, unblock_statistics};
+pub use futures::block_on::block_on;
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};

@@ -52,10 +52,11 @@ pub(crate) enum WaitKind {
     IdleTimer,
     Unblock,
     Child,
+    Future,
 }
 
 impl WaitKind {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Sleep,
         Self::Join,
         Self::Select,
@@ -84,6 +85,7 @@ impl WaitKind {
         Self::IdleTimer,
         Self::Unblock,
         Self::Child,
+        Self::Future,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -123,6 +125,7 @@ impl WaitKind {
             Self::IdleTimer => "idle timer",
             Self::Unblock => "unblock",
             Self::Child => "child (pidfd)",
+            Self::Future => "future",
         }
     }
 

@@ -1,0 +1,1 @@
+mod block_on;
