@@ -76,9 +76,11 @@ pub use events::unblock::{UnblockError, set_unblock_threads, unblock, unblock_st
 pub use futures::block_on::block_on;
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
-pub use sched::runtime::{Runtime, RuntimeBuilder, StillRunning, run};
+pub use sched::runtime::{Runtime, StillRunning, run};
+pub use sched::settings::RuntimeBuilder;
 pub use sched::spawn::{
-    Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, spawn, spawn_local,
+    Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, SpawnError, spawn,
+    spawn_local,
 };
 pub use sched::wait::{Refused, yield_now};
 pub use time::{sleep, sleep_until};

@@ -184,7 +184,7 @@ mod tests {
         thread_local! {
             static STEPS: Cell<u32> = const { Cell::new(0) };
         }
-        let mut pool = StackPool::new(64 * 1024);
+        let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             STEPS.set(1);
             suspend();
@@ -206,7 +206,7 @@ mod tests {
         fn inner() {
             suspend();
         }
-        let mut pool = StackPool::new(64 * 1024);
+        let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             inner();
             std::hint::black_box(0)
@@ -245,7 +245,7 @@ mod tests {
         thread_local! {
             static RESULTS: Cell<[f64; 2]> = const { Cell::new([0.0; 2]) };
         }
-        let mut pool = StackPool::new(64 * 1024);
+        let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut contexts = [
             Context::new(pool.take(64 * 1024).unwrap(), || {
                 let value = mix(3);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_caught_on_its_own_stack() {
-        let mut pool = StackPool::new(64 * 1024);
+        let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             let caught = std::panic::catch_unwind(|| {
                 suspend();

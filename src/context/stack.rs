@@ -165,15 +165,18 @@ pub(crate) struct StackPool {
     usual: SizeClass,
     usual_size: usize,
     pooled: usize,
+    /// So many free ones keep their pages, at most.
+    max_warm: usize,
 }
 
 impl StackPool {
-    pub(crate) fn new(usual_size: usize) -> Self {
+    pub(crate) fn new(usual_size: usize, max_warm: usize) -> Self {
         Self {
             classes: HashMap::new(),
             usual: SizeClass::default(),
             usual_size: whole(usual_size),
             pooled: 0,
+            max_warm,
         }
     }
 
@@ -211,7 +214,27 @@ impl StackPool {
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         self.pooled += 1;
-        self.class(stack.slab.stack).free.push(stack);
+        let class = self.class(stack.slab.stack);
+        class.free.push(stack);
+        if self.pooled > self.max_warm {
+            self.cool();
+        }
+    }
+
+    /// Takes the pages of one free stack if more than `max_warm` have theirs. Its address space stays in the pool: a slab
+    /// cannot give back a part of it.
+    #[cold]
+    fn cool(&mut self) {
+        let classes = || std::iter::once(&self.usual).chain(self.classes.values());
+        let warm: usize = classes().map(SizeClass::warm).sum();
+        if warm <= self.max_warm {
+            return;
+        }
+        let classes = std::iter::once(&mut self.usual).chain(self.classes.values_mut());
+        if let Some(class) = classes.max_by_key(|class| class.warm()) {
+            class.free[class.clean].release_pages();
+            class.clean += 1;
+        }
     }
 
     /// Gives the pages of stacks back that no coroutine needed since the last call. Returns how many stacks are
@@ -235,7 +258,7 @@ impl StackPool {
     pub(crate) fn is_dirty(&self) -> bool {
         std::iter::once(&self.usual)
             .chain(self.classes.values())
-            .any(|class| class.clean < class.free.len())
+            .any(|class| class.warm() > 0)
     }
 
     /// Free stacks.
@@ -245,6 +268,11 @@ impl StackPool {
 }
 
 impl SizeClass {
+    /// Free stacks that may have pages.
+    fn warm(&self) -> usize {
+        self.free.len() - self.clean
+    }
+
     /// Cuts a new stack from the slab, or from a new slab.
     fn cut(&mut self, size: usize) -> io::Result<Stack> {
         let room = self
@@ -278,7 +306,7 @@ mod tests {
 
     #[test]
     fn stacks_of_a_slab_do_not_overlap() {
-        let mut pool = StackPool::new(MIN_STACK);
+        let mut pool = StackPool::new(MIN_STACK, usize::MAX);
         let stacks: Vec<_> = (0..1_000).map(|_| pool.take(MIN_STACK).unwrap()).collect();
         let mut bounds: Vec<_> = stacks.iter().map(Stack::bounds).collect();
         bounds.sort_by_key(|bound| bound.start);
@@ -292,7 +320,7 @@ mod tests {
 
     #[test]
     fn reused_last_in_first_out_and_trimmed_when_spare() {
-        let mut pool = StackPool::new(64 << 10);
+        let mut pool = StackPool::new(64 << 10, usize::MAX);
         let (one, two) = (pool.take(64 << 10).unwrap(), pool.take(64 << 10).unwrap());
         let warm = two.bounds();
         // SAFETY: the stack is ours and this byte is above its guard.
@@ -309,8 +337,29 @@ mod tests {
     }
 
     #[test]
+    fn no_more_than_the_limit_keep_their_memory() {
+        let mut pool = StackPool::new(64 << 10, 2);
+        let stacks: Vec<_> = (0..5).map(|_| pool.take(64 << 10).unwrap()).collect();
+        let bounds: Vec<_> = stacks.iter().map(Stack::bounds).collect();
+        for (stack, bounds) in stacks.into_iter().zip(&bounds) {
+            // SAFETY: the stack is ours and this byte is above its guard.
+            unsafe { *((bounds.end - 8) as *mut u8) = 1 };
+            pool.put(stack);
+        }
+        let warm = |bounds: &Range<usize>| resident_bytes(bounds.clone()).unwrap() > 0;
+        let now: Vec<_> = bounds.iter().map(warm).collect();
+        assert_eq!(now, [false, false, false, true, true]);
+        assert_eq!(pool.pooled(), 5, "the address space is used again");
+        // The warm ones are taken first, and the count goes on from there.
+        let again = pool.take(64 << 10).unwrap();
+        assert_eq!(again.bounds(), bounds[4]);
+        pool.put(again);
+        assert!(warm(&bounds[4]) && warm(&bounds[3]));
+    }
+
+    #[test]
     fn sizes_are_whole_pages_within_limits() {
-        let mut pool = StackPool::new(64 << 10);
+        let mut pool = StackPool::new(64 << 10, usize::MAX);
         assert_eq!(pool.take(1).unwrap().bounds().len(), MIN_STACK);
         let odd = pool.take((2 << 20) + 1).unwrap().bounds().len();
         assert!(odd > 2 << 20 && odd.is_multiple_of(page_size()));

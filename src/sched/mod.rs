@@ -11,6 +11,7 @@
 //! | `balance` | where new coroutines go: placing and stealing |
 //! | `spawn` | starting and joining |
 //! | `runtime` | starting and stopping it all |
+//! | `settings` | what can be chosen of it |
 //! | `report` | what a panic prints |
 
 pub(crate) mod balance;
@@ -19,6 +20,7 @@ pub(crate) mod interrupt;
 pub(crate) mod record;
 mod report;
 pub(crate) mod runtime;
+pub(crate) mod settings;
 mod sleeper;
 pub(crate) mod spawn;
 pub(crate) mod wait;
@@ -30,7 +32,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_queue::SegQueue;
 use slab::Slab;
@@ -38,21 +40,9 @@ use slab::Slab;
 use crate::context::SpinMutex;
 use crate::io::Reactor;
 use record::{CoroRef, Newborn};
+use settings::Config;
 use sleeper::{Idle, Sleeper};
 use spawn::JoinError;
-
-/// What a runtime was built with.
-#[derive(Debug, Clone)]
-pub(crate) struct Config {
-    pub(crate) workers: usize,
-    pub(crate) stack_size: usize,
-    pub(crate) accounting: bool,
-    pub(crate) shutdown_timeout: Duration,
-    /// One worker, a virtual clock, and a ready queue shuffled by this seed.
-    pub(crate) seed: Option<u64>,
-    /// How long a simulation in which nothing can happen any more waits for the outside.
-    pub(crate) patience: Duration,
-}
 
 /// The part of a runtime that all threads see. It lives as long as the process: a few kilobytes for each runtime that
 /// ever was, so that a waker which comes late finds something that refuses it.
@@ -74,6 +64,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Coroutines that have not ended. One that changes its place at this moment may be missed.
+    pub(crate) fn alive(&self) -> usize {
+        self.workers.iter().map(WorkerShared::alive).sum()
     }
 }
 

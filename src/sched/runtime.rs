@@ -9,18 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::settings::{Config, RuntimeBuilder};
 use super::sleeper::Idle;
 use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
-use super::{Config, Message, Shared, WorkerShared, current, report, worker};
-use crate::context::{overflow, stack};
+use super::{Message, Shared, WorkerShared, current, report, worker};
+use crate::context::overflow;
 use crate::io::Poller;
-
-/// Address space of a coroutine's stack; a debug build needs more for the same code.
-const STACK: usize = 256 << 10;
-/// How long a stopping runtime waits for coroutines that do not stop.
-const SHUTDOWN: Duration = Duration::from_secs(10);
-/// In a simulation where nothing can happen any more except from outside, how long to wait for that.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The runtimes that live, the latest last: where a spawn from a plain thread goes. Simulations are not among them: what
 /// a stray thread did would come into their order.
@@ -87,55 +81,13 @@ impl std::fmt::Display for StillRunning {
 
 impl std::error::Error for StillRunning {}
 
-/// Settings of a [`Runtime`].
-#[derive(Debug, Clone)]
-pub struct RuntimeBuilder {
-    config: Config,
-}
-
 impl RuntimeBuilder {
-    /// Worker threads; one a core if not given.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.config.workers = workers.max(1);
-        self
-    }
-
-    /// Bytes of address space for a coroutine's stack unless its `Builder` says otherwise; 256 KiB by default, a guard
-    /// page included. Memory is taken page by page as it is touched.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.config.stack_size = stack::whole(bytes);
-        self
-    }
-
-    /// Whether processor time is counted at each switch, which costs a reading of the time-stamp counter. On by default.
-    pub fn accounting(mut self, on: bool) -> Self {
-        self.config.accounting = on;
-        self
-    }
-
-    /// How long a stopping runtime waits for coroutines that do not end; 10 s by default. What is left then is named on
-    /// standard error and leaked.
-    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
-        self.config.shutdown_timeout = limit;
-        self
-    }
-
-    pub(crate) fn seed(mut self, seed: u64) -> Self {
-        self.config.seed = Some(seed);
-        self.config.workers = 1;
-        self
-    }
-
-    pub(crate) fn patience(mut self, patience: Duration) -> Self {
-        self.config.patience = patience;
-        self
-    }
-
     /// Starts the workers.
     ///
     /// # Errors
     /// The system refuses a thread or a poller: no descriptor or no memory left.
     pub fn build(self) -> io::Result<Runtime> {
+        self.config.check()?;
         overflow::install(current::describe);
         report::install_hook();
         let mut pollers = Vec::with_capacity(self.config.workers);
@@ -162,7 +114,7 @@ impl RuntimeBuilder {
         };
         for (index, poller) in pollers.into_iter().enumerate() {
             // If this fails, dropping `runtime` stops those that were started.
-            let thread = thread::Builder::new().name(format!("grapeshot-{index}"));
+            let thread = thread::Builder::new().name(shared.config.thread_name.of(index));
             runtime
                 .threads
                 .push(thread.spawn(move || worker::main(shared, index, poller))?);
@@ -177,21 +129,9 @@ impl RuntimeBuilder {
 impl Runtime {
     /// Settings, with defaults.
     pub fn builder() -> RuntimeBuilder {
-        let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let stack_size = if cfg!(debug_assertions) {
-            4 * STACK
-        } else {
-            STACK
-        };
-        let config = Config {
-            workers,
-            stack_size,
-            accounting: true,
-            shutdown_timeout: SHUTDOWN,
-            seed: None,
-            patience: PATIENCE,
-        };
-        RuntimeBuilder { config }
+        RuntimeBuilder {
+            config: Config::default(),
+        }
     }
 
     /// Spawns a coroutine in this runtime, from anywhere.

@@ -317,6 +317,9 @@ impl Builder {
     }
 
     /// Spawns a coroutine that runs `f`.
+    ///
+    /// # Panics
+    /// As [`spawn`]; [`Builder::try_spawn`] gives an error instead.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> JoinHandle<T>
     where
@@ -326,10 +329,41 @@ impl Builder {
         spawn_in(runtime::here(), self.with_site(Location::caller()), f)
     }
 
+    /// Spawns a coroutine that runs `f`, unless there are too many.
+    ///
+    /// ```
+    /// use grapeshot::{Builder, Runtime, SpawnError, yield_now};
+    ///
+    /// Runtime::builder().workers(1).max_coroutines(2).build()?.run(|| {
+    ///     let second = Builder::new().try_spawn(|| 2).unwrap();
+    ///     assert!(matches!(Builder::new().try_spawn(|| 3), Err(SpawnError::TooMany { limit: 2 })));
+    ///     assert_eq!(second.join().unwrap(), 2);
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SpawnError::TooMany`]: the runtime has as many as [`RuntimeBuilder::max_coroutines`](crate::RuntimeBuilder)
+    /// allows. `f` is dropped.
+    #[track_caller]
+    pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = runtime::here();
+        look_for_room(shared)?;
+        Ok(spawn_unlimited(
+            shared,
+            self.with_site(Location::caller()),
+            f,
+        ))
+    }
+
     /// Spawns a coroutine that runs `f` on this worker, so neither `f` nor its value need be `Send`.
     ///
     /// # Panics
-    /// On a thread that is not a worker.
+    /// On a thread that is not a worker, and as [`spawn`].
     #[track_caller]
     pub fn spawn_local<F, T>(mut self, f: F) -> LocalJoinHandle<T>
     where
@@ -394,6 +428,10 @@ pub(crate) struct Spec {
 /// let log = Rc::new("the captain's");
 /// grapeshot::spawn(move || println!("{log}"));
 /// ```
+///
+/// # Panics
+/// If the runtime has as many coroutines as [`RuntimeBuilder::max_coroutines`](crate::RuntimeBuilder) allows (there is
+/// no limit by default); [`Builder::try_spawn`] gives an error instead.
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
@@ -420,8 +458,52 @@ where
     Builder::new().spawn_local(f)
 }
 
+/// Why [`Builder::try_spawn`] did not spawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// As many coroutines live as the runtime was built for.
+    #[error(
+        "{limit} coroutines live, which is the limit of this runtime: wait for some to end, or raise it with \
+         `Runtime::builder().max_coroutines(..)`"
+    )]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// May one more be spawned?
 #[inline]
+fn look_for_room(shared: &'static Shared) -> Result<(), SpawnError> {
+    match shared.config.max_coroutines {
+        usize::MAX => Ok(()),
+        limit if shared.alive() < limit => Ok(()),
+        limit => Err(SpawnError::TooMany { limit }),
+    }
+}
+
+#[inline]
+#[track_caller]
 pub(crate) fn spawn_in<F, T>(shared: &'static Shared, spec: Spec, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if let Err(error) = look_for_room(shared) {
+        refuse(error);
+    }
+    spawn_unlimited(shared, spec, f)
+}
+
+#[cold]
+#[track_caller]
+fn refuse(error: SpawnError) -> ! {
+    panic!("cannot spawn: {error}; `Builder::try_spawn` gives an error instead of this panic")
+}
+
+#[inline]
+fn spawn_unlimited<F, T>(shared: &'static Shared, spec: Spec, f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,

@@ -250,7 +250,10 @@ impl Worker {
             next: Cell::new(Next::Wait),
             spare: RefCell::default(),
             ended: RefCell::default(),
-            stacks: RefCell::new(StackPool::new(shared.config.stack_size)),
+            stacks: RefCell::new(StackPool::new(
+                shared.config.stack_size,
+                shared.config.max_pooled_stacks,
+            )),
             poller: RefCell::new(poller),
             ids: Cell::new((0, 0)),
             selfish: Cell::new(0),
@@ -556,6 +559,28 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
     }
 }
 
+/// Keeps this thread on one of the processors that the process may use.
+#[cfg(target_os = "linux")]
+fn pin(index: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let pinned = sched_getaffinity(None).and_then(|allowed| {
+        let count = (allowed.count() as usize).max(1);
+        let processor = (0..CpuSet::MAX_CPU)
+            .filter(|&processor| allowed.is_set(processor))
+            .nth(index % count);
+        let mut one = CpuSet::new();
+        one.set(processor.unwrap_or_default());
+        sched_setaffinity(None, &one)
+    });
+    if let Err(error) = pinned {
+        log::warn!("worker {index} is not pinned to a processor: the system refused it: {error}");
+    }
+}
+
+/// There is no such call here.
+#[cfg(not(target_os = "linux"))]
+fn pin(_index: usize) {}
+
 /// The body of a worker's thread.
 pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
     /// Coroutines catch their own panics. One of the worker itself would leave all of them suspended for ever.
@@ -570,6 +595,9 @@ pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
     }
     let _signal_stack = SignalStack::new();
     let guard = EndsProcess;
+    if shared.config.pin_workers {
+        pin(index);
+    }
     // From now on this thread keeps many blocks, and trims them.
     blocks::trim();
     WORKER.with(|cell| {
