@@ -17,7 +17,7 @@ use crate::context::prefetch;
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 128;
 /// Both directions; and urgent data, where the system tells of it.
 #[cfg(target_os = "linux")]
 const INTEREST: Interest = Interest::READABLE

@@ -3,7 +3,7 @@
 //! ```text
 //!   ┌▶ take the inbox       ── what other threads left
 //!   │  fire timers          ── they only queue
-//!   │  run ready coroutines ── at most BUDGET, or for a SLICE of time
+//!   │  run ready coroutines ── at most BUDGET, or for a SLICE of time; if not all have had a turn, once more from above
 //!   └─ poll                 ── events only queue; blocks if there is nothing else to do
 //! ```
 //!
@@ -33,6 +33,8 @@ use crate::time::wheel::{TimerKey, Wheel};
 const BUDGET: u32 = 256;
 /// Nanoseconds after which a worker looks there though its budget is not used up.
 const SLICE: u64 = 200_000;
+/// Without accounting, resumes between two looks at the time.
+const UNSTAMPED: u32 = 16;
 /// Unstarted coroutines that are started at once; what waits in the queue can still be stolen.
 const START: usize = 32;
 /// Ended coroutines that are struck off the table at once.
@@ -86,6 +88,10 @@ pub(crate) struct Worker {
     poller: RefCell<Poller>,
     /// Next id, and the end of the block it is from.
     ids: Cell<(u64, u64)>,
+    /// Resumes since the poller's latest turn.
+    resumed: Cell<u32>,
+    /// How many were ready after it.
+    round: Cell<u32>,
     /// Calls completed in a row without a suspension.
     selfish: Cell<u32>,
     /// Cycles, at the latest switch.
@@ -256,6 +262,8 @@ impl Worker {
             )),
             poller: RefCell::new(poller),
             ids: Cell::new((0, 0)),
+            resumed: Cell::new(0),
+            round: Cell::new(0),
             selfish: Cell::new(0),
             stamp: Cell::new(cycles::now()),
             roused: Cell::new(0),
@@ -370,17 +378,28 @@ impl Worker {
         loop {
             self.take_inbox();
             self.fire_timers();
-            self.run_ready();
+            let turn_of_poller = self.run_ready();
             if self.stopping.get() && self.has_stopped() {
                 break;
             }
-            self.poll();
+            if turn_of_poller {
+                self.poll();
+                let ready = self.ready.borrow().len();
+                self.round
+                    .set(u32::try_from(ready).map_or(BUDGET, |ready| ready.min(BUDGET)));
+            }
         }
     }
 
-    fn run_ready(&self) {
+    /// Runs what is ready, for a slice of time at most. True: it is the poller's turn.
+    ///
+    /// That comes after `BUDGET` resumes, and after a slice of time if everything that was ready at the poller's last turn
+    /// has had its own since: what the poller finds queues behind it anyway, and looking costs a system call.
+    fn run_ready(&self) -> bool {
         let start = self.stamp.get();
-        for turn in 0..BUDGET {
+        let mut slice_is_over = false;
+        while self.resumed.get() < BUDGET {
+            let turn = self.resumed.replace(self.resumed.get() + 1);
             if turn % 64 == 0 {
                 self.admit_unstarted();
             }
@@ -390,7 +409,11 @@ impl Worker {
             });
             let Some(coroutine) = next else { break };
             self.run_one(coroutine);
+            if !self.shared.config.accounting && turn % UNSTAMPED == 0 {
+                self.stamp.set(cycles::now());
+            }
             if self.stamp.get().wrapping_sub(start) > self.slice {
+                slice_is_over = true;
                 break;
             }
         }
@@ -398,6 +421,11 @@ impl Worker {
         if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.idle.any().is_some() {
             self.rouse_thief();
         }
+        if slice_is_over && self.resumed.get() < self.round.get() {
+            return false;
+        }
+        self.resumed.set(0);
+        true
     }
 
     #[inline]
