@@ -1,6 +1,9 @@
 /* The floor: one thread, one level-triggered epoll, one recv and one send a request, nothing else.
  *
- * usage: echo ROW [ARGUMENT]      the only row it has is `echo`
+ * usage: echo echo [page]
+ *
+ * With `page`, each connection has a page of its own for what is read and for a few words that it keeps, 256 KiB from
+ * the next: the floor for whoever gives each connection a stack. Nothing is switched, and no more of it is touched.
  *
  * Prints {"listening": PORT} and serves until it is killed. */
 #define _GNU_SOURCE
@@ -11,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,12 +67,33 @@ static void accept_all(int poller, int listener)
     }
 }
 
+enum { PAGE = 4096, APART = 256 << 10, MOST = 20000 };
+
+/* Those of all connections, by descriptor; null without `page`. */
+static char *pages;
+
+static void reserve_pages(void)
+{
+    pages = mmap(NULL, (size_t)APART * MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED)
+        die("mmap");
+    madvise(pages, (size_t)APART * MOST, MADV_NOHUGEPAGE);
+}
+
 /* The send buffer of an echo of 64 bytes is never full: whoever does not take it all is dropped. */
 static void echo_once(int fd)
 {
-    char buffer[4096];
-    ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+    char shared[PAGE];
+    char *buffer = shared;
+    ssize_t got;
 
+    if (pages != NULL && fd < MOST) {
+        volatile unsigned long *requests = (unsigned long *)(pages + (size_t)fd * APART);
+
+        ++*requests;
+        buffer = pages + (size_t)fd * APART + PAGE / 2;
+    }
+    got = recv(fd, buffer, PAGE / 2, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0 || send(fd, buffer, (size_t)got, MSG_NOSIGNAL) != got)
@@ -83,9 +108,11 @@ int main(int argc, char **argv)
     int poller, listener;
 
     if (argc < 2 || strcmp(argv[1], "echo") != 0) {
-        fprintf(stderr, "usage: echo echo\n");
+        fprintf(stderr, "usage: echo echo [page]\n");
         return 2;
     }
+    if (argc > 2 && strcmp(argv[2], "page") == 0)
+        reserve_pages();
     poller = epoll_create1(EPOLL_CLOEXEC);
     listener = listen_on_loopback(&port);
     watch(poller, listener);

@@ -87,6 +87,20 @@ const fn like_c(row: &'static str) -> Claim {
     }
 }
 
+/// What a stack for each connection costs anybody: one page each, however little of it is used.
+const fn like_c_with_pages(row: &'static str) -> Claim {
+    let check = Check::Within {
+        key: "cpu_us",
+        of: "c-page",
+        times: 1.1,
+    };
+    Claim {
+        row,
+        says: "≤ 1.1 × the same with a page for each connection",
+        check,
+    }
+}
+
 const CLAIMS: &[Claim] = &[
     at_most(
         "yield",
@@ -166,6 +180,7 @@ const CLAIMS: &[Claim] = &[
         1.0,
     ),
     like_c("echo-100"),
+    like_c_with_pages("echo-100"),
     times(
         "echo-100",
         "below tokio's and Go's",
@@ -174,6 +189,7 @@ const CLAIMS: &[Claim] = &[
         1.0,
     ),
     like_c("echo-1000"),
+    like_c_with_pages("echo-1000"),
     times(
         "echo-1000",
         "below tokio's and Go's",
@@ -182,6 +198,7 @@ const CLAIMS: &[Claim] = &[
         1.0,
     ),
     like_c("echo-10000"),
+    like_c_with_pages("echo-10000"),
     times(
         "echo-10000",
         "below tokio's and Go's",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result};
 
@@ -17,6 +18,14 @@ pub(crate) struct Program {
     binary: Binary,
     variant: &'static [&'static str],
     rows: Rows,
+    /// How many processors it can use.
+    width: Width,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    One,
+    Several,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +68,26 @@ impl Program {
         command.arg(row.argument()).args(self.variant);
         command
     }
+
+    /// As [`Program::command`], for a server that a load is put on: on the first processor, if it cannot use more. Where
+    /// the kernel puts both on one, or moves them, decides more about the figures than the programs do.
+    pub(crate) fn server(&self, row: &Row) -> Command {
+        on_processor(self.command(row), self.processors().0)
+    }
+
+    /// The load for [`Program::server`]: on the second processor then.
+    pub(crate) fn load(&self) -> Command {
+        on_processor(Command::new(built("echo_load")), self.processors().1)
+    }
+
+    fn processors(&self) -> (Option<usize>, Option<usize>) {
+        let there = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if self.width == Width::One && there > 1 {
+            (Some(0), Some(1))
+        } else {
+            (None, None)
+        }
+    }
 }
 
 const OURS: Binary = Binary::Rust("bench-ours");
@@ -77,6 +106,14 @@ const fn program(
         binary,
         variant,
         rows,
+        width: Width::One,
+    }
+}
+
+impl Program {
+    const fn wide(mut self) -> Self {
+        self.width = Width::Several;
+        self
     }
 }
 
@@ -95,7 +132,8 @@ pub(crate) const ALL: &[Program] = &[
         OURS,
         &["2"],
         Rows::Parallel,
-    ),
+    )
+    .wide(),
     program(
         "tokio-ct",
         "tokio, current thread",
@@ -103,9 +141,9 @@ pub(crate) const ALL: &[Program] = &[
         &["ct"],
         Rows::All,
     ),
-    program("tokio-mt", "tokio, two workers", TOKIO, &["mt"], Rows::All),
+    program("tokio-mt", "tokio, two workers", TOKIO, &["mt"], Rows::All).wide(),
     program("go-1", "Go, GOMAXPROCS=1", Binary::Go, &["1"], Rows::All),
-    program("go-2", "Go, GOMAXPROCS=2", Binary::Go, &["2"], Rows::All),
+    program("go-2", "Go, GOMAXPROCS=2", Binary::Go, &["2"], Rows::All).wide(),
     program(
         "may",
         "may, one worker",
@@ -119,13 +157,28 @@ pub(crate) const ALL: &[Program] = &[
         Binary::Rust("peer-threads"),
         &[],
         Rows::All,
-    ),
+    )
+    .wide(),
     program("c", "a bare epoll loop in C", Binary::C, &[], Rows::Echo),
+    program(
+        "c-page",
+        "the same with a page of its own for each connection",
+        Binary::C,
+        &["page"],
+        Rows::Echo,
+    ),
 ];
 
-/// The load generator of the echo rows.
-pub(crate) fn load_generator() -> PathBuf {
-    built("echo_load")
+/// The command, on this processor alone.
+fn on_processor(command: Command, processor: Option<usize>) -> Command {
+    let Some(processor) = processor else {
+        return command;
+    };
+    // It becomes the program, so the process is the program's.
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", &processor.to_string()]);
+    pinned.arg(command.get_program()).args(command.get_args());
+    pinned
 }
 
 fn benches_target() -> PathBuf {
@@ -161,7 +214,7 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
         go::build(&benches.join("peers/go"), &built("peer-go"))?;
     }
     compile_c(&benches.join("peers/c/echo.c"), &built("echo"))?;
-    compile_c(&benches.join("load/echo_load.c"), &load_generator())
+    compile_c(&benches.join("load/echo_load.c"), &built("echo_load"))
 }
 
 fn rust_package(binary: Binary) -> Option<&'static str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -213,7 +213,7 @@ fn parse(line: &str) -> Result<Sample> {
 fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Result<Sample> {
     let mut server = shell::Server::start(
         program
-            .command(row)
+            .server(row)
             .stdin(Stdio::null())
             .stdout(Stdio::piped()),
     )?;
@@ -227,7 +227,7 @@ fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Resu
         .copied()
         .context("it does not say where it listens")?;
 
-    let mut load = Command::new(programs::load_generator());
+    let mut load = program.load();
     load.args([
         port.to_string(),
         connections.to_string(),
