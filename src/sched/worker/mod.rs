@@ -400,7 +400,7 @@ impl Worker {
         let mut slice_is_over = false;
         while self.resumed.get() < BUDGET {
             let turn = self.resumed.replace(self.resumed.get() + 1);
-            if turn % 64 == 0 {
+            if turn.is_multiple_of(64) {
                 self.admit_unstarted();
             }
             let next = self.next_ready().or_else(|| {
@@ -409,7 +409,7 @@ impl Worker {
             });
             let Some(coroutine) = next else { break };
             self.run_one(coroutine);
-            if !self.shared.config.accounting && turn % UNSTAMPED == 0 {
+            if !self.shared.config.accounting && turn.is_multiple_of(UNSTAMPED) {
                 self.stamp.set(cycles::now());
             }
             if self.stamp.get().wrapping_sub(start) > self.slice {
