@@ -62,6 +62,14 @@ pub(crate) fn of(
     Ok(Dynamic::from_array(rows))
 }
 
+/// The innermost function of the application, in a word.
+pub(crate) fn place(frames: &[Frame]) -> String {
+    let places = Places::here();
+    let own = frames.iter().find(|frame| !is_of_runtime(frame, &places));
+    own.or(frames.first())
+        .map_or_else(String::new, |frame| name(frame, &places))
+}
+
 /// Everything between the runtime's innermost frames and its outermost ones.
 fn interesting(frames: &[Frame], places: &Places) -> Range<usize> {
     let of_application = |frame: &Frame| !is_of_runtime(frame, places);

@@ -62,9 +62,9 @@ pub(crate) const HELP: &[Entry] = &[
     Entry {
         name: "where",
         call: "where(id)",
-        about: "backtrace of a suspended coroutine; see help(\"where\")",
+        about: "backtrace of a coroutine; see help(\"where\")",
         more: "The innermost frame comes first; where(id, true) has the runtime's own frames too.\n\
-               A coroutine that is running cannot be walked: ask again.",
+               One that runs is interrupted for a moment by a signal.",
     },
     Entry {
         name: "kill",
@@ -77,6 +77,13 @@ pub(crate) const HELP: &[Entry] = &[
         call: "workers()",
         about: "the threads that run coroutines",
         more: "",
+    },
+    Entry {
+        name: "stalls",
+        call: "stalls()",
+        about: "coroutines that held their worker for too long",
+        more: "The latest come last. ran: how long the thread had a processor, of the time that was looked at.\n\
+               place: what the application was in; stalls()[0].backtrace has it all.",
     },
     Entry {
         name: "stats",
@@ -136,6 +143,8 @@ pub(crate) fn register(
     engine.register_fn("kill", kill);
     let shapes = Arc::clone(shared);
     engine.register_fn("workers", move || workers(&shapes.shapes));
+    let shapes = Arc::clone(shared);
+    engine.register_fn("stalls", move || stalls(&shapes.shapes));
     let shapes = Arc::clone(shared);
     engine.register_fn("stats", move || stats(&shapes.shapes));
     // The language's own `sleep` would put the worker to sleep.
@@ -348,6 +357,37 @@ fn workers(shapes: &Shapes) -> Dynamic {
         ];
         let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
         record(shapes.tag(names), fields)
+    });
+    Dynamic::from_array(lines.collect())
+}
+
+fn stalls(shapes: &Shapes) -> Dynamic {
+    let columns = [
+        "id",
+        "name",
+        "worker",
+        "lasted",
+        "over",
+        "ran",
+        "place",
+        "site",
+        "backtrace",
+    ];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let lines = registry::stalls().into_iter().map(|stall| {
+        let frames = stall.backtrace.iter().map(|it| it.to_string().into());
+        let fields = [
+            ("id", id_value(stall.id)),
+            ("name", stall.name.as_str().into()),
+            ("worker", count(stall.worker as u64)),
+            ("lasted", duration(stall.lasted)),
+            ("over", stall.over.into()),
+            ("ran", stall.ran.map_or(Dynamic::UNIT, duration)),
+            ("place", backtrace::place(&stall.backtrace).into()),
+            ("site", stall.site.to_string().into()),
+            ("backtrace", Dynamic::from_array(frames.collect())),
+        ];
+        record(tag, fields)
     });
     Dynamic::from_array(lines.collect())
 }

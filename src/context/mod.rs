@@ -22,6 +22,7 @@ mod counted;
 pub(crate) mod cycles;
 pub(crate) mod overflow;
 mod prefetch;
+pub(crate) mod sample;
 pub(crate) mod stack;
 
 mod sanitizer;

@@ -4,8 +4,11 @@
 //! the other need not fit together to the last nanosecond. Called on a worker, it tells of that worker's runtime; on a
 //! plain thread, of the one that was started last.
 
+pub(crate) mod stalls;
+
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,9 +20,10 @@ use crate::context::stack;
 use crate::sched::record::{CoroRef, NOWHERE};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
-use crate::sched::{Shared, current as running, runtime, worker};
+use crate::sched::{Shared, WorkerShared, current as running, runtime, worker};
 use crate::sync::channel;
 
+pub use self::stalls::{Stall, stalls};
 pub use crate::context::backtrace::Frame;
 
 /// Records looked at under one hold of a worker's lock.
@@ -90,6 +94,8 @@ pub struct CoroutineInfo {
     pub id: CoroutineId,
     /// The name given, or the place that spawned it.
     pub name: String,
+    /// The place that spawned it.
+    pub site: &'static Location<'static>,
     /// Who spawned it, unless that was a plain thread.
     pub parent: Option<CoroutineId>,
     /// The worker that it is pinned to.
@@ -195,6 +201,7 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
     CoroutineInfo {
         id: CoroutineId(head.id),
         name: head.name.with(str::to_owned),
+        site: head.name.site,
         parent: (head.parent != 0).then_some(CoroutineId(head.parent)),
         worker: worker.map(|worker| worker.index),
         state,
@@ -236,16 +243,18 @@ pub enum BacktraceError {
     /// It has no stack yet.
     #[error("has not started yet")]
     Unstarted,
-    /// Only a suspended one can be walked.
-    #[error("is running on worker {0} and cannot be walked until it suspends")]
+    /// It runs, and its thread did not answer, or this system has no way to ask.
+    #[error("is running on worker {0}, whose thread did not say where: ask again")]
     Running(usize),
     /// Its worker runs something that does not suspend.
     #[error("worker {0} did not answer within {1:?}: something runs on it that does not suspend")]
     Stuck(usize, Duration),
 }
 
-/// Where a suspended coroutine is, innermost frame first. Its own worker takes the backtrace. **May suspend**, for a
-/// second at most.
+/// Where a coroutine is, innermost frame first. **May suspend**, for a second at most.
+///
+/// Of a suspended one, its own worker takes the backtrace. One that runs is asked by a signal (SIGURG), which interrupts it
+/// for a moment; see [`RuntimeBuilder::latency_limit`](crate::RuntimeBuilder::latency_limit). Only Linux has that.
 ///
 /// Names and lines need the symbols in the program (`debug = "line-tables-only"`), and the walk needs frame pointers
 /// (`-C force-frame-pointers=yes`).
@@ -259,6 +268,9 @@ pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
     let Some(worker) = shared.workers.get(home) else {
         return Err(BacktraceError::Unstarted);
     };
+    if let Some(addresses) = of_running(worker, &coroutine) {
+        return Ok(addresses.into_iter().flat_map(resolve).collect());
+    }
     if current() == Some(id) {
         return Err(BacktraceError::Running(home));
     }
@@ -284,8 +296,22 @@ pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
     Ok(addresses.into_iter().flat_map(resolve).collect())
 }
 
+/// Where a coroutine is that runs at this moment: its thread is asked by a signal. May suspend.
+fn of_running(worker: &'static WorkerShared, coroutine: &CoroRef) -> Option<Vec<usize>> {
+    if worker.figures.running.load(Ordering::Relaxed) != coroutine.head.id {
+        return None;
+    }
+    let thread = *worker.thread.get()?;
+    let stack = coroutine.head.stack();
+    if current() == Some(CoroutineId(coroutine.head.id)) {
+        return thread.sample(stack);
+    }
+    // It usually answers within microseconds, but a machine with much to do may let it wait.
+    crate::unblock(move || thread.sample(stack)).ok().flatten()
+}
+
 /// Resolving reads the program's debug information, so answers are kept; code does not move.
-fn resolve(address: usize) -> Vec<Frame> {
+pub(crate) fn resolve(address: usize) -> Vec<Frame> {
     static KNOWN: Mutex<Option<HashMap<usize, Vec<Frame>>>> = Mutex::new(None);
     if let Some(frames) = KNOWN.lock().as_ref().and_then(|known| known.get(&address)) {
         return frames.clone();
@@ -335,7 +361,7 @@ pub fn workers() -> Vec<WorkerInfo> {
     };
     let uptime = shared.base.elapsed();
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
-    let info = |worker: &crate::sched::WorkerShared| {
+    let info = |worker: &WorkerShared| {
         let figures = &worker.figures;
         let idle = Duration::from_nanos(figures.idle.load(Ordering::Relaxed));
         WorkerInfo {
@@ -393,11 +419,7 @@ pub fn stats() -> Option<RuntimeStats> {
     Some(RuntimeStats {
         uptime: shared.base.elapsed(),
         workers: shared.workers.len(),
-        live: shared
-            .workers
-            .iter()
-            .map(crate::sched::WorkerShared::alive)
-            .sum(),
+        live: shared.workers.iter().map(WorkerShared::alive).sum(),
         spawned: sum(|figures| &figures.started),
         ended: sum(|figures| &figures.ended),
         panicked: sum(|figures| &figures.panicked),

@@ -13,6 +13,7 @@
 //! | `runtime` | starting and stopping it all |
 //! | `settings` | what can be chosen of it |
 //! | `report` | what a panic prints |
+//! | `watchdog` | notices a coroutine that holds its worker |
 
 pub(crate) mod balance;
 pub(crate) mod current;
@@ -24,6 +25,7 @@ pub(crate) mod settings;
 mod sleeper;
 pub(crate) mod spawn;
 pub(crate) mod wait;
+mod watchdog;
 mod word;
 pub(crate) mod worker;
 
@@ -31,6 +33,7 @@ pub(crate) mod worker;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Instant;
 
@@ -38,7 +41,9 @@ use crossbeam_queue::SegQueue;
 use slab::Slab;
 
 use crate::context::SpinMutex;
+use crate::context::sample::Thread;
 use crate::io::Reactor;
+use crate::registry::stalls::Stalls;
 use record::{CoroRef, Newborn};
 use settings::Config;
 use sleeper::{Idle, Sleeper};
@@ -59,6 +64,8 @@ pub(crate) struct Shared {
     next_id: AtomicU64,
     /// There are processors enough for workers that wait awake.
     may_spin: bool,
+    /// The latest that were noticed.
+    pub(crate) stalls: Stalls,
 }
 
 impl Shared {
@@ -88,6 +95,8 @@ pub(crate) struct WorkerShared {
     /// As `table.assigned.len()`, to be read without the lock.
     assigned: AtomicUsize,
     pub(crate) figures: Figures,
+    /// Its thread, from its start on.
+    pub(crate) thread: OnceLock<Thread>,
 }
 
 /// Every live coroutine is in exactly one worker's table.
@@ -154,6 +163,7 @@ impl WorkerShared {
             live: AtomicUsize::new(0),
             assigned: AtomicUsize::new(0),
             figures: Figures::default(),
+            thread: OnceLock::new(),
         }
     }
 
@@ -224,6 +234,22 @@ impl WorkerShared {
 
     pub(crate) fn is_sleeping(&self) -> bool {
         self.sleeper.is_sleeping()
+    }
+
+    /// The coroutine that runs on it, if it is the one with this id.
+    pub(crate) fn running(&self, id: u64) -> Option<CoroRef> {
+        /// Records looked at under one hold of the lock.
+        const CHUNK: usize = 256;
+        let is_running = || self.figures.running.load(Ordering::Relaxed) == id;
+        let (mut records, mut position) = (Vec::new(), Some(0));
+        while let Some(from) = position.filter(|_| is_running()) {
+            records.clear();
+            position = self.coroutines(from, CHUNK, &mut records);
+            if let Some(found) = records.iter().find(|coroutine| coroutine.head.id == id) {
+                return Some(found.clone());
+            }
+        }
+        None
     }
 
     /// Its coroutines, `limit` at a time and under the lock no longer than that takes: `from` is 0 at first and then

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -26,23 +27,20 @@ use crate::local::{self, Locals};
 /// `home` of a coroutine that no worker has taken yet.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// What a coroutine is called.
+/// What a coroutine is called. Nameless ones are called after the place that spawned them.
 #[derive(Debug, Clone)]
-pub(crate) enum Name {
-    Given(Box<str>),
-    /// Nameless ones are called after the place that spawned them.
-    Site(&'static Location<'static>),
+pub(crate) struct Name {
+    pub(crate) given: Option<Box<str>>,
+    pub(crate) site: &'static Location<'static>,
 }
 
 impl Name {
     pub(crate) fn with<R>(&self, show: impl FnOnce(&str) -> R) -> R {
-        match self {
-            Self::Given(name) => show(name),
-            Self::Site(site) => {
-                let file = site.file().rsplit('/').next().unwrap_or_default();
-                show(&format!("{file}:{}", site.line()))
-            }
+        if let Some(name) = &self.given {
+            return show(name);
         }
+        let file = self.site.file().rsplit('/').next().unwrap_or_default();
+        show(&format!("{file}:{}", self.site.line()))
     }
 }
 
@@ -166,6 +164,14 @@ impl Head {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Address space of its stack, guard included; empty before the start and after the end.
+    pub(crate) fn stack(&self) -> Range<usize> {
+        match self.stack_start.load(Ordering::Relaxed) {
+            0 => 0..0,
+            start => start..start + self.stack_size,
+        }
     }
 
     /// Nothing of it is left but this record.

@@ -12,9 +12,10 @@ use parking_lot::{Condvar, Mutex};
 use super::settings::{Config, RuntimeBuilder};
 use super::sleeper::Idle;
 use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
-use super::{Message, Shared, WorkerShared, current, report, worker};
+use super::{Message, Shared, WorkerShared, current, report, watchdog, worker};
 use crate::context::overflow;
 use crate::io::Poller;
+use crate::registry::stalls::Stalls;
 
 /// The runtimes that live, the latest last: where a spawn from a plain thread goes. Simulations are not among them: what
 /// a stray thread did would come into their order.
@@ -107,6 +108,7 @@ impl RuntimeBuilder {
             abandoned: AtomicBool::new(false),
             idle: Idle::new(),
             next_id: AtomicU64::new(1),
+            stalls: Stalls::new(),
         }));
         let mut runtime = Runtime {
             shared,
@@ -118,6 +120,9 @@ impl RuntimeBuilder {
             runtime
                 .threads
                 .push(thread.spawn(move || worker::main(shared, index, poller))?);
+        }
+        if shared.config.latency_limit.is_some() {
+            watchdog::watch(shared)?;
         }
         if shared.config.seed.is_none() {
             RUNNING.lock().push(shared);
@@ -187,6 +192,7 @@ impl Runtime {
         self.tell_workers();
         let ended = Ended::watch(std::mem::take(&mut self.threads));
         if ended.wait(limit) {
+            watchdog::leave(self.shared);
             return Ok(());
         }
         let coroutines = crate::registry::describe_waits(self.shared)
@@ -197,6 +203,7 @@ impl Runtime {
         self.tell_workers();
         // A worker that computes without end is left behind, as a thread would be.
         ended.wait(Duration::from_millis(100));
+        watchdog::leave(self.shared);
         Err(StillRunning { coroutines })
     }
 

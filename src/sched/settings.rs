@@ -10,6 +10,8 @@ use crate::context::stack;
 
 /// Address space of a coroutine's stack; a debug build needs more for the same code.
 const STACK: usize = 256 << 10;
+/// How long a coroutine may hold its worker before that is reported.
+const LATENCY: Duration = Duration::from_millis(200);
 /// How long a stopping runtime waits for coroutines that do not stop.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 /// In a simulation where nothing can happen any more except from outside, how long to wait for that.
@@ -27,6 +29,8 @@ pub(crate) struct Config {
     /// `usize::MAX`: no limit, and nobody counts.
     pub(crate) max_coroutines: usize,
     pub(crate) accounting: bool,
+    /// `None`: nobody watches.
+    pub(crate) latency_limit: Option<Duration>,
     pub(crate) shutdown_timeout: Duration,
     /// One worker, a virtual clock, and a ready queue shuffled by this seed.
     pub(crate) seed: Option<u64>,
@@ -48,6 +52,7 @@ impl Default for Config {
             max_pooled_stacks: usize::MAX,
             max_coroutines: usize::MAX,
             accounting: true,
+            latency_limit: Some(LATENCY),
             shutdown_timeout: SHUTDOWN,
             seed: None,
             patience: PATIENCE,
@@ -166,6 +171,19 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a coroutine may hold its worker without suspending; 200 ms by default, at least 1 ms, `None` for as long as
+    /// it likes. One that exceeds it is named in the log, with its backtrace: see [`registry::stalls`](crate::registry).
+    /// Whoever is late in the queue behind it notices at once; this says why.
+    ///
+    /// One thread watches all the workers of the process, and sleeps while they do. It takes the backtrace with a signal
+    /// (SIGURG) to the worker that is held: system calls that a signal ends, such as a `nanosleep` of a foreign library,
+    /// end early then. Only Linux gives backtraces of running code.
+    pub fn latency_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.config.latency_limit = limit.map(|limit| limit.max(Duration::from_millis(1)));
+        self
+    }
+
     /// How long a stopping runtime waits for coroutines that do not end; 10 s by default. What is left then is named on
     /// standard error and leaked.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
@@ -176,6 +194,8 @@ impl RuntimeBuilder {
     pub(crate) fn seed(mut self, seed: u64) -> Self {
         self.config.seed = Some(seed);
         self.config.workers = 1;
+        // Nobody waits there while one computes: the clock stands still.
+        self.config.latency_limit = None;
         self
     }
 

@@ -388,9 +388,9 @@ impl Builder {
     }
 
     pub(crate) fn with_site(self, site: &'static Location<'static>) -> Spec {
-        let name = match self.name {
-            Some(name) => Name::Given(name.into()),
-            None => Name::Site(site),
+        let name = Name {
+            given: self.name.map(String::into),
+            site,
         };
         Spec {
             name,

@@ -11,6 +11,7 @@ mod shields;
 mod simulation;
 mod timeouts;
 mod unwinding;
+mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::{balance, raise};
+use super::super::{balance, raise, watchdog};
 use super::{CROWD, Worker, YIELDS};
 use crate::context::{blocks, cycles};
 
@@ -94,6 +94,9 @@ impl Worker {
         self.poll_for(timeout);
         let end = cycles::now();
         self.mine.sleeper.retract();
+        if self.shared.config.latency_limit.is_some() {
+            watchdog::stir();
+        }
         self.shared.idle.leave(self.mine.index);
         self.stamp.set(end);
         let slept = cycles::scale().nanos(end.wrapping_sub(start));

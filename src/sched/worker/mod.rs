@@ -24,6 +24,7 @@ use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::{Message, Shared, WorkerShared, balance, current, raise};
 use crate::context::overflow::SignalStack;
+use crate::context::sample::Thread;
 use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
 use crate::io::Poller;
 use crate::time::clock::Clock;
@@ -623,6 +624,7 @@ pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
     }
     let _signal_stack = SignalStack::new();
     let guard = EndsProcess;
+    let _ = shared.workers[index].thread.set(Thread::current());
     if shared.config.pin_workers {
         pin(index);
     }
