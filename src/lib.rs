@@ -52,7 +52,7 @@ compile_error!(
 
 mod context;
 mod events;
-mod futures;
+pub mod futures;
 pub mod io;
 mod local;
 pub mod net;

@@ -15,7 +15,11 @@ mod datagrams;
 mod descriptor;
 mod endpoint;
 mod group;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod pipe;
+#[cfg(feature = "futures-io")]
+mod polled;
 mod poller;
 mod readiness;
 mod rights;
@@ -38,6 +42,11 @@ pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub use descriptor::Descriptor;
 pub(crate) use group::Group;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(feature = "futures-io")]
+#[doc(hidden)]
+pub use polled::{PollRead, PollWrite, Polled};
+#[cfg(feature = "futures-io")]
+pub(crate) use polled::{poll_read, poll_write, polls, sealed as sealed_polls};
 pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;
 #[doc(hidden)]

@@ -218,6 +218,27 @@ pipe_end!(PipeWriter);
 impl CopyFrom for PipeReader {}
 impl CopyTo for PipeWriter {}
 
+#[cfg(feature = "futures-io")]
+mod polls {
+    use super::{MAX_SLICES, PipeReader, PipeWriter, write};
+    use crate::io::sigpipe::without_sigpipe;
+    use crate::io::{poll_read, poll_write, polls};
+
+    polls!(PipeReader, |_reader| Ok(()));
+    polls!(PipeWriter, |writer| writer.close());
+    poll_read!(PipeReader, |io, buf| {
+        let (initialised, _) = rustix::io::read(io, &mut *buf)?;
+        Ok(initialised.len())
+    });
+    poll_write!(PipeWriter, |io, bufs| match bufs {
+        [one] => write(io, one),
+        many => {
+            let many = &many[..many.len().min(MAX_SLICES)];
+            without_sigpipe(|| Ok(rustix::io::writev(io, many)?))
+        }
+    });
+}
+
 pub(super) fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)
 }

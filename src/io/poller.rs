@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -70,6 +71,13 @@ impl Slot {
         match way {
             Way::Read => &self.read,
             Way::Write => &self.write,
+        }
+    }
+
+    /// Wakes whoever waits, whether it is ready or not. The wakers are called with no lock held.
+    pub(super) fn tell(&self, wakers: &mut Vec<Waker>) {
+        for direction in [&self.read, &self.write] {
+            direction.event(&mut |waiter| waiter.wake_later(wakers));
         }
     }
 }
@@ -181,10 +189,11 @@ impl Reactor {
                 .map(|(_, (_, slot))| slot.clone())
                 .collect()
         };
+        let mut wakers = Vec::new();
         for slot in left {
-            slot.read.event(&mut Waiter::wake);
-            slot.write.event(&mut Waiter::wake);
+            slot.tell(&mut wakers);
         }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Has the worker ended? What is registered here will hear no more events.

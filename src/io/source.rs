@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use parking_lot::Mutex;
 
@@ -27,15 +28,15 @@ pub(crate) struct Source<T: AsFd> {
     /// Set with `place` locked. Dropped first, as `place` is: the descriptor leaves the poller before `io` closes it.
     registration: OnceLock<Registration>,
     place: Mutex<Place>,
-    readers: Turns,
-    writers: Turns,
+    pub(super) readers: Turns,
+    pub(super) writers: Turns,
     /// The latest read took all that was there: there is no point in trying again before the next event. Only whoever has
     /// the turn to read touches it.
     pub(super) drained: AtomicBool,
     /// Set once, with `place` locked. `io` then refers to a descriptor that refuses everything, so only what failed, or
     /// would wait, has to look here.
     closed: AtomicBool,
-    io: T,
+    pub(super) io: T,
 }
 
 /// Where those who wait are found.
@@ -146,13 +147,15 @@ impl<T: AsFd> Source<T> {
         registrations.clone().for_each(Registration::leave);
         let replaced = system::replace(self.io.as_fd(), dead);
         Direction::before_events();
+        let mut wakers = Vec::new();
         for registration in registrations {
-            registration.slot.read.event(&mut wait::Waiter::wake);
-            registration.slot.write.event(&mut wait::Waiter::wake);
+            registration.slot.tell(&mut wakers);
         }
         place.bells.iter().for_each(|bell| bell.ring());
         self.readers.close();
         self.writers.close();
+        drop(place);
+        wakers.into_iter().for_each(Waker::wake);
         replaced
     }
 

@@ -45,6 +45,12 @@ impl Turns {
         Some(Turn(self))
     }
 
+    /// Gives on a turn that was [kept](Turn::keep).
+    #[cfg(feature = "futures-io")]
+    pub(super) fn give_back(&self) {
+        drop(Turn(self));
+    }
+
     /// Has nobody the turn? It may change at any moment.
     #[inline]
     pub(crate) fn are_free(&self) -> bool {
@@ -94,6 +100,14 @@ impl Turns {
             }
         }
         self.state.store(FREE, Ordering::Release);
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl Turn<'_> {
+    /// Keeps the turn until [`Turns::give_back`].
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
     }
 }
 

@@ -4,6 +4,8 @@
 //! no flags), and on some systems from `write`.
 
 use std::io::{self, IoSlice, IoSliceMut};
+#[cfg(feature = "futures-io")]
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -21,6 +23,13 @@ pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
 pub(super) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(fd, buf, RecvFlags::empty())?;
     Ok(n)
+}
+
+/// As [`recv`], into memory that need not be initialised.
+#[cfg(feature = "futures-io")]
+pub(super) fn recv_uninit(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let ((initialised, _), _) = rustix::net::recv(fd, buf, RecvFlags::empty())?;
+    Ok(initialised.len())
 }
 
 pub(super) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {

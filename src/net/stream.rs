@@ -141,4 +141,25 @@ macro_rules! stream_io {
     };
 }
 
+/// Lets futures poll a stream type.
+#[cfg(feature = "futures-io")]
+macro_rules! stream_polls {
+    ($stream:ident) => {
+        crate::io::polls!($stream, |stream| {
+            match stream.shutdown(std::net::Shutdown::Write) {
+                // The peer was faster: it has ended.
+                Err(error) if error.kind() == std::io::ErrorKind::NotConnected => Ok(()),
+                result => result,
+            }
+        });
+        crate::io::poll_read!($stream, |io, buf| calls::recv_uninit(io.as_fd(), buf));
+        crate::io::poll_write!($stream, |io, bufs| match bufs {
+            [one] => calls::send(io.as_fd(), one),
+            many => calls::send_vectored(io.as_fd(), many),
+        });
+    };
+}
+
 pub(super) use stream_io;
+#[cfg(feature = "futures-io")]
+pub(super) use stream_polls;

@@ -327,5 +327,7 @@ impl TcpStream {
 }
 
 stream_io!(TcpStream);
+#[cfg(feature = "futures-io")]
+super::stream::stream_polls!(TcpStream);
 socket_basics!(TcpStream);
 conversions!(TcpStream, std::net::TcpStream, calls::quiet);

@@ -113,6 +113,8 @@ impl UnixStream {
 }
 
 stream_io!(UnixStream);
+#[cfg(feature = "futures-io")]
+super::stream::stream_polls!(UnixStream);
 passes_descriptors!(UnixStream, stream: true, rights::recv);
 socket_basics!(UnixStream);
 conversions!(UnixStream, std::os::unix::net::UnixStream, calls::quiet);

@@ -5,6 +5,7 @@
 //! | `record` | what is known of a coroutine |
 //! | `word` | who ends a wait (model-checked) |
 //! | `wait` | the one way to suspend, the one way to wake |
+//! | `listener` | a wait of a future |
 //! | `interrupt` | timeouts, interrupts, shields |
 //! | `sleeper` | how a worker sleeps and is woken (model-checked) |
 //! | `worker` | the loop |
@@ -18,6 +19,7 @@
 pub(crate) mod balance;
 pub(crate) mod current;
 pub(crate) mod interrupt;
+pub(crate) mod listener;
 pub(crate) mod record;
 mod report;
 pub(crate) mod runtime;

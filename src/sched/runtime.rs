@@ -277,16 +277,19 @@ pub(crate) fn running() -> Option<&'static Shared> {
 
 #[cold]
 fn of_process() -> &'static Shared {
-    static LASTING: OnceLock<Runtime> = OnceLock::new();
     let latest = RUNNING.lock().last().copied();
-    latest.unwrap_or_else(|| {
-        LASTING
-            .get_or_init(|| match Runtime::builder().build() {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    panic!("cannot start a runtime for a spawn from a plain thread: {error}")
-                }
-            })
-            .shared
-    })
+    latest.unwrap_or_else(lasting)
+}
+
+/// One that runs until the process ends, for what plain threads want of one that does.
+pub(crate) fn lasting() -> &'static Shared {
+    static LASTING: OnceLock<Runtime> = OnceLock::new();
+    LASTING
+        .get_or_init(|| match Runtime::builder().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                panic!("cannot start a runtime for a spawn from a plain thread: {error}")
+            }
+        })
+        .shared
 }

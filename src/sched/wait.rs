@@ -3,16 +3,18 @@
 //! A blocking call [`prepare`]s a wait, leaves the [`Waiter`] where whoever can end the wait finds it, and
 //! [`Wait::suspend`]s. That is all that primitives, timers and the poller know of the scheduler.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::current;
 use super::interrupt::{self, Interrupt};
+use super::listener::Listener;
 use super::record::CoroRef;
 use super::word::{Ending, Epoch, WaitWord};
 use super::worker::{self, Next};
@@ -190,6 +192,8 @@ impl ThreadWait {
 enum Target {
     Coroutine(CoroRef),
     Thread(Arc<ThreadWait>),
+    /// Of a future. It has no word: the listener itself hears once only.
+    Listener(Arc<Listener>),
 }
 
 /// The right to end one particular wait. Public only because a sealed trait of `select!` names it.
@@ -218,16 +222,42 @@ impl Waiter {
                 }
                 granted
             }
+            Target::Listener(listener) => {
+                let waker = listener.tell();
+                waker.map(Waker::wake).is_some()
+            }
         }
     }
 }
 
 impl Waiter {
+    /// What is told when this is woken, for a future.
+    pub(crate) fn listener(listener: Arc<Listener>) -> Self {
+        Self {
+            target: Target::Listener(listener),
+            epoch: Epoch::none(),
+        }
+    }
+
+    /// As [`Waiter::wake`], for a caller that holds a lock: a waker, which is foreign code, is left for later.
+    pub(crate) fn wake_later(self, wakers: &mut Vec<Waker>) -> bool {
+        match self.target {
+            Target::Listener(listener) => {
+                let waker = listener.tell();
+                let granted = waker.is_some();
+                wakers.extend(waker);
+                granted
+            }
+            _ => self.wake(),
+        }
+    }
+
     /// The right to end the same wait by another arm; see [`Wait::suspend_for_any`].
     pub(crate) fn for_arm(&self, arm: u8) -> Self {
         let target = match &self.target {
             Target::Coroutine(coroutine) => Target::Coroutine(coroutine.clone()),
             Target::Thread(thread) => Target::Thread(thread.clone()),
+            Target::Listener(listener) => Target::Listener(listener.clone()),
         };
         Self {
             target,
@@ -242,13 +272,18 @@ impl Waiter {
                 current.is_some_and(|current| current.head.id == coroutine.head.id)
             }),
             Target::Thread(thread) => thread.thread.id() == thread::current().id(),
+            Target::Listener(_) => false,
         }
     }
 
-    /// As [`Waiter::wake`], for the worker's loop: a coroutine of this worker goes straight to `ready`, which the loop
-    /// has borrowed.
+    /// As [`Waiter::wake_later`], for the worker's loop: a coroutine of this worker goes straight to `ready`, which the
+    /// loop has borrowed.
     #[inline]
-    pub(crate) fn wake_on(self, ready: &mut VecDeque<CoroRef>) -> bool {
+    pub(crate) fn wake_on(
+        self,
+        ready: &mut VecDeque<CoroRef>,
+        wakers: &RefCell<Vec<Waker>>,
+    ) -> bool {
         match self.target {
             Target::Coroutine(coroutine) if worker::is_home(&coroutine) => {
                 let granted = coroutine.head.word.grant(self.epoch);
@@ -257,7 +292,7 @@ impl Waiter {
                 }
                 granted
             }
-            _ => self.wake(),
+            _ => self.wake_later(&mut wakers.borrow_mut()),
         }
     }
 }
@@ -348,6 +383,7 @@ impl Wait {
         let word = match &waiter.target {
             Target::Coroutine(coroutine) => &coroutine.head.word,
             Target::Thread(thread) => &thread.word,
+            Target::Listener(_) => unreachable!("no `Wait` belongs to a listener"),
         };
         let cancelled = word.grant(self.epoch);
         let ending = word.ending();

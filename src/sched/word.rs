@@ -32,6 +32,11 @@ const ARM: u64 = 0xff << 2;
 pub(crate) struct Epoch(u64);
 
 impl Epoch {
+    /// That of no wait.
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
     /// The same wait, by another arm.
     pub(crate) fn with_arm(self, arm: u8) -> Self {
         Self(self.0 & !ARM | u64::from(arm) << 2)

@@ -1,1 +1,4 @@
+#[cfg(feature = "futures-io")]
+mod async_io;
 mod block_on;
+mod sleep;

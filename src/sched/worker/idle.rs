@@ -137,8 +137,9 @@ impl Worker {
         self.poller
             .borrow_mut()
             .poll(timeout, &self.mine.reactor, &mut |waiter| {
-                waiter.wake_on(&mut self.ready.borrow_mut())
+                waiter.wake_on(&mut self.ready.borrow_mut(), &self.wakers)
             });
+        self.call_wakers();
         if self.ready.borrow().len() >= CROWD {
             self.crowd.set(true);
         }

@@ -16,7 +16,9 @@ mod stopping;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{Ordering, fence};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
@@ -78,6 +80,8 @@ pub(crate) struct Worker {
     mine: &'static WorkerShared,
     ready: RefCell<VecDeque<CoroRef>>,
     after_poll: RefCell<Vec<CoroRef>>,
+    /// Of futures whose wait is over: called when nothing is borrowed or locked.
+    wakers: RefCell<Vec<Waker>>,
     wheel: RefCell<Wheel<Alarm>>,
     clock: Clock,
     next: Cell<Next>,
@@ -252,6 +256,7 @@ impl Worker {
             mine: &shared.workers[index],
             ready: RefCell::default(),
             after_poll: RefCell::default(),
+            wakers: RefCell::default(),
             wheel: RefCell::new(Wheel::new(clock.now())),
             clock,
             next: Cell::new(Next::Wait),
@@ -353,6 +358,16 @@ impl Worker {
         let calls = self.selfish.get() + 1;
         self.selfish.set(calls);
         calls >= SELFISH
+    }
+
+    /// As [`Worker::is_selfish`], for what cannot suspend itself and asks others to: it may begin to count anew.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn has_spent_its_turn(&self) -> bool {
+        let spent = self.is_selfish();
+        if spent {
+            self.selfish.set(0);
+        }
+        spent
     }
 
     fn new_id(&self) -> u64 {
@@ -535,7 +550,7 @@ impl Worker {
         }
         let mut ready = self.ready.borrow_mut();
         wheel.advance(self.clock.now(), &mut |alarm| match alarm {
-            Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready)),
+            Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready, &self.wakers)),
             Alarm::Scope(coroutine, scope) => {
                 if coroutine.head.own.get().scopes.expire(scope) {
                     end_wait(coroutine, &mut ready);
@@ -547,6 +562,17 @@ impl Worker {
             .figures
             .timers
             .store(wheel.len(), Ordering::Relaxed);
+        drop((wheel, ready));
+        self.call_wakers();
+    }
+
+    /// Calls the wakers of the futures whose wait is over.
+    #[inline]
+    fn call_wakers(&self) {
+        if !self.wakers.borrow().is_empty() {
+            let wakers = self.wakers.take();
+            wakers.into_iter().for_each(call_waker);
+        }
     }
 
     /// It was asked to end: its wait, if it is in one and hears it, is over.
@@ -572,6 +598,15 @@ fn prefetch_next(ready: &VecDeque<CoroRef>) {
         && let Some(context) = context.as_ref()
     {
         context.prefetch();
+    }
+}
+
+/// Foreign code, which must not end the worker.
+#[cold]
+fn call_waker(waker: Waker) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        log::error!("the waker of a future panicked");
+        std::mem::forget(panic);
     }
 }
 
