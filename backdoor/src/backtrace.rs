@@ -1,6 +1,7 @@
 //! The backtrace of a coroutine, made readable.
 
 use std::ops::Range;
+use std::panic::Location;
 use std::path::Path;
 
 use grapeshot::CoroutineId;
@@ -68,6 +69,11 @@ pub(crate) fn place(frames: &[Frame]) -> String {
     let own = frames.iter().find(|frame| !is_of_runtime(frame, &places));
     own.or(frames.first())
         .map_or_else(String::new, |frame| name(frame, &places))
+}
+
+/// A place in the code as `src/npc.rs:114`.
+pub(crate) fn shorten(site: &Location<'_>) -> String {
+    format!("{}:{}", Places::here().shorten(site.file()), site.line())
 }
 
 /// Everything between the runtime's innermost frames and its outermost ones.

@@ -54,6 +54,12 @@ pub(crate) const HELP: &[Entry] = &[
         more: "",
     },
     Entry {
+        name: "sites",
+        call: "sites()",
+        about: "coroutines summed up by the place that spawned them",
+        more: "stack_max: the most memory that the stack of one of them takes, of the first 64 of each site.",
+    },
+    Entry {
         name: "info",
         call: "info(id)",
         about: "all that is known about one coroutine",
@@ -207,6 +213,8 @@ fn register_lists(engine: &mut Engine, shared: &Arc<Shared>, pace: &Arc<Pace>, p
     });
     let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
     engine.register_fn("groups", move || -> Answer { groups(&all.shapes, &steps) });
+    let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
+    engine.register_fn("sites", move || -> Answer { sites(&all.shapes, &steps) });
 }
 
 fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
@@ -284,6 +292,34 @@ fn groups(shapes: &Shapes, pace: &Pace) -> Answer {
         record(tag, fields)
     });
     Ok(Dynamic::from_array(lines.collect()))
+}
+
+fn sites(shapes: &Shapes, pace: &Pace) -> Answer {
+    let columns = [
+        "site",
+        "coroutines",
+        "ready",
+        "waiting",
+        "cpu",
+        "switches",
+        "stack_max",
+    ];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let mut lines = Array::new();
+    for site in registry::sites() {
+        pace.step().map_err(|stop| terminated(&stop.to_string()))?;
+        let fields = [
+            ("site", backtrace::shorten(site.site).into()),
+            ("coroutines", count(site.coroutines as u64)),
+            ("ready", count(site.ready as u64)),
+            ("waiting", count(site.waiting as u64)),
+            ("cpu", duration(site.cpu)),
+            ("switches", count(site.switches)),
+            ("stack_max", optional_count(site.stack_max)),
+        ];
+        lines.push(record(tag, fields));
+    }
+    Ok(Dynamic::from_array(lines))
 }
 
 /// `npc-17` and `npc-18` are both `npc-*`.
@@ -384,7 +420,7 @@ fn stalls(shapes: &Shapes) -> Dynamic {
             ("over", stall.over.into()),
             ("ran", stall.ran.map_or(Dynamic::UNIT, duration)),
             ("place", backtrace::place(&stall.backtrace).into()),
-            ("site", stall.site.to_string().into()),
+            ("site", backtrace::shorten(stall.site).into()),
             ("backtrace", Dynamic::from_array(frames.collect())),
         ];
         record(tag, fields)

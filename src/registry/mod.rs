@@ -4,6 +4,7 @@
 //! the other need not fit together to the last nanosecond. Called on a worker, it tells of that worker's runtime; on a
 //! plain thread, of the one that was started last.
 
+mod sites;
 pub(crate) mod stalls;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, WorkerShared, current as running, runtime, worker};
 use crate::sync::channel;
 
+pub use self::sites::{SiteInfo, sites};
 pub use self::stalls::{Stall, stalls};
 pub use crate::context::backtrace::Frame;
 
@@ -233,6 +235,37 @@ pub(crate) fn describe_waits(shared: &Shared) -> String {
     lines.collect()
 }
 
+/// As [`describe_waits`], an entry each, with the backtraces of the first few: for when it is too late to ask. May block
+/// for a little more than a second.
+pub(crate) fn describe_with_backtraces(shared: &Shared) -> Vec<String> {
+    /// So many have theirs taken.
+    const CULPRITS: usize = 8;
+    /// Frames of each.
+    const SHOWN: usize = 24;
+    let waits = describe_waits(shared);
+    let mut records = records(shared).into_iter().take(CULPRITS);
+    let mut answers = true;
+    let describe = |line: &str| {
+        let mut text = line.to_owned();
+        // What is in both lists is in the same order.
+        let coroutine = records
+            .next()
+            .filter(|it| answers && line.starts_with(&format!("#{} ", it.head.id)));
+        match coroutine.map(backtrace_of) {
+            Some(Ok(frames)) => {
+                for (number, frame) in frames.iter().take(SHOWN).enumerate() {
+                    text += &format!("\n  {number:6}: {frame}");
+                }
+            }
+            // Once is enough to wait for it: the others are probably behind the same.
+            Some(Err(BacktraceError::Stuck(..))) => answers = false,
+            _ => {}
+        }
+        text
+    };
+    waits.lines().map(describe).collect()
+}
+
 /// Why there is no backtrace.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -264,6 +297,12 @@ pub enum BacktraceError {
 pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
     let shared = runtime::running().ok_or(BacktraceError::NotFound(id.0))?;
     let coroutine = worker::find(shared, id.0).ok_or(BacktraceError::NotFound(id.0))?;
+    backtrace_of(coroutine)
+}
+
+/// As [`backtrace`], of any runtime.
+fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
+    let (shared, id) = (coroutine.head.runtime, CoroutineId(coroutine.head.id));
     let home = coroutine.head.home.load(Ordering::Acquire) as usize;
     let Some(worker) = shared.workers.get(home) else {
         return Err(BacktraceError::Unstarted);

@@ -63,7 +63,7 @@ impl std::fmt::Debug for Shared {
 /// The coroutines that had not ended when the time for stopping was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StillRunning {
-    /// Id, name and what it was doing, one line each.
+    /// Id, name and what it was doing, a line each; the first eight with their backtraces on further lines.
     pub coroutines: Vec<String>,
 }
 
@@ -195,10 +195,7 @@ impl Runtime {
             watchdog::leave(self.shared);
             return Ok(());
         }
-        let coroutines = crate::registry::describe_waits(self.shared)
-            .lines()
-            .map(str::to_owned)
-            .collect();
+        let coroutines = crate::registry::describe_with_backtraces(self.shared);
         self.shared.abandoned.store(true, Ordering::SeqCst);
         self.tell_workers();
         // A worker that computes without end is left behind, as a thread would be.

@@ -249,6 +249,44 @@ fn backtraces_that_cannot_be_had_say_why() {
 }
 
 #[test]
+fn coroutines_are_summed_up_by_the_place_that_spawned_them() {
+    testing::run(3, || {
+        let before = line!();
+        let crew: Vec<_> = (0..70)
+            .map(|n| {
+                Builder::new()
+                    .name(format!("hand-{n}"))
+                    .spawn(|| sleep(HOUR))
+            })
+            .collect();
+        let after = line!();
+        sleep(MS);
+        let sites = registry::sites();
+        assert_eq!(
+            sites[0].coroutines, 70,
+            "the largest comes first: {sites:#?}"
+        );
+        let hands = &sites[0];
+        assert!(hands.site.file().ends_with("runtime_registry.rs"));
+        assert!((before..after).contains(&hands.site.line()), "{hands:?}");
+        assert_eq!((hands.waiting, hands.ready), (70, 0));
+        assert_eq!(hands.switches, 70);
+        assert!(
+            hands
+                .stack_max
+                .is_some_and(|bytes| (4096..1 << 20).contains(&bytes))
+        );
+        // Besides them there is the main coroutine, which runs.
+        let rest: Vec<_> = sites[1..]
+            .iter()
+            .map(|it| (it.coroutines, it.waiting))
+            .collect();
+        assert_eq!(rest, [(1, 0)]);
+        drop(crew);
+    });
+}
+
+#[test]
 fn a_kill_from_the_console() {
     runtime(2).run(|| {
         let child = spawn(|| sleep(HOUR));

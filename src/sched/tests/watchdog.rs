@@ -199,3 +199,28 @@ fn one_can_ask_where_it_is_itself() {
     });
     crate::testing::run(1, || assert!(passes(&asks(), "asks")));
 }
+
+#[test]
+fn what_does_not_stop_is_described_with_its_place() {
+    #[inline(never)]
+    fn refuses_to_stop() {
+        crate::shield(|| crate::sleep(Duration::from_secs(3_600)));
+        black_box(());
+    }
+    let runtime = watched().shutdown_timeout(Duration::ZERO);
+    runtime.build().unwrap().run(|| {
+        let refuser = Builder::new()
+            .name("refuser")
+            .placement(Placement::Worker(1))
+            .spawn(refuses_to_stop);
+        let shared = crate::sched::runtime::here();
+        let text = until("it is described", || {
+            let all = registry::describe_with_backtraces(shared);
+            all.into_iter()
+                .find(|text| text.contains("'refuser' waits for sleep") && text.contains("0: "))
+        });
+        assert!(text.contains("refuses_to_stop"), "{text}");
+        refuser.interrupt();
+        // It does not hear it, so the runtime leaves it behind.
+    });
+}
