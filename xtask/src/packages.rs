@@ -48,6 +48,16 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "a foreign WebSocket client and server",
     },
     Package {
+        name: "redis-server",
+        shows: "redis-server",
+        what_for: "the crate `redis` over our sockets",
+    },
+    Package {
+        name: "openssl",
+        shows: "openssl",
+        what_for: "a foreign TLS client",
+    },
+    Package {
         name: "procps",
         shows: "ps",
         what_for: "ending a run that hangs, with all its processes",

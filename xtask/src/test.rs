@@ -17,6 +17,8 @@ pub(crate) struct Options {
 
 /// The package that holds the whole-system tests.
 const WHOLE_SYSTEM: &str = "grapeshot-tests";
+/// The package that runs others' libraries, some with foreign programs.
+const ECOSYSTEM: &str = "grapeshot-ecosystem";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sections = Sections::default();
@@ -117,7 +119,7 @@ fn deny() -> Result<Outcome> {
 fn tests(quick: bool) -> Result<Outcome> {
     let mut command = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
     if quick {
-        command.args(["--exclude", WHOLE_SYSTEM]);
+        command.args(["--exclude", WHOLE_SYSTEM, "--exclude", ECOSYSTEM]);
     }
     Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
 }
