@@ -52,6 +52,7 @@ compile_error!(
 
 mod context;
 mod events;
+pub mod fs;
 pub mod futures;
 pub mod io;
 mod local;

@@ -51,7 +51,7 @@ pub(crate) use poller::{Poller, Reactor};
 pub(crate) use rights::recv_rights;
 #[doc(hidden)]
 pub use select::ReadinessArm;
-pub(crate) use source::{Source, Way};
+pub(crate) use source::{Source, Way, share_the_worker};
 #[cfg(target_os = "linux")]
 pub(crate) use system::peer_cred;
 

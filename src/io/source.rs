@@ -465,7 +465,7 @@ fn is_temporary(error: &io::Error) -> bool {
 
 /// After many calls in a row that did not have to wait, lets the others and the poller have a turn.
 #[inline]
-pub(super) fn share_the_worker() {
+pub(crate) fn share_the_worker() {
     if worker::with(|worker| worker.is_some_and(worker::Worker::is_selfish)) {
         wait::through_poller();
     }
