@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Folder, bounded, within_a_minute};
 use crate::fs::{self, File};
-use crate::{Runtime, sleep, spawn, with_timeout};
+use crate::{Runtime, sleep, spawn};
 
 #[test]
 fn a_slow_disk_stalls_no_worker() {
@@ -32,18 +32,6 @@ fn a_slow_disk_stalls_no_worker() {
         assert_eq!(text.join().unwrap(), "at last");
     };
     runtime.run(|| within_a_minute(run));
-}
-
-#[test]
-fn whoever_gives_up_leaves_at_once() {
-    let folder = Folder::new();
-    let fifo = folder.fifo();
-    bounded(move || {
-        let late = with_timeout(Duration::from_millis(1), || fs::read(&fifo));
-        assert!(late.is_err());
-        // Lets the orphan go.
-        drop(File::options().write(true).open(&fifo).unwrap());
-    });
 }
 
 /// The write of one who has gone goes on; the next waits for it rather than overtake it.
