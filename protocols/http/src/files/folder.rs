@@ -1,9 +1,13 @@
 //! Files from a folder.
 
-use std::fs::File;
+use std::fs::{self, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use grapeshot::fs::File;
 
 use super::path::segments;
 use super::{media_type, none_match_fails, not_found, only_reading};
@@ -13,12 +17,13 @@ use crate::{Error, Request, Response, Status};
 /// an absolute path, and not by a symbolic link that leads out (on Linux the kernel itself resolves the path beneath
 /// the root, so that not even a link swapped in at the wrong moment helps).
 ///
-/// Files are read by ordinary system calls, which a slow disk makes hold up the worker.
+/// A slow disk holds up nobody but whoever asked for its files: see [`grapeshot::fs`]. What is in memory costs no change of
+/// thread.
 #[derive(Debug)]
 pub struct StaticFiles {
     root: PathBuf,
     #[cfg(target_os = "linux")]
-    folder: File,
+    folder: Arc<fs::File>,
     dot_files: bool,
 }
 
@@ -34,7 +39,7 @@ impl StaticFiles {
         }
         Ok(Self {
             #[cfg(target_os = "linux")]
-            folder: File::open(&root)?,
+            folder: Arc::new(fs::File::open(&root)?),
             root,
             dot_files: false,
         })
@@ -70,10 +75,7 @@ impl StaticFiles {
             segments.push("index.html".to_owned());
         }
         let relative: PathBuf = segments.iter().collect();
-        let (file, metadata) = match self
-            .open(&relative)
-            .and_then(|file| file.metadata().map(|of| (file, of)))
-        {
+        let (file, metadata) = match self.open(relative) {
             Ok(found) => found,
             Err(error) if is_shortage(&error) => return Err(error.into()),
             Err(_) => return not_found(response),
@@ -100,23 +102,53 @@ impl StaticFiles {
         )
     }
 
+    /// **May suspend.**
     #[cfg(target_os = "linux")]
-    fn open(&self, relative: &Path) -> io::Result<File> {
-        use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-        // Non-blocking, because opening a named pipe would wait for its writer.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(&self.folder, relative, flags, Mode::empty(), resolve)?.into())
+    fn open(&self, relative: PathBuf) -> io::Result<(fs::File, Metadata)> {
+        use rustix::fs::ResolveFlags;
+        use std::io::ErrorKind;
+        // Names that are in memory are resolved in place. The others are left to a thread; all are, if the kernel is old.
+        match open_beneath(&self.folder, &relative, ResolveFlags::CACHED) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::InvalidInput
+                ) => {}
+            found => return found,
+        }
+        let folder = Arc::clone(&self.folder);
+        grapeshot::unblock(move || open_beneath(&folder, &relative, ResolveFlags::empty()))?
     }
 
+    /// **May suspend.**
     #[cfg(not(target_os = "linux"))]
-    fn open(&self, relative: &Path) -> io::Result<File> {
-        let path = self.root.join(relative).canonicalize()?;
-        if !path.starts_with(&self.root) || !(path.is_file() || path.is_dir()) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        File::open(path)
+    fn open(&self, relative: PathBuf) -> io::Result<(fs::File, Metadata)> {
+        let root = self.root.clone();
+        grapeshot::unblock(move || {
+            let path = root.join(relative).canonicalize()?;
+            if !path.starts_with(&root) || !(path.is_file() || path.is_dir()) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let file = fs::File::open(path)?;
+            let metadata = file.metadata()?;
+            Ok((file, metadata))
+        })?
     }
+}
+
+#[cfg(target_os = "linux")]
+fn open_beneath(
+    folder: &fs::File,
+    relative: &Path,
+    resolve: rustix::fs::ResolveFlags,
+) -> io::Result<(fs::File, Metadata)> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    // Non-blocking, because opening a named pipe would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = fs::File::from(openat2(folder, relative, flags, Mode::empty(), resolve)?);
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
 /// Whether the server, and not the request, is why a file could not be opened.
@@ -125,7 +157,9 @@ fn is_shortage(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO)
-    )
+    ) || error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<grapeshot::UnblockError>())
 }
 
 fn query_suffix(request: &Request<'_>) -> String {
@@ -137,7 +171,7 @@ fn query_suffix(request: &Request<'_>) -> String {
 fn send_file(
     request: &Request<'_>,
     mut response: Response<'_>,
-    file: File,
+    file: fs::File,
     name: &str,
     length: u64,
     modified: Option<SystemTime>,
@@ -173,7 +207,7 @@ fn send_file(
             .unwrap_or(usize::MAX)
             .clamp(1, 64 << 10)
     ];
-    let mut file = file.take(length);
+    let mut file = File::from_std(file)?.take(length);
     loop {
         match file.read(&mut chunk)? {
             // If the file has become shorter, `finish` says so and the connection ends, for want of what was declared.
