@@ -62,7 +62,7 @@ fn a_look_up_leaves_the_worker_free() {
     testing::run(5, || {
         let (release, released) = mpsc::channel();
         let asker = spawn(move || lookup::with_thread(move || Ok(released.recv().unwrap())));
-        until_waits(asker.id(), "channel recv");
+        until_waits(asker.id(), "unblock");
         release.send(SocketAddr::from(([127, 0, 0, 1], 1))).unwrap();
         assert_eq!(asker.join().unwrap().unwrap().port(), 1);
     });
