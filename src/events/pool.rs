@@ -72,7 +72,12 @@ struct State {
     orphans: u64,
     withdrawn: u64,
     refused_threads: u64,
+    /// The word has been said.
+    complained: bool,
 }
+
+/// A call that waits for its thread longer than that is worth a word.
+const TOO_LONG: Duration = Duration::from_secs(1);
 
 struct Queued {
     number: u64,
@@ -94,6 +99,7 @@ impl Pool {
                 orphans: 0,
                 withdrawn: 0,
                 refused_threads: 0,
+                complained: false,
             }),
             work: Condvar::new(),
             idle_limit,
@@ -125,8 +131,10 @@ impl Pool {
             since: Instant::now(),
             job,
         });
+        let complaint = state.complaint();
         drop(state);
         self.work.notify_one();
+        complain(complaint);
         Ok(number)
     }
 
@@ -198,11 +206,13 @@ impl Pool {
             if state.threads > state.max_threads {
                 break;
             }
+            let complaint = state.complaint();
             if let Some(next) = state.queue.pop_front() {
                 state.idle -= 1;
                 state.calls += 1;
                 state.longest_wait = state.longest_wait.max(next.since.elapsed());
                 drop(state);
+                complain(complaint);
                 (next.job)();
                 state = self.state.lock();
                 state.idle += 1;
@@ -215,5 +225,26 @@ impl Pool {
         }
         state.threads -= 1;
         state.idle -= 1;
+    }
+}
+
+impl State {
+    /// Says once, to whom it may concern, that the pool is the bottleneck: how long a call has waited, how many do.
+    fn complaint(&mut self) -> Option<(Duration, usize, usize)> {
+        let waited = self.queue.front()?.since.elapsed();
+        if waited < TOO_LONG || std::mem::replace(&mut self.complained, true) {
+            return None;
+        }
+        Some((waited, self.queue.len(), self.threads))
+    }
+}
+
+/// With no lock held: the logger may do anything.
+fn complain(complaint: Option<(Duration, usize, usize)>) {
+    if let Some((waited, queued, threads)) = complaint {
+        log::warn!(
+            "a blocking call has waited {waited:.1?} for one of the {threads} threads of the pool, {queued} are queued: \
+             raise set_unblock_threads, or see what blocks them; this is said once"
+        );
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::pool::{self, Job, Pool, UnblockStatistics};
 use crate::sched::wait::{self, Outcome, Refused, WaitKind, Waiter};
+use crate::sched::worker::ClockHeld;
 
 /// Threads there may be, unless [`set_unblock_threads`] says otherwise.
 const MAX_THREADS: usize = 64;
@@ -114,7 +115,10 @@ pub(super) fn run_on<T: Send + 'static>(
             return Err(UnblockError::NoThread(error));
         }
     };
-    match wait.suspend() {
+    let held = ClockHeld::new();
+    let outcome = wait.suspend();
+    drop(held);
+    match outcome {
         Outcome::Granted => {
             let result = meeting.lock().result.take();
             match result.expect("the result is there before the wait ends") {

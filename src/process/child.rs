@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::exit::Exit;
 use super::{ExitStatus, Output, Stdio, output, reaper};
 use crate::io::{PipeReader, PipeWriter};
+use crate::sched::worker::ClockHeld;
 use crate::{shield, with_timeout};
 
 /// What a child reads; see [`Child::stdin`].
@@ -184,6 +185,8 @@ impl Child {
         if let Err(error) = self.kill() {
             log::warn!("child process {} cannot be killed: {error}", self.id());
         }
+        // Its end comes from outside, and soon.
+        let _held = ClockHeld::new();
         // What does not come of it is left to the destructor.
         let _ = shield(|| with_timeout(LAST_WAIT, || self.wait()));
     }

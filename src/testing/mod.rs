@@ -8,7 +8,9 @@ use crate::sched::runtime::Runtime;
 /// decides. The same seed gives the same order, so a failure that depends on the interleaving can be had again.
 ///
 /// Sleeping costs nothing: when no coroutine can run, the clock jumps to the next timer. [`time::now`](crate::time::now)
-/// tells the virtual time. Sockets are real; while one is waited for, timers do not wait. If nothing can ever happen any
+/// tells the virtual time. Sockets are real; while one is waited for, timers do not wait. The clock does stand still while
+/// an [`unblock`](crate::unblock)ed call, such as those of [`fs`](crate::fs), is out, but no longer than the
+/// [patience](Simulation::patience) lasts. If nothing can ever happen any
 /// more, that is reported with what each coroutine waits for, and all are interrupted.
 ///
 /// ```

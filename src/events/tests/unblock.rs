@@ -226,3 +226,29 @@ fn while_unwinding_it_refuses() {
     assert!(matches!(unwound, Err(JoinError::Panicked(_))));
     assert!(told.recv().unwrap());
 }
+
+#[test]
+fn a_virtual_clock_waits_for_a_call() {
+    crate::testing::run(1, || {
+        let pool = pool(1);
+        let start = crate::time::now();
+        // It takes real time; virtual time would have passed at once.
+        let call = || (0..1_000).for_each(|_| std::thread::yield_now());
+        let done = with_timeout(Duration::from_millis(1), || run_on(&pool, call));
+        assert!(done.is_ok());
+        assert_eq!(crate::time::now(), start);
+        crate::sleep(LONG);
+    });
+}
+
+#[test]
+fn but_its_patience_has_an_end() {
+    let simulation = crate::testing::Simulation::new(1).patience(Duration::from_millis(1));
+    simulation.run(|| {
+        let pool = pool(1);
+        let (open, gate) = gate();
+        let late = with_timeout(LONG, || run_on(&pool, move || gate.recv()));
+        assert!(late.is_err());
+        drop(open);
+    });
+}

@@ -108,7 +108,7 @@ impl Worker {
             // An event that wakes nobody ends the sleep early, but is no reason to give up. The counter is a little off.
             let slept = Duration::from_nanos(slept);
             if slept + slept / 64 >= self.shared.config.patience {
-                self.report_deadlock();
+                self.lose_patience();
             }
         }
     }

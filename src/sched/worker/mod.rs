@@ -31,6 +31,7 @@ use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
 use crate::io::Poller;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
+pub(crate) use simulation::ClockHeld;
 
 /// Resumes between two looks at the poller, the timers and the inbox.
 const BUDGET: u32 = 256;
@@ -110,6 +111,8 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     /// Resumes in a row that ended in a yield: nothing happens but that somebody polls.
     yields: Cell<u32>,
+    /// Waits of its coroutines for which a virtual clock stands still.
+    held: Cell<u32>,
     /// [`CROWD`] or more were ready after the latest look at timers and poller.
     crowd: Cell<bool>,
     /// It stole since its latest sleep, so the next one is short.
@@ -288,6 +291,7 @@ impl Worker {
             awake: Cell::new(false),
             unpolled: Cell::new(0),
             yields: Cell::new(0),
+            held: Cell::new(0),
             shuffle: shared
                 .config
                 .seed

@@ -30,7 +30,7 @@ impl Worker {
         if !self.ready.borrow().is_empty() || self.mine.has_mail() {
             return true;
         }
-        self.jump_to_next_timer()
+        self.held.get() == 0 && self.jump_to_next_timer()
     }
 
     pub(super) fn jump_to_next_timer(&self) -> bool {
@@ -42,6 +42,14 @@ impl Worker {
         next.is_some()
     }
 
+    /// Nothing came from outside for as long as the simulation has patience.
+    pub(super) fn lose_patience(&self) {
+        // What held the clock has taken too long.
+        if self.held.get() == 0 || !self.jump_to_next_timer() {
+            self.report_deadlock();
+        }
+    }
+
     /// Nothing of this simulation can ever happen again.
     pub(super) fn is_deadlocked(&self) -> bool {
         self.ready.borrow().is_empty()
@@ -49,7 +57,7 @@ impl Worker {
             && self.mine.live.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn report_deadlock(&self) {
+    fn report_deadlock(&self) {
         let waiting = crate::registry::describe_waits(self.shared);
         eprintln!(
             "grapeshot: the simulation is stuck: no coroutine can run, no timer is armed, and nothing came from outside \
@@ -58,4 +66,26 @@ impl Worker {
         );
         self.stop();
     }
+}
+
+/// While it lives, a virtual clock stands still, unless the simulation loses its patience: for a wait that soon ends by
+/// itself, though not by anything in the simulation. To be dropped by the coroutine that made it.
+pub(crate) struct ClockHeld(());
+
+impl ClockHeld {
+    pub(crate) fn new() -> Self {
+        change(|held| held + 1);
+        Self(())
+    }
+}
+
+impl Drop for ClockHeld {
+    fn drop(&mut self) {
+        change(|held| held.saturating_sub(1));
+    }
+}
+
+/// Nothing, on a plain thread: it has no clock of its own.
+fn change(by: impl FnOnce(u32) -> u32) {
+    super::with(|worker| worker.map(|worker| worker.held.set(by(worker.held.get()))));
 }
