@@ -25,11 +25,16 @@ pub(crate) fn of(
         )),
         other => failed(&format!("coroutine {} {label}{other}", id.0)),
     })?;
+    Ok(rows(&frames, all, shapes))
+}
+
+/// A backtrace as rows; see [`of`].
+pub(crate) fn rows(frames: &[Frame], all: bool, shapes: &Shapes) -> Dynamic {
     let places = Places::here();
     let shown = if all {
         0..frames.len()
     } else {
-        interesting(&frames, &places)
+        interesting(frames, &places)
     };
     let tag = shapes.tag(
         ["frame", "function", "file", "line"]
@@ -60,20 +65,31 @@ pub(crate) fn of(
             record(tag, fields)
         })
         .collect();
-    Ok(Dynamic::from_array(rows))
+    Dynamic::from_array(rows)
 }
 
 /// The innermost function of the application, in a word.
 pub(crate) fn place(frames: &[Frame]) -> String {
     let places = Places::here();
-    let own = frames.iter().find(|frame| !is_of_runtime(frame, &places));
+    let is_rust = |frame: &Frame| {
+        frame
+            .file
+            .as_deref()
+            .is_some_and(|file| file.ends_with(".rs"))
+    };
+    let own = frames
+        .iter()
+        .find(|frame| is_rust(frame) && !is_of_runtime(frame, &places));
     own.or(frames.first())
         .map_or_else(String::new, |frame| name(frame, &places))
 }
 
-/// A place in the code as `src/npc.rs:114`.
+/// A place in the code as `src/npc.rs:114`: the end of its path tells places apart, and the line must not be cut off.
 pub(crate) fn shorten(site: &Location<'_>) -> String {
-    format!("{}:{}", Places::here().shorten(site.file()), site.line())
+    let file = site.file();
+    let folder = file.rmatch_indices('/').nth(1);
+    let end = folder.map_or(file, |(slash, _)| &file[slash + 1..]);
+    format!("{end}:{}", site.line())
 }
 
 /// Everything between the runtime's innermost frames and its outermost ones.
@@ -285,6 +301,12 @@ mod tests {
             "<a::Stream as std::io::Read>::read"
         );
         assert_eq!(readable("a::pool::<b::C>::take"), "a::pool::take");
+    }
+
+    #[test]
+    fn a_site_is_the_end_of_its_path() {
+        let here = Location::caller();
+        assert_eq!(shorten(here), format!("src/backtrace.rs:{}", here.line()));
     }
 
     #[test]

@@ -89,7 +89,13 @@ pub(crate) const HELP: &[Entry] = &[
         call: "stalls()",
         about: "coroutines that held their worker for too long",
         more: "The latest come last. ran: how long the thread had a processor, of the time that was looked at.\n\
-               place: what the application was in; stalls()[0].backtrace has it all.",
+               place: what the application was in; stall(id) has the backtrace.",
+    },
+    Entry {
+        name: "stall",
+        call: "stall(id)",
+        about: "where that coroutine was when it held its worker",
+        more: "",
     },
     Entry {
         name: "stats",
@@ -151,6 +157,10 @@ pub(crate) fn register(
     engine.register_fn("workers", move || workers(&shapes.shapes));
     let shapes = Arc::clone(shared);
     engine.register_fn("stalls", move || stalls(&shapes.shapes));
+    let shapes = Arc::clone(shared);
+    engine.register_fn("stall", move |id: INT| -> Answer {
+        stall(id, &shapes.shapes)
+    });
     let shapes = Arc::clone(shared);
     engine.register_fn("stats", move || stats(&shapes.shapes));
     // The language's own `sleep` would put the worker to sleep.
@@ -398,20 +408,9 @@ fn workers(shapes: &Shapes) -> Dynamic {
 }
 
 fn stalls(shapes: &Shapes) -> Dynamic {
-    let columns = [
-        "id",
-        "name",
-        "worker",
-        "lasted",
-        "over",
-        "ran",
-        "place",
-        "site",
-        "backtrace",
-    ];
+    let columns = ["id", "name", "worker", "lasted", "over", "ran", "place"];
     let tag = shapes.tag(columns.map(str::to_owned).to_vec());
     let lines = registry::stalls().into_iter().map(|stall| {
-        let frames = stall.backtrace.iter().map(|it| it.to_string().into());
         let fields = [
             ("id", id_value(stall.id)),
             ("name", stall.name.as_str().into()),
@@ -420,12 +419,21 @@ fn stalls(shapes: &Shapes) -> Dynamic {
             ("over", stall.over.into()),
             ("ran", stall.ran.map_or(Dynamic::UNIT, duration)),
             ("place", backtrace::place(&stall.backtrace).into()),
-            ("site", backtrace::shorten(stall.site).into()),
-            ("backtrace", Dynamic::from_array(frames.collect())),
         ];
         record(tag, fields)
     });
     Dynamic::from_array(lines.collect())
+}
+
+fn stall(id: INT, shapes: &Shapes) -> Answer {
+    let wanted = coroutine_id(id)?;
+    let mut kept = registry::stalls().into_iter().rev();
+    match kept.find(|stall| stall.id == wanted) {
+        Some(stall) => Ok(backtrace::rows(&stall.backtrace, false, shapes)),
+        None => Err(failed(&format!(
+            "coroutine {id} has not held its worker for too long; stalls() lists those that have"
+        ))),
+    }
 }
 
 fn stats(shapes: &Shapes) -> Answer {
