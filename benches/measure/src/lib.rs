@@ -23,6 +23,20 @@ pub const ACQUISITIONS: u64 = 20_000;
 pub const BOUNDED_CALLS: u64 = 50_000;
 /// Sleeping coroutines of [`Row::Sleepers`].
 pub const SLEEPERS: usize = 100_000;
+/// Receivers of [`Row::Broadcast`].
+pub const LISTENERS: usize = 100;
+/// Messages in one chunk of [`Row::Broadcast`]; fewer than the channel's capacity.
+pub const ANNOUNCEMENTS: u64 = 500;
+/// Bytes of a datagram of [`Row::Udp`].
+pub const DATAGRAM: usize = 64;
+/// Wakes that [`Row::Wake`] measures.
+pub const WAKES: usize = 2_000;
+/// How long the waker of [`Row::Wake`] computes between two wakes: long enough for a worker to fall asleep.
+pub const BETWEEN_WAKES: Duration = Duration::from_micros(200);
+/// Coroutines of [`Row::Million`].
+pub const MILLION: usize = 1_000_000;
+/// How long each of them sleeps at a time.
+pub const NAP: Duration = Duration::from_secs(1);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +56,21 @@ pub enum Row {
     Memory(usize),
     /// [`SLEEPERS`] coroutines sleep 0–1 s each: lateness, and the processor time of it all.
     Sleepers,
+    /// As [`Row::Channel`], but each side waits for two channels at once, of which the value comes by the one and then by
+    /// the other, and for a third that is silent.
+    Select,
+    /// One sender, [`LISTENERS`] receivers that each take every message: nanoseconds a message and receiver.
+    Broadcast,
+    /// A datagram goes there and one comes back, over loopback: nanoseconds a round trip.
+    Udp,
+    /// A thread that is busy elsewhere (another worker's, where the program has two) wakes a coroutine with a message now
+    /// and then: microseconds until the coroutine has it.
+    Wake,
+    /// A plain thread spawns and joins, a thousand at a time: nanoseconds each.
+    Outside,
+    /// [`MILLION`] coroutines that each sleep for [`NAP`] again and again until all are there, and end: the most memory, and
+    /// what is left of it afterwards.
+    Million,
     /// Serve TCP echo on a free port of loopback until killed.
     Echo,
 }
@@ -56,6 +85,12 @@ impl Row {
             "mutex" => Some(Self::Mutex),
             "timeout" => Some(Self::Timeout),
             "sleepers" => Some(Self::Sleepers),
+            "select" => Some(Self::Select),
+            "broadcast" => Some(Self::Broadcast),
+            "udp" => Some(Self::Udp),
+            "wake" => Some(Self::Wake),
+            "outside" => Some(Self::Outside),
+            "million" => Some(Self::Million),
             "echo" => Some(Self::Echo),
             _ => count("spawn-")
                 .map(Self::Spawn)
@@ -161,6 +196,40 @@ impl MemoryBefore {
             status_kib("VmPTE:"),
         );
     }
+}
+
+/// Prints the line of [`Row::Million`]; called [`SETTLE`] after all have ended.
+pub fn report_million(before: MemoryBefore, took: Duration) {
+    println!(
+        "{{\"peak_gib\": {:.3}, \"left_gib\": {:.3}, \"took_s\": {:.3}}}",
+        status_kib("VmHWM:") as f64 / (1 << 20) as f64,
+        (status_kib("VmRSS:").saturating_sub(before.resident_kib)) as f64 / (1 << 20) as f64,
+        took.as_secs_f64(),
+    );
+}
+
+/// How long a runtime is given to return memory after the last of [`Row::Million`] has ended.
+pub const SETTLE: Duration = Duration::from_secs(5);
+
+/// Computes for [`BETWEEN_WAKES`].
+pub fn compute() {
+    let start = Instant::now();
+    while start.elapsed() < BETWEEN_WAKES {
+        std::hint::spin_loop();
+    }
+}
+
+/// Prints the line of [`Row::Wake`].
+pub fn report_wakes(mut delays: Vec<Duration>) {
+    // The first few start threads and touch memory.
+    delays.drain(..delays.len() / 10);
+    delays.sort();
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    println!(
+        "{{\"p50_us\": {:.3}, \"p99_us\": {:.3}}}",
+        at(0.5),
+        at(0.99)
+    );
 }
 
 fn status_kib(field: &str) -> u64 {

@@ -26,6 +26,12 @@ const (
 	acquisitions = 20_000
 	boundedCalls = 50_000
 	sleeperCount = 100_000
+	datagram     = 64
+	wakes        = 2_000
+	betweenWakes = 200 * time.Microsecond
+	million      = 1_000_000
+	nap          = time.Second
+	settle       = 5 * time.Second
 )
 
 func main() {
@@ -46,7 +52,8 @@ func main() {
 	}
 	rows := map[string]func(int){
 		"yield": yieldRow, "spawn": spawnRow, "channel": channelRow, "mutex": mutexRow, "timeout": timeoutRow,
-		"memory": memoryRow, "sleepers": sleepersRow, "echo": echoRow,
+		"memory": memoryRow, "sleepers": sleepersRow, "echo": echoRow, "select": selectRow, "udp": udpRow, "wake": wakeRow,
+		"million": millionRow,
 	}
 	run, found := rows[row]
 	if !found {
@@ -256,6 +263,140 @@ func sleepersRow(int) {
 	}
 	fmt.Printf("{\"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"cpu_s\": %.4f}\n",
 		at(0.5), at(0.99), at(1), processor.Seconds())
+}
+
+func selectRow(int) {
+	channels := func() (c [3]chan int) {
+		for i := range c {
+			c[i] = make(chan int, 1)
+		}
+		return
+	}
+	there, back := channels(), channels()
+	go func() {
+		for {
+			var value int
+			select {
+			case value = <-there[0]:
+			case value = <-there[1]:
+			case <-there[2]:
+				return
+			}
+			back[value%2] <- value
+		}
+	}()
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		for i := range roundTrips {
+			there[i%2] <- i
+			var value int
+			select {
+			case value = <-back[0]:
+			case value = <-back[1]:
+			case value = <-back[2]:
+			}
+			if value != i {
+				panic("another value came back")
+			}
+		}
+		watch.stop(roundTrips)
+	}
+	close(there[2])
+	watch.report()
+}
+
+func udpRow(int) {
+	bind := func() *net.UDPConn {
+		socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		must(err)
+		return socket
+	}
+	there, back := bind(), bind()
+	to, from := back.LocalAddr().(*net.UDPAddr).AddrPort(), there.LocalAddr().(*net.UDPAddr).AddrPort()
+	go func() {
+		buffer := make([]byte, datagram)
+		for {
+			n, _, err := back.ReadFromUDPAddrPort(buffer)
+			if err != nil {
+				return
+			}
+			_, err = back.WriteToUDPAddrPort(buffer[:n], from)
+			must(err)
+		}
+	}()
+	buffer := make([]byte, datagram)
+	watch := newStopwatch()
+	for watch.wantsMore() {
+		watch.start()
+		for range roundTrips {
+			_, err := there.WriteToUDPAddrPort(buffer, to)
+			must(err)
+			_, _, err = there.ReadFromUDPAddrPort(buffer)
+			must(err)
+		}
+		watch.stop(roundTrips)
+	}
+	watch.report()
+}
+
+// wakeRow needs two processors: the one that wakes computes in between, so that the other is another thread's.
+func wakeRow(int) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		fmt.Fprintln(os.Stderr, "unsupported: with one processor nothing runs while the waker computes")
+		os.Exit(unsupported)
+	}
+	sent, delays := make(chan time.Time, wakes), make(chan time.Duration, wakes)
+	go func() {
+		for at := range sent {
+			delays <- time.Since(at)
+		}
+		close(delays)
+	}()
+	for range wakes {
+		for start := time.Now(); time.Since(start) < betweenWakes; {
+		}
+		sent <- time.Now()
+	}
+	close(sent)
+	var all []time.Duration
+	for delay := range delays {
+		all = append(all, delay)
+	}
+	all = all[len(all)/10:]
+	slices.Sort(all)
+	at := func(share float64) float64 {
+		return all[int(float64(len(all)-1)*share)].Seconds() * 1e6
+	}
+	fmt.Printf("{\"p50_us\": %.3f, \"p99_us\": %.3f}\n", at(0.5), at(0.99))
+}
+
+func millionRow(int) {
+	before, start := statusKiB("VmRSS:"), time.Now()
+	var all sync.WaitGroup
+	all.Add(million)
+	var started atomic.Int64
+	var allThere atomic.Bool
+	for range million {
+		go func() {
+			started.Add(1)
+			for !allThere.Load() {
+				time.Sleep(nap)
+			}
+			all.Done()
+		}()
+	}
+	for started.Load() < million {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(nap)
+	allThere.Store(true)
+	all.Wait()
+	took := time.Since(start)
+	time.Sleep(settle)
+	gib := func(kib int64) float64 { return float64(kib) / (1 << 20) }
+	fmt.Printf("{\"peak_gib\": %.3f, \"left_gib\": %.3f, \"took_s\": %.3f}\n",
+		gib(statusKiB("VmHWM:")), gib(max(statusKiB("VmRSS:")-before, 0)), took.Seconds())
 }
 
 func echoRow(int) {

@@ -171,6 +171,14 @@ const CLAIMS: &[Claim] = &[
         "mappings",
         10_000.0,
     ),
+    at_most("million", "1,000,000 within 5 GiB", "ours", "peak_gib", 5.0),
+    at_most(
+        "million",
+        "a tenth of a GiB is left of it",
+        "ours",
+        "left_gib",
+        0.1,
+    ),
     at_most("sleepers", "p99 lateness ≤ 2 ms", "ours", "p99_ms", 2.0),
     times(
         "sleepers",

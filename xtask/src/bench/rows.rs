@@ -55,6 +55,13 @@ const ECHO: &[Metric] = &[
     metric("cpu_us", "µs a request", 2),
     metric("per_second", "requests/s", 0),
     metric("rss_kib", "KiB resident", 0),
+    metric("kib_each", "KiB each", 2),
+];
+const WAKE: &[Metric] = &[metric("p50_us", "µs p50", 2), metric("p99_us", "µs p99", 2)];
+const MILLION: &[Metric] = &[
+    metric("peak_gib", "GiB at most", 2),
+    metric("left_gib", "GiB afterwards", 2),
+    metric("took_s", "s", 2),
 ];
 
 const fn alone(name: &'static str, title: &'static str, metrics: &'static [Metric]) -> Row {
@@ -90,7 +97,14 @@ pub(crate) const ALL: &[Row] = &[
     alone("memory-100000", "100,000 suspended", MEMORY),
     alone("memory-1000000", "1,000,000 suspended", MEMORY),
     alone("sleepers", "100,000 sleepers of 0–1 s, lateness", SLEEPERS),
+    alone("select", "round trip by `select!` of three", NANOSECONDS),
+    alone("broadcast", "broadcast to 100, each message", NANOSECONDS),
+    alone("udp", "UDP round trip, 64 B", NANOSECONDS),
+    alone("wake", "wake from another thread", WAKE),
+    alone("outside", "spawn + join from outside", NANOSECONDS),
+    alone("million", "1,000,000 that sleep, wake and end", MILLION),
     echo("echo-100", "TCP echo 64 B, 100 connections", 100),
     echo("echo-1000", "TCP echo 64 B, 1,000 connections", 1_000),
     echo("echo-10000", "TCP echo 64 B, 10,000 connections", 10_000),
+    echo("echo-19000", "TCP echo 64 B, 19,000 connections", 19_000),
 ];

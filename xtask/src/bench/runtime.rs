@@ -257,6 +257,10 @@ fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Resu
         ("cpu_us".to_owned(), get("server_cpu_us")? / requests),
         ("per_second".to_owned(), requests / get("seconds")?),
         ("rss_kib".to_owned(), get("server_rss_kib")?),
+        (
+            "kib_each".to_owned(),
+            get("server_rss_kib")? / f64::from(connections),
+        ),
     ]))
 }
 

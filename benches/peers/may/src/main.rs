@@ -33,6 +33,10 @@ fn run(row: Row) {
         Row::Memory(_) | Row::Sleepers => {
             measure::unsupported("may panics beyond 32,741 coroutines")
         }
+        Row::Million => measure::unsupported("may panics beyond 32,741 coroutines"),
+        Row::Select | Row::Broadcast | Row::Udp | Row::Wake | Row::Outside => {
+            measure::unsupported("not measured")
+        }
         Row::Echo => echo(),
     }
 }
