@@ -15,6 +15,9 @@ const KEEP: usize = 1024;
 /// Those that a worker keeps until it trims.
 const KEEP_TRIMMED: usize = 1 << 16;
 
+/// After so many bytes the allocator is asked to give the system what it has free.
+const MUCH: usize = 16 << 20;
+
 /// A free block holds the address of the next.
 struct Free {
     next: *mut Free,
@@ -75,11 +78,17 @@ impl List {
 struct Blocks {
     lists: [List; CLASSES],
     keep: Cell<usize>,
+    /// Bytes that the allocator got back since it was last asked to give the system theirs.
+    returned: Cell<usize>,
 }
 
 thread_local! {
     static BLOCKS: Blocks = const {
-        Blocks { lists: [const { List::empty() }; CLASSES], keep: Cell::new(KEEP) }
+        Blocks {
+            lists: [const { List::empty() }; CLASSES],
+            keep: Cell::new(KEEP),
+            returned: Cell::new(0),
+        }
     };
 }
 
@@ -89,10 +98,33 @@ pub(crate) fn trim() {
     BLOCKS.with(|blocks| {
         blocks.keep.set(KEEP_TRIMMED);
         for (class, list) in blocks.lists.iter().enumerate() {
-            list.give_back(class, list.spare.get());
+            let count = list.spare.get();
+            list.give_back(class, count);
             list.spare.set(list.len.get());
+            blocks.count_returned(count * class * GRAIN);
+        }
+        if blocks.returned.get() >= MUCH {
+            blocks.returned.set(0);
+            give_to_system();
         }
     });
+}
+
+impl Blocks {
+    fn count_returned(&self, bytes: usize) {
+        self.returned.set(self.returned.get() + bytes);
+    }
+}
+
+/// Has the allocator give the system what it has free: glibc's keeps all below the last block in use, which of a crowd's
+/// memory may be everything.
+#[cold]
+fn give_to_system() {
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    // SAFETY: it takes the allocator's own locks, and what is in use stays where it is.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// The list for `layout`, and the layout of its blocks.
@@ -136,6 +168,7 @@ pub(super) unsafe fn free(block: NonNull<u8>, layout: Layout) {
         let kept = BLOCKS.try_with(|blocks| {
             let list = &blocks.lists[class];
             if list.len.get() >= blocks.keep.get() {
+                blocks.count_returned(class * GRAIN);
                 return false;
             }
             // SAFETY: by the caller's promise, and this is what blocks are like.

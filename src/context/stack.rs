@@ -11,13 +11,13 @@
 //! A guard is a mark in the page tables where the kernel can do that (Linux 6.13), so a slab stays one mapping;
 //! elsewhere it is a protected page.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use rustix::param::page_size;
@@ -28,6 +28,9 @@ const SLAB_BYTES: usize = 64 << 20;
 pub(crate) const MIN_STACK: usize = 16 << 10;
 /// The largest; a larger one is a mistake in somebody's arithmetic.
 pub(crate) const MAX_STACK: usize = 1 << 30;
+/// Free stacks of a size without pages that a worker keeps: four slabs of the usual size. Their page tables take half a
+/// kilobyte each.
+const KEEP_CLEAN: usize = 1024;
 /// `madvise` advice that marks pages as a guard; not yet named by rustix.
 const MADV_GUARD_INSTALL: i32 = 102;
 
@@ -37,6 +40,9 @@ struct Slab {
     len: usize,
     /// Address space of each stack, guard included.
     stack: usize,
+    /// Stacks that were cut from it and not dropped, and how many of those are free. Only their worker counts.
+    cut: AtomicUsize,
+    free: AtomicUsize,
 }
 
 // SAFETY: the mapping belongs to the process; who may touch which part is decided by the stacks cut from it.
@@ -65,8 +71,28 @@ impl Slab {
         unsafe {
             let _ = rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxNoHugepage);
         }
-        Ok(Self { start, len, stack })
+        Ok(Self {
+            start,
+            len,
+            stack,
+            cut: AtomicUsize::new(0),
+            free: AtomicUsize::new(0),
+        })
     }
+}
+
+/// Counts up without a locked instruction: all who count are one thread.
+#[inline]
+fn add(count: &AtomicUsize, by: usize) {
+    count.store(
+        count.load(Ordering::Relaxed).wrapping_add(by),
+        Ordering::Relaxed,
+    );
+}
+
+#[inline]
+fn subtract(count: &AtomicUsize, by: usize) {
+    add(count, by.wrapping_neg());
 }
 
 impl Drop for Slab {
@@ -149,13 +175,15 @@ fn guard(start: usize) -> io::Result<()> {
 /// Free stacks of one size, the most recently used last.
 #[derive(Default)]
 struct SizeClass {
-    free: Vec<Stack>,
+    free: VecDeque<Stack>,
     /// The slab that new stacks are cut from, and where the next one starts.
     slab: Option<(Arc<Slab>, usize)>,
     /// Fewest free since the last trim: these were not needed.
     spare: usize,
     /// So many of the least recently used have no pages any more.
     clean: usize,
+    /// So many of the least recently used were not needed for a while.
+    unneeded: usize,
 }
 
 /// A worker's stacks. Last in, first out, so that the next coroutine runs on warm memory.
@@ -201,9 +229,10 @@ impl StackPool {
             whole(size)
         };
         let class = self.class(size);
-        let Some(stack) = class.free.pop() else {
+        let Some(stack) = class.free.pop_back() else {
             return class.cut(size);
         };
+        subtract(&stack.slab.free, 1);
         class.spare = class.spare.min(class.free.len());
         class.clean = class.clean.min(class.free.len());
         self.pooled -= 1;
@@ -215,7 +244,8 @@ impl StackPool {
     pub(crate) fn put(&mut self, stack: Stack) {
         self.pooled += 1;
         let class = self.class(stack.slab.stack);
-        class.free.push(stack);
+        add(&stack.slab.free, 1);
+        class.free.push_back(stack);
         if self.pooled > self.max_warm {
             self.cool();
         }
@@ -237,21 +267,38 @@ impl StackPool {
         }
     }
 
-    /// Gives the pages of stacks back that no coroutine needed since the last call. Returns how many stacks are
-    /// still to be looked at by a later call: 0 means that everything which can be given back was.
+    /// Marks the stacks that no coroutine needed since the last call for [`StackPool::tidy`]. Returns how many are still to
+    /// be looked at by a later call: 0 means that everything which can be given back is marked.
     pub(crate) fn trim(&mut self) -> usize {
         let mut left = 0;
         for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
-            if class.clean < class.spare {
-                for stack in &class.free[class.clean..class.spare] {
-                    stack.release_pages();
-                }
-                class.clean = class.spare;
-            }
+            class.unneeded = class.spare;
             left += class.free.len() - class.spare;
             class.spare = class.free.len();
         }
         left
+    }
+
+    /// Gives back what is marked: pages, and beyond [`KEEP_CLEAN`] whole slabs. Does about `most` steps, each of which is a
+    /// system call or a part of one. False: nothing is left to do.
+    pub(crate) fn tidy(&mut self, most: usize) -> bool {
+        let mut more = false;
+        for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
+            // What was marked and has been taken since was the most recently used of it.
+            class.unneeded = class.unneeded.min(class.spare);
+            let end = class.unneeded.min(class.clean.saturating_add(most));
+            for stack in class.free.range(class.clean.min(end)..end) {
+                stack.release_pages();
+            }
+            class.clean = class.clean.max(end);
+            let dropped = class.drop_slabs(most);
+            self.pooled -= dropped;
+            more |= class.clean < class.unneeded || dropped == most;
+            if !more && class.free.capacity() > 4 * KEEP_CLEAN + 4 * class.free.len() {
+                class.free.shrink_to(2 * class.free.len());
+            }
+        }
+        more
     }
 
     /// May [`StackPool::trim`] find something, now or after another second?
@@ -268,6 +315,34 @@ impl StackPool {
 }
 
 impl SizeClass {
+    /// Drops stacks without pages of slabs that are wholly free, at most `most`; looks at no more than that. A slab goes
+    /// with the last of its stacks, and with it their page tables.
+    fn drop_slabs(&mut self, most: usize) -> usize {
+        let mut dropped = 0;
+        for _ in 0..most {
+            let last = self.clean.min(self.unneeded);
+            if last <= KEEP_CLEAN {
+                break;
+            }
+            let Some(stack) = self.free.front() else { break };
+            let slab = &stack.slab;
+            let is_free = slab.free.load(Ordering::Relaxed) == slab.cut.load(Ordering::Relaxed);
+            if is_free && self.slab.as_ref().is_none_or(|(it, _)| !Arc::ptr_eq(it, slab)) {
+                subtract(&slab.cut, 1);
+                subtract(&slab.free, 1);
+                self.free.pop_front();
+                self.clean -= 1;
+                self.unneeded -= 1;
+                self.spare -= 1;
+                dropped += 1;
+            } else {
+                // Another one is looked at first the next time.
+                self.free.swap(0, last - 1);
+            }
+        }
+        dropped
+    }
+
     /// Free stacks that may have pages.
     fn warm(&self) -> usize {
         self.free.len() - self.clean
@@ -287,6 +362,7 @@ impl SizeClass {
         let limit = slab.start as usize + *used;
         guard(limit)?;
         *used += size;
+        add(&slab.cut, 1);
         Ok(Stack {
             limit,
             slab: slab.clone(),
@@ -332,7 +408,10 @@ mod tests {
         assert_eq!(again.bounds(), warm);
         pool.put(again);
         assert_eq!(pool.trim(), 2, "both were in use a moment ago");
+        assert!(!pool.tidy(usize::MAX));
+        assert!(resident_bytes(warm.clone()).unwrap() >= page_size());
         assert_eq!(pool.trim(), 0);
+        assert!(!pool.tidy(usize::MAX));
         assert_eq!(resident_bytes(warm), Some(0));
     }
 
@@ -355,6 +434,47 @@ mod tests {
         assert_eq!(again.bounds(), bounds[4]);
         pool.put(again);
         assert!(warm(&bounds[4]) && warm(&bounds[3]));
+    }
+
+    #[test]
+    fn what_a_crowd_leaves_is_given_back_with_its_page_tables() {
+        const SIZE: usize = 256 << 10;
+        let mut pool = StackPool::new(SIZE, usize::MAX);
+        let crowd: Vec<_> = (0..3 * KEEP_CLEAN)
+            .map(|_| pool.take(SIZE).unwrap())
+            .collect();
+        crowd.into_iter().for_each(|stack| pool.put(stack));
+        assert_eq!(pool.trim(), 3 * KEEP_CLEAN, "they were in use a moment ago");
+        assert!(!pool.tidy(100));
+        assert_eq!(pool.trim(), 0);
+        let mut steps = 1;
+        while pool.tidy(100) {
+            steps += 1;
+            assert!(steps < 100, "it never ends");
+        }
+        assert!(steps >= 3 * KEEP_CLEAN / 100, "it took more at a time");
+        assert_eq!(pool.pooled(), KEEP_CLEAN);
+        assert!(!pool.is_dirty());
+        assert!(pool.take(SIZE).is_ok());
+    }
+
+    #[test]
+    fn a_slab_in_use_keeps_its_stacks() {
+        let mut pool = StackPool::new(MIN_STACK, usize::MAX);
+        let mut crowd: Vec<_> = (0..6 * KEEP_CLEAN)
+            .map(|_| pool.take(MIN_STACK).unwrap())
+            .collect();
+        let a_slab = SLAB_BYTES / MIN_STACK;
+        let stays = crowd.remove(crowd.len() - a_slab - 1);
+        crowd.into_iter().for_each(|stack| pool.put(stack));
+        pool.trim();
+        pool.trim();
+        while pool.tidy(1_000) {}
+        let slabs = pool.pooled().div_ceil(a_slab);
+        assert!(slabs <= 3, "{} are kept", pool.pooled());
+        // One of those that are kept is of the slab that is in use, and none of its stacks was lost.
+        assert_eq!(stays.slab.cut.load(Ordering::Relaxed), a_slab);
+        assert_eq!(stays.slab.free.load(Ordering::Relaxed), a_slab - 1);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::super::{balance, raise};
 use super::{START, STRIKE, Worker};
 use crate::context::{Context, cycles};
 
+/// Tables and queues with fewer places are left as they are.
+const WIDE: usize = 4096;
+
 impl Worker {
     /// Queues a new coroutine of this worker's, or hands it over: see `balance`.
     #[inline]
@@ -148,9 +151,29 @@ impl Worker {
             // Nothing of the application's is left in a record that has ended, so this may be done under the lock.
             CoroRef::drop_both(coroutine, table.live.remove(slot));
         }
-        if table.live.is_empty() && table.live.capacity() > 4096 {
+    }
+
+    /// Gives back what a crowd of coroutines that has gone needed beside its records: places in tables and queues.
+    pub(super) fn shrink_tables(&self) {
+        let is_wide = |len: usize, capacity: usize| capacity > WIDE && len < capacity / 8;
+        let mut ready = self.ready.borrow_mut();
+        if is_wide(ready.len(), ready.capacity()) {
+            let room = 2 * ready.len();
+            ready.shrink_to(room);
+        }
+        let mut table = self.mine.table.lock();
+        if is_wide(table.unstarted.len(), table.unstarted.capacity()) {
+            let room = 2 * table.unstarted.len();
+            table.unstarted.shrink_to(room);
+        }
+        // Up to the last that lives: a coroutine stays in its slot.
+        if is_wide(table.live.len(), table.live.capacity()) {
             table.live.shrink_to_fit();
-            *spare = Vec::new();
+            let slots = table.live.capacity();
+            drop(table);
+            let mut spare = self.spare.borrow_mut();
+            spare.truncate(slots);
+            spare.shrink_to_fit();
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::context::{blocks, cycles};
 const LINGER: u64 = 1_000_000;
 /// Between two looks at stacks that are not needed any more.
 const TRIM_EVERY: u64 = 1_000_000_000;
+/// Stacks that an idle worker gives back between two looks at the poller: a millisecond's work.
+const TIDY: usize = 512;
 /// A sleep that another worker ends within so many nanoseconds was not worth its two system calls and two switches.
 const SHORT: u64 = 50_000;
 /// Nanoseconds for which a worker then stays awake the next times.
@@ -119,10 +121,15 @@ impl Worker {
         if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
             self.trim_left.set(self.stacks.borrow_mut().trim());
             blocks::trim();
+            self.shrink_tables();
             self.trimmed.set(now);
         }
+        let more = self.stacks.borrow_mut().tidy(TIDY);
         if self.clock.is_virtual() {
             return Some(self.shared.config.patience);
+        }
+        if more {
+            return Some(Duration::ZERO);
         }
         let timer = self.wheel.borrow_mut().next_deadline();
         let trim = (self.trim_left.get() > 0 || self.stacks.borrow().is_dirty())
