@@ -184,6 +184,8 @@ struct SizeClass {
     clean: usize,
     /// So many of the least recently used were not needed for a while.
     unneeded: usize,
+    /// So many of those were found to be of a slab that is in use, since the last trim. They are the last of them.
+    kept: usize,
 }
 
 /// A worker's stacks. Last in, first out, so that the next coroutine runs on warm memory.
@@ -273,6 +275,7 @@ impl StackPool {
         let mut left = 0;
         for class in std::iter::once(&mut self.usual).chain(self.classes.values_mut()) {
             class.unneeded = class.spare;
+            class.kept = 0;
             left += class.free.len() - class.spare;
             class.spare = class.free.len();
         }
@@ -293,7 +296,7 @@ impl StackPool {
             class.clean = class.clean.max(end);
             let dropped = class.drop_slabs(most);
             self.pooled -= dropped;
-            more |= class.clean < class.unneeded || dropped == most;
+            more |= class.clean < class.unneeded || class.droppable() > 0;
             if !more && class.free.capacity() > 4 * KEEP_CLEAN + 4 * class.free.len() {
                 class.free.shrink_to(2 * class.free.len());
             }
@@ -315,19 +318,28 @@ impl StackPool {
 }
 
 impl SizeClass {
-    /// Drops stacks without pages of slabs that are wholly free, at most `most`; looks at no more than that. A slab goes
-    /// with the last of its stacks, and with it their page tables.
+    /// How many without pages [`SizeClass::drop_slabs`] may still look at.
+    fn droppable(&self) -> usize {
+        let clean = self.clean.min(self.unneeded);
+        clean.saturating_sub(self.kept.max(KEEP_CLEAN))
+    }
+
+    /// Drops stacks without pages of slabs that are wholly free; looks at no more than `most`. A slab goes with the last of
+    /// its stacks, and with it their page tables. Returns how many it dropped.
     fn drop_slabs(&mut self, most: usize) -> usize {
         let mut dropped = 0;
-        for _ in 0..most {
-            let last = self.clean.min(self.unneeded);
-            if last <= KEEP_CLEAN {
+        for _ in 0..self.droppable().min(most) {
+            let Some(stack) = self.free.front() else {
                 break;
-            }
-            let Some(stack) = self.free.front() else { break };
+            };
             let slab = &stack.slab;
             let is_free = slab.free.load(Ordering::Relaxed) == slab.cut.load(Ordering::Relaxed);
-            if is_free && self.slab.as_ref().is_none_or(|(it, _)| !Arc::ptr_eq(it, slab)) {
+            if is_free
+                && self
+                    .slab
+                    .as_ref()
+                    .is_none_or(|(it, _)| !Arc::ptr_eq(it, slab))
+            {
                 subtract(&slab.cut, 1);
                 subtract(&slab.free, 1);
                 self.free.pop_front();
@@ -336,8 +348,10 @@ impl SizeClass {
                 self.spare -= 1;
                 dropped += 1;
             } else {
-                // Another one is looked at first the next time.
-                self.free.swap(0, last - 1);
+                // To the others that stay; one that was not looked at comes to the front.
+                let last = self.clean.min(self.unneeded) - 1;
+                self.free.swap(0, last - self.kept.min(last));
+                self.kept += 1;
             }
         }
         dropped
