@@ -78,6 +78,7 @@ pub use futures::block_on::block_on;
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, StillRunning, run};
+pub use sched::scope::{InParallelError, Scope, ScopedJoinHandle, in_parallel, join_all, scope};
 pub use sched::settings::RuntimeBuilder;
 pub use sched::spawn::{
     Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, SpawnError, spawn,

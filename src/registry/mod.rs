@@ -98,8 +98,10 @@ pub struct CoroutineInfo {
     pub name: String,
     /// The place that spawned it.
     pub site: &'static Location<'static>,
-    /// Who spawned it, unless that was a plain thread.
+    /// Who spawned it (of a [`scope`](crate::scope)'s child: whose scope it is), unless that was a plain thread.
     pub parent: Option<CoroutineId>,
+    /// It is a child of its parent's [`scope`](crate::scope): an interrupt of the parent ends it too.
+    pub scoped: bool,
     /// The worker that it is pinned to.
     pub worker: Option<usize>,
     /// Where it is in its life.
@@ -205,6 +207,7 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         name: head.name.with(str::to_owned),
         site: head.name.site,
         parent: (head.parent != 0).then_some(CoroutineId(head.parent)),
+        scoped: head.scoped,
         worker: worker.map(|worker| worker.index),
         state,
         waits_for,

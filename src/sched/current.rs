@@ -19,6 +19,12 @@ pub(crate) fn with<R>(call: impl FnOnce(Option<&CoroRef>) -> R) -> R {
     Scoped::with(&CURRENT, call)
 }
 
+/// The current coroutine's id; 0 if there is none.
+#[inline]
+pub(crate) fn id() -> u64 {
+    with(|current| current.map_or(0, |current| current.head.id))
+}
+
 /// Leaves the current coroutine. Only `wait` calls this.
 #[inline]
 pub(crate) fn suspend() {

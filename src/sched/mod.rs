@@ -11,6 +11,7 @@
 //! | `worker` | the loop |
 //! | `balance` | where new coroutines go: placing and stealing |
 //! | `spawn` | starting and joining |
+//! | `scope` | children that may borrow, and end before their scope does |
 //! | `runtime` | starting and stopping it all |
 //! | `settings` | what can be chosen of it |
 //! | `report` | what a panic prints |
@@ -23,6 +24,7 @@ pub(crate) mod listener;
 pub(crate) mod record;
 mod report;
 pub(crate) mod runtime;
+pub(crate) mod scope;
 pub(crate) mod settings;
 mod sleeper;
 pub(crate) mod spawn;

@@ -19,6 +19,7 @@ use super::spawn::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};
+use crate::context::lend::Returned;
 use crate::context::{
     Binder, Context, Counted, Entry, First, Fresh, HandOver, PinnedCell, SpinMutex,
 };
@@ -100,7 +101,9 @@ pub(crate) struct Head {
     pub(crate) switches: AtomicU64,
     /// The closure has returned, or never will be run.
     pub(crate) ended: AtomicBool,
-    joiner: SpinMutex<Option<Waiter>>,
+    /// Its scope interrupts it when the scope has to end. `parent` has the scope's owner then.
+    pub(crate) scoped: bool,
+    joiner: Joiner,
 }
 
 /// What only the coroutine's own worker touches.
@@ -134,6 +137,7 @@ impl Head {
         runtime: &'static Shared,
         stack_size: usize,
         spawned: u64,
+        scoped: bool,
     ) -> Self {
         Self {
             id,
@@ -153,7 +157,8 @@ impl Head {
             cpu: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             ended: AtomicBool::new(false),
-            joiner: SpinMutex::new(None),
+            scoped,
+            joiner: Joiner::new(),
         }
     }
 
@@ -179,23 +184,42 @@ impl Head {
         self.has_ended() && self.stack_start.load(Ordering::Relaxed) == 0
     }
 
-    /// Leaves `waiter` to be woken at the end. It is woken at once if the end has come.
+    /// See [`Joiner::wake_at_end`].
     pub(crate) fn wake_at_end<T>(&self, outcome: &Outcome<T>, waiter: Waiter) {
-        *self.joiner.lock() = Some(waiter);
+        self.joiner.wake_at_end(outcome, waiter);
+    }
+
+    /// See [`Joiner::forget`].
+    pub(crate) fn forget_joiner(&self) {
+        self.joiner.forget();
+    }
+}
+
+/// Whoever waits for an outcome.
+pub(crate) struct Joiner(SpinMutex<Option<Waiter>>);
+
+impl Joiner {
+    pub(crate) const fn new() -> Self {
+        Self(SpinMutex::new(None))
+    }
+
+    /// Leaves `waiter` to be woken when there is an outcome. It is woken at once if there is one.
+    pub(crate) fn wake_at_end<T>(&self, outcome: &Outcome<T>, waiter: Waiter) {
+        *self.0.lock() = Some(waiter);
         if !outcome.ask() {
-            self.wake_joiner();
+            self.wake();
         }
     }
 
-    /// Takes back what [`Head::wake_at_end`] was given.
-    pub(crate) fn forget_joiner(&self) {
-        let waiter = self.joiner.lock().take();
+    /// Takes back what [`Joiner::wake_at_end`] was given.
+    pub(crate) fn forget(&self) {
+        let waiter = self.0.lock().take();
         drop(waiter);
     }
 
     #[cold]
-    fn wake_joiner(&self) {
-        let waiter = self.joiner.lock().take();
+    pub(crate) fn wake(&self) {
+        let waiter = self.0.lock().take();
         if let Some(waiter) = waiter {
             waiter.wake();
         }
@@ -214,6 +238,15 @@ pub(crate) enum EndedBy {
 impl EndedBy {
     pub(crate) fn from_u8(by: u8) -> Self {
         [Self::Return, Self::Panic, Self::Interrupt][usize::from(by)]
+    }
+
+    /// The closure returned this. A scope's child catches its own panic, and says so here.
+    #[inline]
+    fn of_value(value: &dyn Any) -> Self {
+        match value.downcast_ref::<Returned<Self>>() {
+            Some(returned) => returned.value,
+            None => Self::Return,
+        }
     }
 }
 
@@ -259,7 +292,7 @@ where
         match self.outcome.put(outcome) {
             Ok(awaited) => {
                 if awaited {
-                    head.wake_joiner();
+                    head.joiner.wake();
                 }
                 None
             }
@@ -295,7 +328,10 @@ where
         };
         local::drop_all();
         let (outcome, by) = match result {
-            Ok(value) => (Ok(value), EndedBy::Return),
+            Ok(value) => {
+                let by = EndedBy::of_value(&value);
+                (Ok(value), by)
+            }
             Err(payload) if payload.is::<Raised>() => {
                 (Err(JoinError::Interrupted), EndedBy::Interrupt)
             }

@@ -65,7 +65,7 @@ impl fmt::Debug for JoinError {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&'static str>()
         .copied()
@@ -100,6 +100,13 @@ impl<T: 'static> JoinHandle<T> {
         // So there is nothing left for `drop` to look at.
         self.coroutine = None;
         result
+    }
+
+    /// Lets the coroutine run on, and gives a reference to it.
+    #[inline]
+    pub(crate) fn detach(mut self) -> CoroRef {
+        drop(self.outcome().abandon());
+        self.coroutine.take().expect("joining consumes the handle")
     }
 
     #[inline]
@@ -396,6 +403,7 @@ impl Builder {
             name,
             stack_size: self.stack_size,
             placement: self.placement,
+            scope_of: None,
         }
     }
 }
@@ -405,6 +413,8 @@ pub(crate) struct Spec {
     name: Name,
     stack_size: Option<usize>,
     pub(crate) placement: Placement,
+    /// Whose scope it is a child of (0: a plain thread's), if any.
+    pub(crate) scope_of: Option<u64>,
 }
 
 /// Spawns a coroutine that runs `f`.
@@ -475,7 +485,7 @@ pub enum SpawnError {
 
 /// May one more be spawned?
 #[inline]
-fn look_for_room(shared: &'static Shared) -> Result<(), SpawnError> {
+pub(crate) fn look_for_room(shared: &'static Shared) -> Result<(), SpawnError> {
     match shared.config.max_coroutines {
         usize::MAX => Ok(()),
         limit if shared.alive() < limit => Ok(()),
@@ -498,17 +508,18 @@ where
 
 #[cold]
 #[track_caller]
-fn refuse(error: SpawnError) -> ! {
+pub(crate) fn refuse(error: SpawnError) -> ! {
     panic!("cannot spawn: {error}; `Builder::try_spawn` gives an error instead of this panic")
 }
 
 #[inline]
-fn spawn_unlimited<F, T>(shared: &'static Shared, spec: Spec, f: F) -> JoinHandle<T>
+pub(crate) fn spawn_unlimited<F, T>(shared: &'static Shared, spec: Spec, f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let parent = current::with(|current| current.map_or(0, |current| current.head.id));
+    let scoped = spec.scope_of.is_some();
+    let parent = spec.scope_of.unwrap_or_else(current::id);
     let stack_size = spec.stack_size.unwrap_or(shared.config.stack_size);
     let spawned = if shared.config.accounting {
         cycles::now()
@@ -517,7 +528,7 @@ where
     };
     let id = worker::new_id(shared);
     let (newborn, handle) = Counted::new(|| Record {
-        head: Head::new(spec.name, parent, id, shared, stack_size, spawned),
+        head: Head::new(spec.name, parent, id, shared, stack_size, spawned, scoped),
         body: Run::new(f),
     });
     worker::launch(newborn.erase(|place| place), spec.placement);

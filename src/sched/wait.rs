@@ -55,10 +55,11 @@ pub(crate) enum WaitKind {
     Unblock,
     Child,
     Future,
+    Scope,
 }
 
 impl WaitKind {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::Sleep,
         Self::Join,
         Self::Select,
@@ -88,6 +89,7 @@ impl WaitKind {
         Self::Unblock,
         Self::Child,
         Self::Future,
+        Self::Scope,
     ];
 
     pub(crate) fn from_u8(kind: u8) -> Self {
@@ -128,6 +130,7 @@ impl WaitKind {
             Self::Unblock => "unblock",
             Self::Child => "child (pidfd)",
             Self::Future => "future",
+            Self::Scope => "scope",
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod interrupts;
 mod joins;
+mod scopes;
 mod settings;
 mod shields;
 mod simulation;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
-use super::{Message, Shared, WorkerShared, balance, current, raise};
+use super::{Message, Shared, WorkerShared, balance, current, raise, scope};
 use crate::context::overflow::SignalStack;
 use crate::context::sample::Thread;
 use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
@@ -674,6 +674,9 @@ pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
         worker.run();
         shared.workers[index].close();
     });
+    while scope::keeps_thread() {
+        std::thread::park();
+    }
     std::mem::forget(guard);
 }
 
