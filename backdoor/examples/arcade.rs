@@ -34,11 +34,17 @@ fn serve(path: &str, players: u64) -> io::Result<()> {
     let mut signals = Signals::new(&[SIGTERM, SIGINT])?;
     let moves: Vec<_> = (0..players).map(|_| Arc::new(AtomicU64::new(0))).collect();
     let pause = Arc::new(AtomicU64::new(50));
-    for (number, moves) in moves.iter().enumerate() {
-        let (moves, pause) = (Arc::clone(moves), Arc::clone(&pause));
-        let player = grapeshot::Builder::new().name(format!("player-{number}"));
-        drop(player.spawn(move || play(&moves, &pause)));
-    }
+    let (played, pace) = (moves.clone(), Arc::clone(&pause));
+    let game = grapeshot::Builder::new().name("game");
+    drop(game.spawn(move || {
+        // Whoever kills the game throws all players out: `tree()` shows it.
+        grapeshot::scope(|scope| {
+            for (number, moves) in played.iter().enumerate() {
+                let player = grapeshot::Builder::new().name(format!("player-{number}"));
+                player.spawn_scoped(scope, || play(moves, &pace));
+            }
+        });
+    }));
     let milliseconds = Arc::clone(&pause);
     let list = move || -> Vec<Player> {
         let pause = Duration::from_millis(milliseconds.load(Ordering::Relaxed));

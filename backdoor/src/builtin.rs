@@ -14,6 +14,7 @@ use crate::language::{Printer, failed, terminated};
 use crate::limits;
 use crate::pace::Pace;
 use crate::rows;
+use crate::tree;
 use crate::value::{Shapes, duration, record};
 
 /// One line of `help()`.
@@ -46,6 +47,14 @@ pub(crate) const HELP: &[Entry] = &[
         about: "all coroutines; ps(\"text\"): those with that in the name",
         more: "since: how long it has been waiting. cpu: processor time used. switches: how often it was resumed.\n\
                It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"state\")",
+    },
+    Entry {
+        name: "tree",
+        call: "tree()",
+        about: "each coroutine under its parent; tree(id): that one and those below it",
+        more: "├─ a whole line: it is in a scope of its parent, and ends when that is ended: see kill.\n\
+               ├╌ a broken line: its parent spawned it, and it goes on without.\n\
+               One whose parent has ended begins a tree of its own.",
     },
     Entry {
         name: "groups",
@@ -225,6 +234,14 @@ fn register_lists(engine: &mut Engine, shared: &Arc<Shared>, pace: &Arc<Pace>, p
     engine.register_fn("groups", move || -> Answer { groups(&all.shapes, &steps) });
     let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
     engine.register_fn("sites", move || -> Answer { sites(&all.shapes, &steps) });
+    let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
+    engine.register_fn("tree", move || -> Answer {
+        tree(None, &all.shapes, &steps, &print)
+    });
+    let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
+    engine.register_fn("tree", move |id: INT| -> Answer {
+        tree(Some(id), &all.shapes, &steps, &print)
+    });
 }
 
 fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
@@ -269,6 +286,39 @@ fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
         ));
     }
     Ok(Dynamic::from_array(lines))
+}
+
+fn tree(id: Option<INT>, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
+    let columns = ["id", "name", "state", "waits_for", "since"];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let root = id.map(coroutine_id).transpose()?;
+    let mut lines = tree::lines(registry::coroutines(), root);
+    if let (Some(id), true) = (id, lines.is_empty()) {
+        return Err(failed(&gone(id)));
+    }
+    if lines.len() > limits::PS_ROWS {
+        print(&format!(
+            "{} coroutines, of which these are the first {}: tree(id) shows those below one",
+            lines.len(),
+            limits::PS_ROWS
+        ));
+        lines.truncate(limits::PS_ROWS);
+    }
+    let mut rows = Array::with_capacity(lines.len());
+    for (coroutine, text) in lines {
+        pace.step().map_err(|stop| terminated(&stop.to_string()))?;
+        rows.push(record(
+            tag,
+            [
+                ("id", id_value(coroutine.id)),
+                ("name", text.into()),
+                ("state", state(coroutine.state)),
+                ("waits_for", waits_for(&coroutine)),
+                ("since", since(&coroutine)),
+            ],
+        ));
+    }
+    Ok(Dynamic::from_array(rows))
 }
 
 #[derive(Default)]

@@ -25,6 +25,7 @@ pub mod render;
 mod rows;
 mod server;
 mod session;
+mod tree;
 mod value;
 
 pub use backdoor::Backdoor;

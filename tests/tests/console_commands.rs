@@ -635,6 +635,44 @@ fn ps_tells_who_waits_for_what() {
 }
 
 #[test]
+fn tree_tells_who_ends_with_whom() {
+    let server = Server::start();
+    let names = |statement: &str, lines: usize| {
+        server.eventually(&format!("{statement}.map(|c| c.name)"), |names| {
+            names.as_array().unwrap().len() == lines
+        })
+    };
+    let all = server.json("tree()");
+    let row = |name: &str| {
+        let mut rows = all.as_array().unwrap().iter();
+        rows.find(|c| c["name"].as_str().unwrap().ends_with(name))
+            .unwrap_or_else(|| panic!("{name} is not in {all}"))
+    };
+    // What was only spawned hangs on a broken line, what is in a scope on a whole one.
+    assert_eq!(row("main")["name"], "main");
+    assert_eq!(row("game")["name"], "├╌ game");
+    assert_eq!(row("player-0")["name"], "│  ├─ player-0");
+    assert_eq!(row("player-2")["name"], "│  └─ player-2");
+    assert_eq!(row("game")["waits_for"], "scope");
+    let columns: Vec<&String> = row("game").as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["id", "name", "state", "waits_for", "since"]);
+
+    let game = &row("game")["id"];
+    assert_eq!(
+        names(&format!("tree({game})"), 4),
+        json!(["game", "├─ player-0", "├─ player-1", "└─ player-2"])
+    );
+    server.told(&format!("kill({game})"));
+    names("ps(\"player-\")", 0);
+    let gone = server.ask(&format!("tree({game})"));
+    assert!(
+        errors(&gone).contains("no coroutine has the id"),
+        "{gone:?}"
+    );
+    assert!(server.told("help(\"tree\")").contains("whole line"));
+}
+
+#[test]
 fn where_shows_the_line_that_waits() {
     let server = Server::start();
     // It may be running just then: the answer says so, and one asks again.

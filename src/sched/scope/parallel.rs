@@ -14,7 +14,7 @@ use crate::sched::spawn::{Builder, JoinError};
 ///
 /// ```
 /// let names = ["Argo", "", "Beagle"];
-/// let first = grapeshot::join_all(names.iter().map(|name| || name.chars().next().unwrap()));
+/// let first = grapeshot::join_all(names.iter().map(|name| move || name.chars().next().unwrap()));
 /// assert_eq!(*first[0].as_ref().unwrap(), 'A');
 /// assert!(first[1].is_err());
 /// assert_eq!(*first[2].as_ref().unwrap(), 'B');

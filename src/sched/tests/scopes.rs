@@ -304,7 +304,7 @@ fn messages_that_borrow_are_gone_before_the_scope() {
 
 #[test]
 fn it_refuses_while_unwinding() {
-    simulate(|| {
+    simulate_some(3, || {
         let refused = Cell::new(false);
         let _ = swallow(|| {
             let _opens = OnDrop(|| {
@@ -323,7 +323,7 @@ fn join_all_keeps_every_outcome_in_order() {
     simulate(|| {
         let numbers = [3_u32, 1, 2];
         let results = join_all(numbers.iter().map(|number| {
-            || {
+            move || {
                 sleep(*number * MS);
                 if *number == 1 {
                     resume_unwind(Box::new("one"));
@@ -411,7 +411,7 @@ fn random_programs_leave_nothing_behind() {
 }
 
 #[test]
-fn over_several_workers_and_from_plain_threads() {
+fn over_several_workers() {
     fn lend(round: usize) {
         let mut sums = vec![0_usize; 16];
         let numbers: Vec<usize> = (0..16).collect();
@@ -440,9 +440,6 @@ fn over_several_workers_and_from_plain_threads() {
         owner.join().unwrap();
     }
     runtime.shutdown(10 * SECOND).unwrap();
-    for round in 0..50 {
-        lend(round);
-    }
 }
 
 #[test]
@@ -473,23 +470,39 @@ fn a_runtimes_end_unwinds_children_before_their_scope() {
     assert_eq!(lent_whole.load(Ordering::SeqCst), 20);
 }
 
-/// A child that a stopping runtime gives up may still use what it borrowed: its scope goes on only when it cannot.
+/// A child that a stopping runtime gives up may still use what it borrowed: its scope does not go on, and the thread of
+/// its scope's owner keeps its thread-locals.
 #[test]
-fn a_child_that_computes_on_after_its_runtimes_end_keeps_its_scope() {
-    let runtime = Runtime::builder().workers(1).build().unwrap();
+fn a_child_that_computes_on_after_its_runtimes_end_keeps_what_it_borrowed() {
+    thread_local! {
+        static LENT: Told = const { Told(AtomicUsize::new(0)) };
+    }
+    static GONE: AtomicBool = AtomicBool::new(false);
+    struct Told(AtomicUsize);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            GONE.store(true, Ordering::SeqCst);
+        }
+    }
+    let runtime = Runtime::builder().workers(2).build().unwrap();
     let (computes, go_on) = (Arc::new(Event::new()), Arc::new(AtomicBool::new(false)));
     let (began, may_end) = (computes.clone(), go_on.clone());
+    let (report, reported) = channel::bounded(1);
     let ended = Arc::new(AtomicBool::new(false));
     let scope_ended = ended.clone();
     let owner = runtime.spawn(move || {
-        let lent = AtomicUsize::new(0);
-        scope(|s| {
-            s.spawn(|| {
-                began.set();
-                while !may_end.load(Ordering::SeqCst) {
-                    lent.fetch_add(1, Ordering::SeqCst);
-                    std::thread::yield_now();
-                }
+        let own = registry::coroutine(registry::current().unwrap()).unwrap();
+        let other = Builder::new().placement(Placement::Worker(own.worker.unwrap() + 1));
+        LENT.with(|lent| {
+            scope(|s| {
+                other.spawn_scoped(s, || {
+                    began.set();
+                    while !may_end.load(Ordering::SeqCst) {
+                        lent.0.fetch_add(1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                    }
+                    report.try_send(GONE.load(Ordering::SeqCst)).unwrap();
+                });
             });
         });
         scope_ended.store(true, Ordering::SeqCst);
@@ -497,9 +510,9 @@ fn a_child_that_computes_on_after_its_runtimes_end_keeps_its_scope() {
     computes.wait();
     let left = runtime.shutdown(MS).unwrap_err();
     assert_eq!(left.coroutines.len(), 2, "{left}");
-    assert!(!ended.load(Ordering::SeqCst));
-    go_on.store(true, Ordering::SeqCst);
-    // Given up, the owner is told of; its stack, and what it lent, stay.
+    // Given up: its stack, and what is on it, stay.
     assert!(matches!(owner.join(), Err(JoinError::Interrupted)));
+    go_on.store(true, Ordering::SeqCst);
+    assert_eq!(reported.recv(), Ok(false), "a thread-local is gone");
     assert!(!ended.load(Ordering::SeqCst));
 }
