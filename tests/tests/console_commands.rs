@@ -642,7 +642,10 @@ fn tree_tells_who_ends_with_whom() {
             names.as_array().unwrap().len() == lines
         })
     };
-    let all = server.json("tree()");
+    let all = server.eventually("tree()", |all| {
+        let mut rows = all.as_array().unwrap().iter();
+        rows.any(|c| c["waits_for"] == "scope")
+    });
     let row = |name: &str| {
         let mut rows = all.as_array().unwrap().iter();
         rows.find(|c| c["name"].as_str().unwrap().ends_with(name))
