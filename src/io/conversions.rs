@@ -4,6 +4,9 @@
 /// descriptor that is new to us fit for use. The type holds a `source: Source<_>`.
 macro_rules! conversions {
     ($type:ident, $std:ty, $prepare:path) => {
+        crate::io::conversions!($type, $std, $std, $prepare);
+    };
+    ($type:ident, $std:ty, $inner:ty, $prepare:path) => {
         impl $type {
             /// Takes over what std opened and makes it non-blocking (and with it all its clones).
             ///
@@ -14,7 +17,7 @@ macro_rules! conversions {
                 use std::os::fd::AsFd;
                 $prepare(inner.as_fd())?;
                 Ok($type {
-                    source: crate::io::Source::new(inner),
+                    source: crate::io::Source::new(inner.into()),
                 })
             }
 
@@ -27,6 +30,7 @@ macro_rules! conversions {
             pub fn into_std(self) -> std::io::Result<$std> {
                 self.source.live()?;
                 let inner = self.source.into_inner();
+                let inner: $std = crate::net::seam::IntoSystem::into_system(inner)?;
                 rustix::io::ioctl_fionbio(&inner, false)?;
                 Ok(inner)
             }
@@ -46,13 +50,15 @@ macro_rules! conversions {
 
             /// For `select!`.
             #[doc(hidden)]
-            pub fn __select_readable(&self) -> crate::io::ReadinessArm<'_, $std> {
+            #[allow(private_interfaces, reason = "only `select!` calls it")]
+            pub fn __select_readable(&self) -> crate::io::ReadinessArm<'_, $inner> {
                 self.source.readiness(crate::io::Way::Read)
             }
 
             /// For `select!`.
             #[doc(hidden)]
-            pub fn __select_writable(&self) -> crate::io::ReadinessArm<'_, $std> {
+            #[allow(private_interfaces, reason = "only `select!` calls it")]
+            pub fn __select_writable(&self) -> crate::io::ReadinessArm<'_, $inner> {
                 self.source.readiness(crate::io::Way::Write)
             }
         }
@@ -91,7 +97,7 @@ macro_rules! conversions {
         /// Gives the descriptor away; it stays non-blocking, and closing it is the caller's.
         impl std::os::fd::IntoRawFd for $type {
             fn into_raw_fd(self) -> std::os::fd::RawFd {
-                self.source.into_inner().into_raw_fd()
+                std::os::fd::OwnedFd::from(self).into_raw_fd()
             }
         }
 
@@ -105,7 +111,7 @@ macro_rules! conversions {
         impl std::os::fd::AsRawFd for $type {
             #[inline]
             fn as_raw_fd(&self) -> std::os::fd::RawFd {
-                self.source.get_ref().as_raw_fd()
+                std::os::fd::AsFd::as_fd(self.source.get_ref()).as_raw_fd()
             }
         }
 

@@ -233,6 +233,10 @@ impl End<'_> {
 
 #[cfg(target_os = "linux")]
 impl<'a> End<'a> {
+    pub(super) fn is_simulated(self) -> bool {
+        matches!(self, End::Stream(source) if source.is_simulated())
+    }
+
     pub(super) fn fd(self) -> std::os::fd::BorrowedFd<'a> {
         use std::os::fd::AsFd;
         match self {

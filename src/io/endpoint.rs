@@ -18,6 +18,8 @@ pub(crate) trait Endpoint {
     /// Waits until it is ready, with the turn taken. **May suspend.**
     fn wait(&self, way: Way) -> io::Result<()>;
     fn explain(&self, error: io::Error) -> io::Error;
+    /// The kernel knows nothing of it.
+    fn is_simulated(&self) -> bool;
     /// **May suspend.**
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
     /// **May suspend.**
@@ -51,12 +53,22 @@ impl<T: AsFd> Endpoint for Source<T> {
     }
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_with(WaitKind::Read, |io| Ok(rustix::io::read(io, &mut *buf)?))
+        let simulated = self.as_simulated();
+        self.read_with(WaitKind::Read, |io| match simulated {
+            Some(simulated) => simulated.read(buf),
+            None => Ok(rustix::io::read(io, &mut *buf)?),
+        })
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.as_simulated().is_some()
     }
 
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.write_with(WaitKind::Write, |io| {
-            without_sigpipe(|| Ok(rustix::io::write(io, buf)?))
+        let simulated = self.as_simulated();
+        self.write_with(WaitKind::Write, |io| match simulated {
+            Some(simulated) => simulated.write(buf),
+            None => without_sigpipe(|| Ok(rustix::io::write(io, buf)?)),
         })
     }
 }

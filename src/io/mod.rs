@@ -47,11 +47,12 @@ pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use polled::{PollRead, PollWrite, Polled};
 #[cfg(feature = "futures-io")]
 pub(crate) use polled::{poll_read, poll_write, polls, sealed as sealed_polls};
-pub(crate) use poller::{Poller, Reactor};
+pub(crate) use poller::{Poller, Reactor, Simulated, Slot};
 pub(crate) use rights::recv_rights;
 #[doc(hidden)]
 pub use select::ReadinessArm;
-pub(crate) use source::{Source, Way, share_the_worker};
+pub(crate) use source::{NotOfThreads, Source, Stream, Way, share_the_worker};
+pub(crate) use system::dead;
 #[cfg(target_os = "linux")]
 pub(crate) use system::peer_cred;
 

@@ -65,7 +65,34 @@ pub(crate) struct Slot {
     pub(crate) short_means_nothing: AtomicBool,
 }
 
+/// What a [`Source`](super::Source) asks of a simulated socket, which fires the events of its [`Slot`] by itself.
+pub(crate) trait Simulated: Send + Sync {
+    /// Would a call in this direction not have to wait?
+    fn is_ready(&self, way: Way) -> bool;
+    /// The handle with this slot is closed, though its owners still have it.
+    fn close(&self, slot: &Arc<Slot>);
+    /// One attempt, as for all of these.
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    fn write(&self, buf: &[u8]) -> io::Result<usize>;
+}
+
 impl Slot {
+    /// One whose events a simulation fires.
+    pub(crate) fn simulated() -> Self {
+        Self {
+            // There is no event for what a short read has left.
+            short_means_nothing: AtomicBool::new(true),
+            ..Self::default()
+        }
+    }
+
+    /// Something has happened in this direction. The wakers are called with no lock held.
+    pub(crate) fn event(&self, way: Way, wakers: &mut Vec<Waker>) {
+        Direction::before_events();
+        self.direction(way)
+            .event(&mut |waiter| waiter.wake_later(wakers));
+    }
+
     #[inline]
     pub(super) fn direction(&self, way: Way) -> &Direction {
         match way {
@@ -88,10 +115,18 @@ pub(crate) type Direction = Readiness<Waiter>;
 /// A descriptor's place in a poller.
 pub(crate) struct Registration {
     reactor: &'static Reactor,
-    key: usize,
-    fd: RawFd,
+    watched: Watched,
     pub(crate) slot: Arc<Slot>,
-    left: AtomicBool,
+}
+
+enum Watched {
+    Descriptor {
+        key: usize,
+        fd: RawFd,
+        left: AtomicBool,
+    },
+    /// By no poller. It is behind a `Box` so that a registration is not larger for it.
+    Simulated(Box<Arc<dyn Simulated>>),
 }
 
 impl Poller {
@@ -216,10 +251,12 @@ impl Reactor {
         match self.watch(fd, join(key, generation)) {
             Ok(()) => Ok(Registration {
                 reactor: self,
-                key,
-                fd,
+                watched: Watched::Descriptor {
+                    key,
+                    fd,
+                    left: AtomicBool::new(false),
+                },
                 slot,
-                left: AtomicBool::new(false),
             }),
             Err(error) => {
                 // It is not there, or is there for somebody else: only its slot is given back.
@@ -239,6 +276,26 @@ impl Reactor {
 }
 
 impl Registration {
+    /// For a simulated socket: no poller knows it, but it lives as long as this one.
+    pub(crate) fn simulated(
+        reactor: &'static Reactor,
+        by: Arc<dyn Simulated>,
+        slot: Arc<Slot>,
+    ) -> Self {
+        Self {
+            reactor,
+            watched: Watched::Simulated(Box::new(by)),
+            slot,
+        }
+    }
+
+    pub(super) fn as_simulated(&self) -> Option<&dyn Simulated> {
+        match &self.watched {
+            Watched::Simulated(by) => Some(&***by),
+            Watched::Descriptor { .. } => None,
+        }
+    }
+
     /// Its poller has gone.
     #[inline]
     pub(crate) fn is_dead(&self) -> bool {
@@ -247,14 +304,17 @@ impl Registration {
 
     /// Takes the descriptor out of the poller, once; dropping does so too.
     pub(crate) fn leave(&self) {
-        if self.left.swap(true, Ordering::AcqRel) {
+        let Watched::Descriptor { key, fd, left } = &self.watched else {
+            return;
+        };
+        if left.swap(true, Ordering::AcqRel) {
             return;
         }
-        let slot = self.reactor.slots.lock().slab.remove(self.key);
+        let slot = self.reactor.slots.lock().slab.remove(*key);
         drop(slot);
         if let Some(open) = self.reactor.open.lock().as_ref() {
             // It has gone by itself, if the descriptor was closed behind our back.
-            let _ = open.registry.deregister(&mut SourceFd(&self.fd));
+            let _ = open.registry.deregister(&mut SourceFd(fd));
         }
     }
 }

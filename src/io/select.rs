@@ -60,6 +60,9 @@ impl<'a, T: AsFd> ReadinessArm<'a, T> {
 
     fn is_ready(&self) -> io::Result<bool> {
         let io = self.source.live()?;
+        if let Some(simulated) = self.source.as_simulated() {
+            return Ok(simulated.is_ready(self.way));
+        }
         let flags = match self.way {
             Way::Read => PollFlags::IN,
             Way::Write => PollFlags::OUT,

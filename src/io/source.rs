@@ -9,7 +9,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use super::closed::Closed;
-use super::poller::{Direction, Registration, Slot};
+use super::poller::{Direction, Registration, Simulated, Slot};
 use super::thread::{self, Bell};
 use super::turn::{Turn, Turns};
 use super::{WaitKind, system};
@@ -95,6 +95,20 @@ impl<T: AsFd> Source<T> {
         }
     }
 
+    /// One that is no descriptor, but a socket of this worker's simulation.
+    pub(crate) fn simulated(io: T, by: Arc<dyn Simulated>, slot: Arc<Slot>) -> Self {
+        let source = Self::new(io);
+        let reactor = worker::with(|worker| worker.map(|worker| &worker.mine().reactor));
+        let reactor = reactor.expect("a simulated socket is made in its simulation");
+        let registration = Registration::simulated(reactor, by, slot);
+        source.registration.get_or_init(|| registration);
+        source
+    }
+
+    pub(super) fn as_simulated(&self) -> Option<&dyn Simulated> {
+        self.registration.get()?.as_simulated()
+    }
+
     pub(crate) fn get_ref(&self) -> &T {
         &self.io
     }
@@ -145,7 +159,14 @@ impl<T: AsFd> Source<T> {
         let registrations = self.registration.get().into_iter();
         let registrations = registrations.chain(place.later.as_deref());
         registrations.clone().for_each(Registration::leave);
-        let replaced = system::replace(self.io.as_fd(), dead);
+        let first = self.registration.get();
+        let replaced = match first.and_then(|it| Some((&it.slot, it.as_simulated()?))) {
+            Some((slot, simulated)) => {
+                simulated.close(slot);
+                Ok(())
+            }
+            None => system::replace(self.io.as_fd(), dead),
+        };
         Direction::before_events();
         let mut wakers = Vec::new();
         for registration in registrations {
@@ -414,6 +435,9 @@ impl<T: AsFd> Source<T> {
 
     #[cold]
     fn block_thread(&self, way: Way) -> io::Result<()> {
+        if self.as_simulated().is_some() {
+            return Err(NotOfThreads.into());
+        }
         let bell = Bell::of_thread();
         let _hung = match &bell {
             Some(bell) => Some(self.hang(bell)?),
@@ -453,6 +477,17 @@ impl Drop for Hung<'_> {
         if rung {
             self.bell.silence();
         }
+    }
+}
+
+/// A simulated socket was used by a plain thread, or by a coroutine of another runtime.
+#[derive(Debug, thiserror::Error)]
+#[error("this socket is simulated: only the coroutines of its simulation can use it")]
+pub(crate) struct NotOfThreads;
+
+impl From<NotOfThreads> for io::Error {
+    fn from(error: NotOfThreads) -> Self {
+        Self::new(io::ErrorKind::Unsupported, error)
     }
 }
 

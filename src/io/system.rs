@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 ///
 /// # Errors
 /// The process has no descriptor left.
-pub(super) fn dead() -> io::Result<BorrowedFd<'static>> {
+pub(crate) fn dead() -> io::Result<BorrowedFd<'static>> {
     use std::os::fd::AsFd;
     static DEAD: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(dead) = DEAD.get() {

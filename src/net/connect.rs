@@ -8,7 +8,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
+use super::seam::Socket;
 use crate::io::{Source, WaitKind};
+use crate::testing::network;
 
 /// A non-blocking TCP connection to one address, with a socket that `open` makes. **May suspend.**
 ///
@@ -16,9 +18,18 @@ use crate::io::{Source, WaitKind};
 pub(super) fn tcp(
     addr: &SocketAddr,
     open: impl FnOnce(&SocketAddr) -> io::Result<std::net::TcpStream>,
-) -> io::Result<Source<std::net::TcpStream>> {
-    let stream = Source::new(open(addr)?);
-    begin(stream.get_ref(), addr)?;
+) -> io::Result<Source<Socket<std::net::TcpStream>>> {
+    if let Some(network) = network::current() {
+        let stream = Socket::<std::net::TcpStream>::source(network.connect(*addr)?);
+        stream.write_with(WaitKind::Connect, |socket| match socket {
+            Socket::Simulated(socket) => socket.outcome(),
+            Socket::System(socket) => outcome(socket.as_fd()),
+        })?;
+        return Ok(stream);
+    }
+    let socket = open(addr)?;
+    begin(&socket, addr)?;
+    let stream = Source::new(Socket::System(socket));
     stream.write_with(WaitKind::Connect, |socket| outcome(socket.as_fd()))?;
     Ok(stream)
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use crate::sync::channel::{self, Receiver, Sender};
+use crate::testing::network;
 
 /// Look-ups under way at once.
 pub(super) const MAX_LOOKUPS: usize = 16;
@@ -35,6 +36,9 @@ impl Drop for Permit {
 
 /// The addresses of `host`, each with `port`, in the resolver's order. **May suspend.**
 pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Some(network) = network::current() {
+        return network.resolve(host, port);
+    }
     let host = host.to_owned();
     with_thread(move || {
         use std::net::ToSocketAddrs;

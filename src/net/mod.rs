@@ -69,6 +69,7 @@ mod lookup;
 mod options;
 mod race;
 mod rights;
+pub(crate) mod seam;
 mod socket;
 mod stream;
 mod tcp_listener;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::addr::first_success;
+use super::seam::Socket as Either;
 use super::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener, calls, connect, race};
+use crate::testing::network;
 use std::os::fd::AsFd;
 
 /// Connections that may wait for an `accept`. The kernel clips it to its own limit (`net.core.somaxconn`, 4096 on
@@ -28,8 +30,8 @@ const BACKLOG: u32 = 4096;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
-    backlog: u32,
-    reuse_port: bool,
+    pub(crate) backlog: u32,
+    pub(crate) reuse_port: bool,
     only_v6: Option<bool>,
 }
 
@@ -81,6 +83,10 @@ impl ListenOptions {
     ///
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody listens there already; whatever else the system gives.
     pub fn bind<A: ToSocketAddrs>(&self, addr: A) -> io::Result<TcpListener> {
+        if let Some(network) = network::current() {
+            let listener = first_success(addr, |addr| network.listen(*addr, self))?;
+            return Ok(TcpListener::from_source(Either::source(listener)));
+        }
         let listener = first_success(addr, |addr| self.bind_one(addr))?;
         TcpListener::from_std(listener)
     }

@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::connect::{self, outcome};
+use super::seam::Socket;
 use crate::io::{Group, Source};
+use crate::testing::network;
 use crate::time;
 
 /// As many of the addresses are tried, at most: a resolver's answer decides how many there are.
@@ -69,12 +71,15 @@ pub(super) fn connect(
     addrs: impl IntoIterator<Item = SocketAddr>,
     stagger: Duration,
     open: impl Fn(&SocketAddr) -> io::Result<TcpStream>,
-) -> io::Result<Source<TcpStream>> {
+) -> io::Result<Source<Socket<TcpStream>>> {
     let mut addrs = interleaved(addrs.into_iter().take(MOST));
     if let [addr] = addrs[..] {
         // Nobody to race with.
         return connect::tcp(&addr, open)
             .map_err(|error| ConnectErrors(vec![(addr, error)]).into());
+    }
+    if network::current().is_some() {
+        return in_turn(addrs, stagger);
     }
     addrs.reverse();
     let mut race = Race {
@@ -95,7 +100,7 @@ pub(super) fn connect(
             }
         }
         if let Some(winner) = race.look() {
-            return Ok(Source::new(winner));
+            return Ok(Source::new(winner.into()));
         }
         if race.failed.0.len() > failed {
             // The next need not wait.
@@ -104,6 +109,26 @@ pub(super) fn connect(
             race.wait(next_start)?;
         }
     }
+}
+
+/// In a simulation, where there is nothing to watch many attempts with: each has as long as it would be alone, but the
+/// last.
+fn in_turn(addrs: Vec<SocketAddr>, stagger: Duration) -> io::Result<Source<Socket<TcpStream>>> {
+    let mut failed = Vec::new();
+    let last = addrs.last().copied();
+    for addr in addrs {
+        let limit = if Some(addr) == last {
+            Duration::MAX
+        } else {
+            stagger
+        };
+        match crate::with_timeout(limit, || connect::tcp(&addr, connect::tcp_socket)) {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed.push((addr, error)),
+            Err(elapsed) => failed.push((addr, io::Error::new(io::ErrorKind::TimedOut, elapsed))),
+        }
+    }
+    Err(ConnectErrors(failed).into())
 }
 
 impl Race {

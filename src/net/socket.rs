@@ -45,7 +45,7 @@ macro_rules! socket_basics {
             /// If the process has no descriptor left.
             pub fn try_clone(&self) -> std::io::Result<Self> {
                 Ok($socket {
-                    source: self.source.try_clone_with(|io| io.try_clone())?,
+                    source: crate::net::seam::Handle::duplicate(&self.source)?,
                 })
             }
 
@@ -56,7 +56,8 @@ macro_rules! socket_basics {
             ///
             /// Those of `setsockopt`.
             pub fn set_recv_buffer_size(&self, bytes: usize) -> std::io::Result<()> {
-                socket2::SockRef::from(self.source.live()?).set_recv_buffer_size(bytes)
+                socket2::SockRef::from(&crate::net::seam::Handle::option_fd(self.source.live()?)?)
+                    .set_recv_buffer_size(bytes)
             }
 
             /// How many bytes the system keeps for us until they are read.
@@ -65,7 +66,8 @@ macro_rules! socket_basics {
             ///
             /// Those of `getsockopt`.
             pub fn recv_buffer_size(&self) -> std::io::Result<usize> {
-                socket2::SockRef::from(self.source.live()?).recv_buffer_size()
+                socket2::SockRef::from(&crate::net::seam::Handle::option_fd(self.source.live()?)?)
+                    .recv_buffer_size()
             }
 
             /// How many bytes the system takes from us before the peer has them (`SO_SNDBUF`). Linux takes twice the
@@ -75,7 +77,8 @@ macro_rules! socket_basics {
             ///
             /// Those of `setsockopt`.
             pub fn set_send_buffer_size(&self, bytes: usize) -> std::io::Result<()> {
-                socket2::SockRef::from(self.source.live()?).set_send_buffer_size(bytes)
+                socket2::SockRef::from(&crate::net::seam::Handle::option_fd(self.source.live()?)?)
+                    .set_send_buffer_size(bytes)
             }
 
             /// How many bytes the system takes from us before the peer has them.
@@ -84,7 +87,8 @@ macro_rules! socket_basics {
             ///
             /// Those of `getsockopt`.
             pub fn send_buffer_size(&self) -> std::io::Result<usize> {
-                socket2::SockRef::from(self.source.live()?).send_buffer_size()
+                socket2::SockRef::from(&crate::net::seam::Handle::option_fd(self.source.live()?)?)
+                    .send_buffer_size()
             }
         }
     };

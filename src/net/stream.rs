@@ -24,14 +24,15 @@ macro_rules! stream_io {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
                 self.source
-                    .read_stream(buf.len(), |io| calls::recv(io.as_fd(), buf))
+                    .read_stream(buf.len(), |io| crate::net::seam::StreamCalls::recv(io, buf))
             }
             fn read_vectored(
                 &mut self,
                 bufs: &mut [std::io::IoSliceMut<'_>],
             ) -> std::io::Result<usize> {
-                self.source
-                    .read_with(WaitKind::Read, |io| calls::recv_vectored(io.as_fd(), bufs))
+                self.source.read_with(WaitKind::Read, |io| {
+                    crate::net::seam::StreamCalls::recv_vectored(io, bufs)
+                })
             }
         }
 
@@ -55,11 +56,12 @@ macro_rules! stream_io {
         impl std::io::Write for &$stream {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-                self.source.write_stream(|io| calls::send(io.as_fd(), buf))
+                self.source
+                    .write_stream(|io| crate::net::seam::StreamCalls::send(io, buf))
             }
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 self.source
-                    .write_stream(|io| calls::send_vectored(io.as_fd(), bufs))
+                    .write_stream(|io| crate::net::seam::StreamCalls::send_vectored(io, bufs))
             }
             /// Does nothing: a socket keeps nothing back on this side.
             fn flush(&mut self) -> std::io::Result<()> {
@@ -83,8 +85,9 @@ macro_rules! stream_io {
             ///
             /// As for reading.
             pub fn peek(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.source
-                    .read_with(WaitKind::Read, |io| calls::peek(io.as_fd(), buf))
+                self.source.read_with(WaitKind::Read, |io| {
+                    crate::net::seam::StreamCalls::peek(io, buf)
+                })
             }
 
             /// Reads what is there, and never suspends.
@@ -93,7 +96,8 @@ macro_rules! stream_io {
             ///
             /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) if nothing is there.
             pub fn try_read(&self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.source.attempt(|io| calls::recv(io.as_fd(), buf))
+                self.source
+                    .attempt(|io| crate::net::seam::StreamCalls::recv(io, buf))
             }
 
             /// Writes what the kernel takes, and never suspends: for a last word in a destructor, say. It may overtake
@@ -103,7 +107,8 @@ macro_rules! stream_io {
             ///
             /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) if it takes nothing.
             pub fn try_write(&self, buf: &[u8]) -> std::io::Result<usize> {
-                self.source.attempt(|io| calls::send(io.as_fd(), buf))
+                self.source
+                    .attempt(|io| crate::net::seam::StreamCalls::send(io, buf))
             }
 
             /// Writes all of the slices. **May suspend.** The slices are changed on the way.
@@ -135,7 +140,7 @@ macro_rules! stream_io {
             ///
             /// `NotConnected` if there is no connection (any more).
             pub fn shutdown(&self, how: std::net::Shutdown) -> std::io::Result<()> {
-                self.source.live()?.shutdown(how)
+                crate::net::seam::StreamCalls::end(self.source.live()?, how)
             }
         }
     };
@@ -152,10 +157,12 @@ macro_rules! stream_polls {
                 result => result,
             }
         });
-        crate::io::poll_read!($stream, |io, buf| calls::recv_uninit(io.as_fd(), buf));
+        crate::io::poll_read!($stream, |io, buf| {
+            crate::net::seam::StreamCalls::recv_uninit(io, buf)
+        });
         crate::io::poll_write!($stream, |io, bufs| match bufs {
-            [one] => calls::send(io.as_fd(), one),
-            many => calls::send_vectored(io.as_fd(), many),
+            [one] => crate::net::seam::StreamCalls::send(io, one),
+            many => crate::net::seam::StreamCalls::send_vectored(io, many),
         });
     };
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::accept::{self, Incoming};
+use super::seam::{Handle, Socket};
 use super::{ListenOptions, TcpStream, ToSocketAddrs, calls};
 use crate::io::{Source, WaitKind, conversions};
 
@@ -30,10 +31,14 @@ use crate::io::{Source, WaitKind, conversions};
 /// # }).unwrap();
 /// ```
 pub struct TcpListener {
-    source: Source<std::net::TcpListener>,
+    source: Source<Socket<std::net::TcpListener>>,
 }
 
 impl TcpListener {
+    pub(super) fn from_source(source: Source<Socket<std::net::TcpListener>>) -> TcpListener {
+        TcpListener { source }
+    }
+
     /// Listens on the first of the addresses that allows it. Port 0 lets the system choose one. **May suspend** if
     /// `addr` holds a name to look up.
     ///
@@ -57,10 +62,7 @@ impl TcpListener {
     /// call fails at once until a descriptor is free: a server must neither end nor spin then.
     /// [`incoming`](Self::incoming) backs off by itself.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, addr) = self
-            .source
-            .read_with(WaitKind::Accept, |io| accept::tcp(io.as_fd()))?;
-        Ok((TcpStream::from_nonblocking(fd.into()), addr))
+        self.source.read_with(WaitKind::Accept, accept_one)
     }
 
     /// Takes a connection if there is one, and never suspends.
@@ -69,8 +71,7 @@ impl TcpListener {
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is none; else as for [`accept`](Self::accept).
     pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, addr) = self.source.attempt(|io| accept::tcp(io.as_fd()))?;
-        Ok((TcpStream::from_nonblocking(fd.into()), addr))
+        self.source.attempt(accept_one)
     }
 
     /// Waits for a connection and takes all that are there, at most `most` (at least 1), in the order of their arrival.
@@ -105,9 +106,7 @@ impl TcpListener {
     /// If the process has no descriptor left.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
         Ok(TcpListener {
-            source: self
-                .source
-                .try_clone_with(std::net::TcpListener::try_clone)?,
+            source: Handle::duplicate(&self.source)?,
         })
     }
 
@@ -126,7 +125,7 @@ impl TcpListener {
     ///
     /// Those of `setsockopt`.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.live()?.set_ttl(ttl)
+        self.source.live()?.options()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent, in hops.
@@ -135,8 +134,26 @@ impl TcpListener {
     ///
     /// Those of `getsockopt`.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.live()?.ttl()
+        self.source.live()?.options()?.ttl()
     }
 }
 
-conversions!(TcpListener, std::net::TcpListener, calls::quiet);
+fn accept_one(listener: &Socket<std::net::TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Socket::System(listener) => {
+            let (fd, addr) = accept::tcp(listener.as_fd())?;
+            Ok((TcpStream::from_nonblocking(fd.into()), addr))
+        }
+        Socket::Simulated(listener) => {
+            let (stream, addr) = listener.accept()?;
+            Ok((TcpStream::from_source(Socket::source(stream)), addr))
+        }
+    }
+}
+
+conversions!(
+    TcpListener,
+    std::net::TcpListener,
+    Socket<std::net::TcpListener>,
+    calls::quiet
+);

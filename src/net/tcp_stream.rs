@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
 use super::addr::first_success;
+use super::seam::Socket;
 use super::socket::socket_basics;
 use super::stream::stream_io;
 use super::{ConnectOptions, ToSocketAddrs, calls, connect};
@@ -45,7 +45,7 @@ use crate::io::{Source, WaitKind, conversions};
 /// # }).unwrap();
 /// ```
 pub struct TcpStream {
-    source: Source<std::net::TcpStream>,
+    source: Source<Socket<std::net::TcpStream>>,
 }
 
 impl TcpStream {
@@ -115,10 +115,10 @@ impl TcpStream {
 
     /// Takes over a socket that is known not to block.
     pub(super) fn from_nonblocking(stream: std::net::TcpStream) -> TcpStream {
-        TcpStream::from_source(Source::new(stream))
+        TcpStream::from_source(Source::new(stream.into()))
     }
 
-    pub(super) fn from_source(source: Source<std::net::TcpStream>) -> TcpStream {
+    pub(super) fn from_source(source: Source<Socket<std::net::TcpStream>>) -> TcpStream {
         TcpStream { source }
     }
 
@@ -146,7 +146,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.live()?.set_nodelay(nodelay)
+        self.source.live()?.options()?.set_nodelay(nodelay)
     }
 
     /// Whether small writes go out at once.
@@ -155,7 +155,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.live()?.nodelay()
+        self.source.live()?.options()?.nodelay()
     }
 
     /// Sets the time to live of the packets sent, in hops.
@@ -164,7 +164,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.live()?.set_ttl(ttl)
+        self.source.live()?.options()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent, in hops.
@@ -173,7 +173,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.live()?.ttl()
+        self.source.live()?.options()?.ttl()
     }
 
     /// What closing does with bytes that are not sent yet (`SO_LINGER`). `Some(Duration::ZERO)` drops them and resets
@@ -185,7 +185,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self.source.live()?).set_linger(linger)
+        SockRef::from(self.source.live()?.options()?).set_linger(linger)
     }
 
     /// What closing does with bytes that are not sent yet.
@@ -194,7 +194,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self.source.live()?).linger()
+        SockRef::from(self.source.live()?.options()?).linger()
     }
 
     /// Has the system probe a peer that was silent for `idle` (`SO_KEEPALIVE`), so that a dead one is found out. `None`
@@ -204,7 +204,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`.
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        let socket = SockRef::from(self.source.live()?);
+        let socket = SockRef::from(self.source.live()?.options()?);
         match idle {
             Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
             None => socket.set_keepalive(false),
@@ -217,7 +217,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn keepalive(&self) -> io::Result<Option<Duration>> {
-        let socket = SockRef::from(self.source.live()?);
+        let socket = SockRef::from(self.source.live()?.options()?);
         Ok(match socket.keepalive()? {
             true => Some(socket.tcp_keepalive_time()?),
             false => None,
@@ -231,7 +231,7 @@ impl TcpStream {
     ///
     /// Those of `setsockopt`: `InvalidInput` for less than a second, more than 32,767 s, or more than 127 probes.
     pub fn set_keepalive_probes(&self, interval: Duration, lost: u32) -> io::Result<()> {
-        let socket = self.source.live()?;
+        let socket = self.source.live()?.options()?;
         rustix::net::sockopt::set_tcp_keepintvl(socket, interval)?;
         rustix::net::sockopt::set_tcp_keepcnt(socket, lost)?;
         Ok(())
@@ -243,7 +243,7 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn keepalive_probes(&self) -> io::Result<(Duration, u32)> {
-        let socket = self.source.live()?;
+        let socket = self.source.live()?.options()?;
         let interval = rustix::net::sockopt::tcp_keepintvl(socket)?;
         Ok((interval, rustix::net::sockopt::tcp_keepcnt(socket)?))
     }
@@ -260,7 +260,7 @@ impl TcpStream {
     /// Those of `setsockopt`.
     pub fn set_cork(&self, cork: bool) -> io::Result<()> {
         Ok(rustix::net::sockopt::set_tcp_cork(
-            self.source.live()?,
+            self.source.live()?.options()?,
             cork,
         )?)
     }
@@ -271,7 +271,9 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn cork(&self) -> io::Result<bool> {
-        Ok(rustix::net::sockopt::tcp_cork(self.source.live()?)?)
+        Ok(rustix::net::sockopt::tcp_cork(
+            self.source.live()?.options()?,
+        )?)
     }
 
     /// Whether what arrives is acknowledged at once, rather than with what we send next (`TCP_QUICKACK`). The system
@@ -282,7 +284,7 @@ impl TcpStream {
     /// Those of `setsockopt`.
     pub fn set_quickack(&self, quick: bool) -> io::Result<()> {
         Ok(rustix::net::sockopt::set_tcp_quickack(
-            self.source.live()?,
+            self.source.live()?.options()?,
             quick,
         )?)
     }
@@ -293,7 +295,9 @@ impl TcpStream {
     ///
     /// Those of `getsockopt`.
     pub fn quickack(&self) -> io::Result<bool> {
-        Ok(rustix::net::sockopt::tcp_quickack(self.source.live()?)?)
+        Ok(rustix::net::sockopt::tcp_quickack(
+            self.source.live()?.options()?,
+        )?)
     }
 
     /// How long sent bytes may stay unacknowledged before the connection is dead, in whole milliseconds
@@ -310,7 +314,7 @@ impl TcpStream {
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "longer than 49 days"))?,
         };
         Ok(rustix::net::sockopt::set_tcp_user_timeout(
-            self.source.live()?,
+            self.source.live()?.options()?,
             millis,
         )?)
     }
@@ -330,4 +334,9 @@ stream_io!(TcpStream);
 #[cfg(feature = "futures-io")]
 super::stream::stream_polls!(TcpStream);
 socket_basics!(TcpStream);
-conversions!(TcpStream, std::net::TcpStream, calls::quiet);
+conversions!(
+    TcpStream,
+    std::net::TcpStream,
+    Socket<std::net::TcpStream>,
+    calls::quiet
+);

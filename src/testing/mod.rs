@@ -1,8 +1,16 @@
 //! Running programs under a virtual clock and a seeded order.
 
+mod chance;
+mod explore;
+pub(crate) mod network;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::sched::runtime::Runtime;
+
+pub use explore::{Failure, explore};
+pub use network::{Host, Network, NetworkConfig, host, network};
 
 /// Runs `f` as the main coroutine of a simulation: one worker, a virtual clock, and a ready queue whose order `seed`
 /// decides. The same seed gives the same order, so a failure that depends on the interleaving can be had again.
@@ -46,6 +54,7 @@ where
 pub struct Simulation {
     seed: u64,
     patience: Option<Duration>,
+    network: Option<NetworkConfig>,
 }
 
 impl Simulation {
@@ -54,6 +63,7 @@ impl Simulation {
         Self {
             seed,
             patience: None,
+            network: None,
         }
     }
 
@@ -61,6 +71,44 @@ impl Simulation {
     /// of its own can happen any more, before that is reported; 10 s if not given.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
+        self
+    }
+
+    /// Gives it a network of its own, in memory: [`TcpListener`](crate::net::TcpListener) and
+    /// [`TcpStream`](crate::net::TcpStream) then never reach the system, and what the network does to them (how long it
+    /// takes, what it loses) is drawn from the seed too. Other sockets are real as ever. `f` runs on a host called `main`,
+    /// of address 10.0.0.1; [`host()`] starts others.
+    ///
+    /// The same seed gives the same run, if the program takes time from [`time::now`](crate::time::now) and no randomness
+    /// from elsewhere: the order of a `HashMap` is random, too, so iterate over a `BTreeMap` instead. A socket of the
+    /// network has no descriptor, and only coroutines of the simulation can use it.
+    ///
+    /// ```
+    /// use grapeshot::net::{TcpListener, TcpStream};
+    /// use grapeshot::testing::{self, NetworkConfig, Simulation};
+    /// use std::io::{Read, Write};
+    ///
+    /// Simulation::new(7).network(NetworkConfig::new().chop(true)).run(|| -> std::io::Result<()> {
+    ///     testing::host("server", || {
+    ///         let listener = TcpListener::bind("0.0.0.0:7").unwrap();
+    ///         for stream in listener.incoming().flatten() {
+    ///             grapeshot::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+    ///         }
+    ///     });
+    ///     grapeshot::sleep(std::time::Duration::from_millis(1));
+    ///     let mut stream = TcpStream::connect("server:7")?;
+    ///     stream.write_all(b"anybody there?")?;
+    ///     stream.shutdown(std::net::Shutdown::Write)?;
+    ///     let mut answer = String::new();
+    ///     stream.read_to_string(&mut answer)?;
+    ///     assert_eq!(answer, "anybody there?");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn network(mut self, config: NetworkConfig) -> Self {
+        self.network = Some(config);
         self
     }
 
@@ -76,8 +124,24 @@ impl Simulation {
             runtime = runtime.patience(patience);
         }
         match runtime.build() {
-            Ok(runtime) => runtime.run(f),
+            Ok(runtime) => match self.network {
+                None => runtime.run(f),
+                Some(config) => runtime.run(move || on_network(config, self.seed, f)),
+            },
             Err(error) => panic!("cannot start the simulation: {error}"),
         }
     }
+}
+
+/// Runs `f` as the main coroutine of a simulation with a network.
+fn on_network<T>(config: NetworkConfig, seed: u64, f: impl FnOnce() -> T) -> T {
+    let wire = match network::Wire::lay(config, seed) {
+        Ok(wire) => wire,
+        Err(error) => panic!("cannot start the simulated network: {error}"),
+    };
+    let result = catch_unwind(AssertUnwindSafe(f));
+    if let Some(payload) = wire.take_failure() {
+        resume_unwind(payload);
+    }
+    result.unwrap_or_else(|payload| resume_unwind(payload))
 }

@@ -7,6 +7,7 @@ use super::super::record::{self, CoroRef, Newborn};
 use super::super::{balance, raise};
 use super::{START, STRIKE, Worker};
 use crate::context::{Context, cycles};
+use crate::testing;
 
 /// Tables and queues with fewer places are left as they are.
 const WIDE: usize = 4096;
@@ -45,6 +46,9 @@ impl Worker {
 
     /// Makes a new coroutine this worker's for good, and queues it.
     pub(super) fn admit(&self, newborn: Newborn) {
+        if self.shuffle.is_some() {
+            testing::network::born(newborn.head.parent, newborn.head.id);
+        }
         let [for_table, for_queue] = record::adopt(newborn);
         let slot = self.mine.table.lock().live.insert(for_table);
         self.adopt(&for_queue, slot);

@@ -29,6 +29,7 @@ use crate::context::overflow::SignalStack;
 use crate::context::sample::Thread;
 use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
 use crate::io::Poller;
+use crate::testing;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
 pub(crate) use simulation::ClockHeld;
@@ -73,6 +74,8 @@ enum Alarm {
     Wake(Waiter),
     /// A `with_timeout` of the coroutine has expired.
     Scope(CoroRef, u64),
+    /// Something is due on the simulated network.
+    Network,
 }
 
 /// The part of a worker that only its own thread sees.
@@ -340,6 +343,11 @@ impl Worker {
             .insert(deadline, Alarm::Scope(coroutine, scope))
     }
 
+    /// Arms a look at the simulated network.
+    pub(crate) fn arm_network(&self, time: u64) {
+        self.wheel.borrow_mut().insert(time, Alarm::Network);
+    }
+
     pub(crate) fn disarm(&self, timer: TimerKey) {
         let alarm = self.wheel.borrow_mut().cancel(timer);
         drop(alarm);
@@ -553,8 +561,10 @@ impl Worker {
             return;
         }
         let mut ready = self.ready.borrow_mut();
+        let mut network = false;
         wheel.advance(self.clock.now(), &mut |alarm| match alarm {
             Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready, &self.wakers)),
+            Alarm::Network => network = true,
             Alarm::Scope(coroutine, scope) => {
                 if coroutine.head.own.get().scopes.expire(scope) {
                     end_wait(coroutine, &mut ready);
@@ -567,6 +577,9 @@ impl Worker {
             .timers
             .store(wheel.len(), Ordering::Relaxed);
         drop((wheel, ready));
+        if network {
+            testing::network::deliver();
+        }
         self.call_wakers();
     }
 
@@ -607,7 +620,7 @@ fn prefetch_next(ready: &VecDeque<CoroRef>) {
 
 /// Foreign code, which must not end the worker.
 #[cold]
-fn call_waker(waker: Waker) {
+pub(crate) fn call_waker(waker: Waker) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         log::error!("the waker of a future panicked");
         std::mem::forget(panic);

@@ -1,0 +1,191 @@
+//! A handle to a socket of the simulated network: what [`net`](crate::net) sees of it.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::Wire;
+use super::wire::{Id, State};
+use crate::io::{self as ours, Slot, Way};
+
+/// One handle; clones of a socket have handles of their own. The last one closes it.
+pub(crate) struct Simulated {
+    shared: Arc<Shared>,
+    slot: Arc<Slot>,
+}
+
+struct Shared {
+    wire: Arc<Wire>,
+    id: Id,
+    /// Real sockets that go nowhere, on which options are set and asked for, once somebody does.
+    options: Options,
+}
+
+#[derive(Default)]
+struct Options {
+    stream: OnceLock<std::net::TcpStream>,
+    listener: OnceLock<std::net::TcpListener>,
+}
+
+impl Simulated {
+    /// The first handle to a socket that the wire has just made.
+    pub(super) fn new(wire: Arc<Wire>, id: Id) -> Self {
+        let shared = Arc::new(Shared {
+            wire,
+            id,
+            options: Options::default(),
+        });
+        Self::of(shared)
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let slot = Arc::new(Slot::simulated());
+        shared
+            .wire
+            .with_quietly(|state| state.attach(shared.id, slot.clone()));
+        Self { shared, slot }
+    }
+
+    pub(crate) fn duplicate(&self) -> io::Result<Self> {
+        self.with(|_, _| Ok(()))?;
+        Ok(Self::of(self.shared.clone()))
+    }
+
+    /// Asks the wire about this socket, if this handle is not closed.
+    fn with<R>(&self, act: impl FnOnce(&mut State, Id) -> io::Result<R>) -> io::Result<R> {
+        let id = self.shared.id;
+        self.shared.wire.with(|state| {
+            state.check(id, &self.slot)?;
+            act(state, id)
+        })
+    }
+
+    /// What all handles of this socket share.
+    pub(crate) fn behind(&self) -> Arc<dyn ours::Simulated> {
+        self.shared.clone()
+    }
+
+    pub(crate) fn slot(&self) -> Arc<Slot> {
+        self.slot.clone()
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.with(|state, id| state.local_addr(id))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.with(|state, id| state.peer_addr(id))
+    }
+
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        let taken = self.with(|state, id| Ok(state.take_error(id)));
+        taken.ok().flatten()
+    }
+
+    /// How connecting has ended; `WouldBlock` while it has not.
+    pub(crate) fn outcome(&self) -> io::Result<()> {
+        self.with(|state, id| state.outcome(id))
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Simulated, SocketAddr)> {
+        let (stream, peer) = self.with(|state, id| state.accept(id))?;
+        Ok((Self::new(self.shared.wire.clone(), stream), peer))
+    }
+
+    pub(crate) fn recv(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<usize> {
+        self.with(|state, id| state.recv(id, bufs, peek))
+    }
+
+    pub(crate) fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.with(|state, id| state.send(id, bufs))
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.with(|state, id| state.shutdown(id, how))
+    }
+
+    pub(crate) fn stream_options(&self) -> io::Result<&std::net::TcpStream> {
+        let place = &self.shared.options.stream;
+        if place.get().is_none() {
+            let made = any_socket()?.into();
+            place.get_or_init(|| made);
+        }
+        Ok(place.get().expect("made above"))
+    }
+
+    pub(crate) fn listener_options(&self) -> io::Result<&std::net::TcpListener> {
+        let place = &self.shared.options.listener;
+        if place.get().is_none() {
+            let made = any_socket()?.into();
+            place.get_or_init(|| made);
+        }
+        Ok(place.get().expect("made above"))
+    }
+}
+
+fn any_socket() -> io::Result<socket2::Socket> {
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.shared.detach(&self.slot);
+    }
+}
+
+impl Shared {
+    /// This handle is done with; the socket too, if it was the last.
+    fn detach(&self, slot: &Arc<Slot>) {
+        let (id, slot) = (self.id, slot.clone());
+        let resets = self.resets();
+        self.wire
+            .clone()
+            .on_its_worker(move |state| state.detach(id, &slot, resets));
+    }
+
+    /// `SO_LINGER` of zero: whatever is under way is dropped.
+    fn resets(&self) -> bool {
+        let stream = self.options.stream.get();
+        stream
+            .is_some_and(|stream| SockRef::from(stream).linger().ok() == Some(Some(Duration::ZERO)))
+    }
+}
+
+impl ours::Simulated for Shared {
+    fn is_ready(&self, way: Way) -> bool {
+        let ready = self.wire.with(|state| Ok(state.is_ready(self.id, way)));
+        // The call itself then says what is wrong.
+        ready.unwrap_or(true)
+    }
+
+    fn close(&self, slot: &Arc<Slot>) {
+        self.detach(slot);
+    }
+
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.wire
+            .with(|state| state.recv(self.id, &mut [IoSliceMut::new(buf)], false))
+    }
+
+    fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.wire
+            .with(|state| state.send(self.id, &[IoSlice::new(buf)]))
+    }
+}
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Simulated");
+        if let Ok(addr) = self.local_addr() {
+            shown.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            shown.field("peer", &peer);
+        }
+        shown.finish()
+    }
+}
