@@ -34,6 +34,7 @@ mod file;
 mod folder;
 mod options;
 mod ready;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use std::fs::{FileType, Metadata, Permissions};
 pub use file::File;
 pub use folder::{DirEntry, ReadDir, read_dir};
 pub use options::OpenOptions;
+pub use watch::{Change, Watcher};
 
 /// Runs a call where it holds up nobody. **May suspend.**
 fn outside<T: Send + 'static>(

@@ -3,6 +3,8 @@
 mod files;
 mod folders;
 mod slow;
+#[cfg(target_os = "linux")]
+mod watches;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
