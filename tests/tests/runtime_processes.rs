@@ -62,6 +62,11 @@ fn the_parts() {
             assert_eq!(other.join().unwrap(), 7);
             println!("workers {}", grapeshot::registry::stats().unwrap().workers);
         }
+        Ok("yield without a runtime") => {
+            grapeshot::yield_now();
+            sleep(MS);
+            println!("runtimes {}", grapeshot::registry::stats().is_some());
+        }
         Ok("stuck simulation") => {
             let simulation = testing::Simulation::new(7).patience(Duration::from_millis(50));
             simulation.run(|| {
@@ -165,6 +170,12 @@ fn a_spawn_before_any_runtime_starts_one() {
     let (out, _) = succeeds("spawn without a runtime");
     let workers = thread::available_parallelism().unwrap();
     assert!(out.contains(&format!("workers {workers}")), "{out}");
+}
+
+#[test]
+fn a_yield_on_a_plain_thread_returns() {
+    let (out, _) = succeeds("yield without a runtime");
+    assert!(out.contains("runtimes false"), "none is needed: {out}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::{run, until, until_waits};
 use crate::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs, lookup,
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs,
+    UdpSocket, lookup,
 };
 use crate::{spawn, testing, yield_now};
 
@@ -54,6 +56,30 @@ fn what_std_takes_we_take() {
     ] {
         assert_same!(wrong);
     }
+}
+
+#[test]
+fn a_foreign_address_and_the_wrong_family_are_refused() {
+    run(|| {
+        // An address for documentation: nobody has it.
+        let error = TcpListener::bind("192.0.2.7:0").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        let error = UdpSocket::bind("192.0.2.7:0").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
+        let refused = ours.send_to(b"x", v6).unwrap_err().raw_os_error();
+        assert!(refused.is_some());
+        assert_eq!(
+            refused,
+            theirs.send_to(b"x", v6).unwrap_err().raw_os_error()
+        );
+        // The socket is as it was.
+        let v4 = theirs.local_addr().unwrap();
+        assert_eq!(ours.send_to(b"x", v4).unwrap(), 1);
+    });
 }
 
 #[test]
