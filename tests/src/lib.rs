@@ -3,8 +3,21 @@
 
 pub use grapeshot_browser as browser;
 
-/// The programs of the pages that people meet first.
+/// The programs of the README and of the book's chapters, each an item of its own so that a failure names its page.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-#[doc = include_str!("../../docs/tutorial.md")]
-pub struct Pages;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/book/src/first-steps.md")]
+    struct FirstSteps;
+    #[doc = include_str!("../../docs/book/src/timeouts.md")]
+    struct Timeouts;
+    #[doc = include_str!("../../docs/book/src/several.md")]
+    struct Several;
+    #[doc = include_str!("../../docs/book/src/scopes.md")]
+    struct Scopes;
+    #[doc = include_str!("../../docs/book/src/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../../docs/book/src/sound.md")]
+    struct Sound;
+}
