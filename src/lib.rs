@@ -66,6 +66,12 @@ pub mod sync;
 pub mod testing;
 pub mod time;
 
+/// What the expansions of [`test`](macro@test) and [`main`](macro@main) call; not for anybody else.
+#[doc(hidden)]
+pub mod __macros {
+    pub use crate::testing::harness::{Outcome, main, test_for_real, test_simulated};
+}
+
 /// What the expansion of [`select!`] calls; not for anybody else.
 #[doc(hidden)]
 pub mod __select_arms {
@@ -75,6 +81,7 @@ pub mod __select_arms {
 pub use events::pool::UnblockStatistics;
 pub use events::unblock::{UnblockError, set_unblock_threads, unblock, unblock_statistics};
 pub use futures::block_on::block_on;
+pub use grapeshot_macros::{main, test};
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::runtime::{Runtime, StillRunning, run};

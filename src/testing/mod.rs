@@ -2,6 +2,8 @@
 
 mod chance;
 mod explore;
+pub(crate) mod harness;
+mod leaks;
 pub(crate) mod network;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use crate::sched::runtime::Runtime;
 
 pub use explore::{Failure, explore};
+pub use leaks::assert_no_leaks;
 pub use network::{Host, Network, NetworkConfig, host, network};
 
 /// Runs `f` as the main coroutine of a simulation: one worker, a virtual clock, and a ready queue whose order `seed`

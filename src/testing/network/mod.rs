@@ -52,6 +52,11 @@ pub(crate) fn born(parent: u64, child: u64) {
     }
 }
 
+/// Is this coroutine on a host other than `main`?
+pub(super) fn is_on_a_host(id: CoroutineId) -> bool {
+    current().is_some_and(|wire| wire.places.lock().find(id.0).host != MAIN)
+}
+
 /// Does what is due on the network.
 pub(crate) fn deliver() {
     if let Some(wire) = current() {
