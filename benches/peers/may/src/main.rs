@@ -1,4 +1,4 @@
-//! The crate `may` on the rows that it can do, with one worker as ours has. `docs/why-not-may.md` tells why we do not
+//! The crate `may` on the rows that it can do, with one worker as ours has. `docs/book/src/why-not-may.md` tells why we do not
 //! stand on it; here it is a peer. Its `go!` hides an `unsafe`: its coroutines change threads, ours do not.
 
 use std::hint::black_box;
