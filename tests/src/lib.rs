@@ -20,4 +20,14 @@ mod pages {
     struct Testing;
     #[doc = include_str!("../../docs/book/src/sound.md")]
     struct Sound;
+    #[doc = include_str!("../../docs/book/src/coming-from/tokio.md")]
+    struct FromTokio;
+    #[doc = include_str!("../../docs/book/src/coming-from/go.md")]
+    struct FromGo;
+    #[doc = include_str!("../../docs/book/src/coming-from/may.md")]
+    struct FromMay;
+    #[doc = include_str!("../../docs/book/src/coming-from/gevent.md")]
+    struct FromGevent;
+    #[doc = include_str!("../../docs/book/src/coming-from/shrapnel.md")]
+    struct FromShrapnel;
 }
