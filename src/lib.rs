@@ -58,6 +58,7 @@ pub mod io;
 mod local;
 pub mod net;
 pub mod process;
+pub mod random;
 pub mod registry;
 mod sched;
 mod select;

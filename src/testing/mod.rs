@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::sched::runtime::Runtime;
 
+pub(crate) use chance::Chance;
 pub use explore::{Failure, explore};
 pub use leaks::assert_no_leaks;
 pub use network::{Host, Network, NetworkConfig, host, network};
@@ -82,9 +83,10 @@ impl Simulation {
     /// takes, what it loses) is drawn from the seed too. Other sockets are real as ever. `f` runs on a host called `main`,
     /// of address 10.0.0.1; [`host()`] starts others.
     ///
-    /// The same seed gives the same run, if the program takes time from [`time::now`](crate::time::now) and no randomness
-    /// from elsewhere: the order of a `HashMap` is random, too, so iterate over a `BTreeMap` instead. A socket of the
-    /// network has no descriptor, and only coroutines of the simulation can use it.
+    /// The same seed gives the same run, if the program takes time from [`time::now`](crate::time::now) and
+    /// [`time::system_now`](crate::time::system_now), and randomness from [`random::fill`](crate::random::fill). The order of
+    /// a `HashMap` is random, too, so iterate over a `BTreeMap` instead. A socket of the network has no descriptor, and only
+    /// coroutines of the simulation can use it.
     ///
     /// ```
     /// use grapeshot::net::{TcpListener, TcpStream};

@@ -9,7 +9,7 @@ pub(crate) mod wheel;
 mod tests;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::sched::interrupt;
 use crate::sched::wait::{self, Outcome, WaitKind, check_interrupt};
@@ -24,6 +24,48 @@ pub use crate::sched::interrupt::{Elapsed, with_deadline, with_timeout};
 /// from [`Instant::now`], and the program can be simulated.
 pub fn now() -> Instant {
     worker::with(|worker| worker.and_then(worker::Worker::virtual_now)).unwrap_or_else(Instant::now)
+}
+
+/// When a simulation begins, by its wall clock: the first second of the year 2000, since 1970.
+const SIMULATED_START: u64 = 946_684_800;
+
+/// The wall clock's time, as exact as the system's tick (some milliseconds): for dates and logs. Virtual in a program that
+/// runs under [`testing::run`](crate::testing::run), where it begins with the year 2000.
+///
+/// ```
+/// use grapeshot::{sleep, testing, time};
+/// use std::time::{Duration, SystemTime};
+///
+/// let later = testing::run(7, || {
+///     sleep(Duration::from_secs(86_400));
+///     time::system_now()
+/// });
+/// let seconds = later.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+/// assert_eq!(seconds, 946_684_800 + 86_400); // 2 January 2000
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn system_now() -> SystemTime {
+    match worker::with(|worker| worker.and_then(worker::Worker::virtual_nanos)) {
+        Some(nanos) => {
+            SystemTime::UNIX_EPOCH
+                + Duration::from_secs(SIMULATED_START)
+                + Duration::from_nanos(nanos)
+        }
+        None => coarse_now(),
+    }
+}
+
+/// It costs a memory read instead of a counter read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn coarse_now() -> SystemTime {
+    use rustix::time::{ClockId, clock_gettime};
+    let since = Duration::try_from(clock_gettime(ClockId::RealtimeCoarse));
+    SystemTime::UNIX_EPOCH + since.unwrap_or_default()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn coarse_now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Suspends the coroutine for at least `duration`. **May suspend.**

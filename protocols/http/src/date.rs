@@ -22,19 +22,10 @@ pub(crate) fn append(out: &mut Vec<u8>, now: u64) {
     });
 }
 
-/// The wall clock's second. The coarse clock costs a memory read instead of a counter read, and a second is coarse.
+/// The wall clock's second.
 pub(crate) fn now() -> u64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use rustix::time::{ClockId, clock_gettime};
-        u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs())
-    }
+    let since = grapeshot::time::system_now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) fn is_key(key: &str) -> bool {
 /// A client's key.
 pub(crate) fn new_key() -> std::io::Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    grapeshot::random::fill(&mut bytes)?;
     Ok(STANDARD.encode(bytes))
 }
 

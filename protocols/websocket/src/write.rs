@@ -84,7 +84,7 @@ impl Writer {
     fn next_key(&mut self) -> io::Result<[u8; 4]> {
         if self.entropy.is_empty() {
             self.entropy.resize(ENTROPY, 0);
-            getrandom::fill(&mut self.entropy).map_err(io::Error::other)?;
+            grapeshot::random::fill(&mut self.entropy)?;
         }
         let (_, &key) = self
             .entropy

@@ -21,6 +21,20 @@ impl Worker {
         ready.swap_remove_back(pick)
     }
 
+    /// A number that the seed decides; `None`, if this is no simulation.
+    pub(crate) fn draw(&self) -> Option<u64> {
+        let state = self.shuffle.as_ref()?;
+        let x = xorshift(state.get());
+        state.set(x);
+        Some(x)
+    }
+
+    /// The virtual time in nanoseconds since the simulation began; `None`, if this is no simulation.
+    #[inline]
+    pub(crate) fn virtual_nanos(&self) -> Option<u64> {
+        self.clock.is_virtual().then(|| self.clock.now())
+    }
+
     /// In a simulation nothing is waited for: the clock jumps to the next timer, once the real sockets had their turn.
     pub(super) fn skip_time(&self) -> bool {
         if !self.clock.is_virtual() {
