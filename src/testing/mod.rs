@@ -1,4 +1,97 @@
-//! Running programs under a virtual clock and a seeded order.
+//! Running programs under a virtual clock and a seeded order, on a network that fails.
+//!
+//! # How to test a server of yours
+//!
+//! Write the server so that it is given what it keeps (its "disk"), and let a test start it on a [`host`](host()) of a
+//! simulated network. Nothing in it knows that it is simulated. Clients are other hosts, or the test itself. Then try many
+//! seeds: each is another order of events, other delays, other connections that break.
+//!
+//! ```
+//! use grapeshot::net::{TcpListener, TcpStream};
+//! use grapeshot::testing::{self, NetworkConfig, Simulation};
+//! use grapeshot::{sleep, spawn, with_timeout};
+//! use std::collections::BTreeSet;
+//! use std::io::{self, Read, Write};
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//!
+//! type Orders = Arc<Mutex<BTreeSet<u64>>>;
+//!
+//! /// The server: takes orders, each once, and answers how many there are.
+//! fn serve(listener: TcpListener, orders: Orders) {
+//!     for mut stream in listener.incoming().flatten() {
+//!         let orders = orders.clone();
+//!         spawn(move || -> io::Result<()> {
+//!             let mut number = [0; 8];
+//!             stream.read_exact(&mut number)?;
+//!             let count = {
+//!                 let mut orders = orders.lock().unwrap();
+//!                 orders.insert(u64::from_be_bytes(number));
+//!                 orders.len() as u64
+//!             };
+//!             stream.write_all(&count.to_be_bytes())
+//!         });
+//!     }
+//! }
+//!
+//! /// The client: asks until it is answered. So the server hears some orders twice.
+//! fn order(number: u64) -> u64 {
+//!     let attempt = || -> io::Result<u64> {
+//!         let mut stream = TcpStream::connect("shop:7")?;
+//!         stream.write_all(&number.to_be_bytes())?;
+//!         let mut count = [0; 8];
+//!         stream.read_exact(&mut count)?;
+//!         Ok(u64::from_be_bytes(count))
+//!     };
+//!     loop {
+//!         if let Ok(Ok(count)) = with_timeout(Duration::from_secs(5), attempt) {
+//!             return count;
+//!         }
+//!         sleep(Duration::from_millis(100));
+//!     }
+//! }
+//!
+//! let rough = NetworkConfig::new().chop(true).resets(0.05).refusals(0.05);
+//! Simulation::new(0).network(rough).explore(0..50, |_seed| {
+//!     let orders = Orders::default(); // outlives the server's restarts
+//!     let shop = testing::host("shop", move || {
+//!         serve(TcpListener::bind("0.0.0.0:7").unwrap(), orders.clone());
+//!     });
+//!     assert_eq!(order(1), 1);
+//!
+//!     // Nothing gets through for a minute, which takes no time.
+//!     let network = testing::network();
+//!     network.partition(&network.here(), &shop);
+//!     let waiting = spawn(|| order(2));
+//!     sleep(Duration::from_secs(60));
+//!     assert!(!waiting.is_finished());
+//!     network.heal_all();
+//!     assert_eq!(waiting.join().unwrap(), 2);
+//!
+//!     // The server dies with all its connections, and comes back.
+//!     shop.restart();
+//!     assert_eq!(order(3), 3);
+//!     testing::assert_no_leaks();
+//! });
+//! ```
+//!
+//! In a test, the attribute [`grapeshot::test`](macro@crate::test) says the same in a line:
+//! `#[grapeshot::test(seeds = 0..50, network = NetworkConfig::new().chop(true).resets(0.05))]`.
+//!
+//! When a seed fails, the message names it. `GRAPESHOT_SEED=17 cargo test` runs that seed alone, with the same order of events,
+//! as often as it takes to understand it; [`NetworkConfig::trace`] writes down what the network did. Before you trust a test
+//! that finds nothing, plant the bug that it is for (here: `orders` as a `Vec`), and see it fail.
+//!
+//! What has to come from the seed, or a run cannot be had again:
+//!
+//! - time: [`time::now`](crate::time::now) and [`time::system_now`](crate::time::system_now), not those of std;
+//! - randomness: [`random::fill`](crate::random::fill). The order of a std `HashMap` is random, too;
+//! - whatever other threads do. What is [`unblock`](crate::unblock)ed holds the clock, but ends when it likes.
+//!
+//! Names are those of the hosts, and TCP never reaches the system. Files, UDP, Unix sockets, other programs and signals are
+//! real: a server that needs them can be tested in a simulation, but a failure of theirs does not come from the seed.
+//!
+//! Without a network of their own, simulations are for what happens in one process: [`run`].
 
 mod chance;
 mod explore;
