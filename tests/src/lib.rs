@@ -18,6 +18,12 @@ mod pages {
     struct Scopes;
     #[doc = include_str!("../../docs/book/src/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/book/src/console.md")]
+    struct Console;
+    #[doc = include_str!("../../docs/book/src/outside.md")]
+    struct Outside;
+    #[doc = include_str!("../../docs/book/src/futures.md")]
+    struct Futures;
     #[doc = include_str!("../../docs/book/src/sound.md")]
     struct Sound;
     #[doc = include_str!("../../docs/book/src/coming-from/tokio.md")]
