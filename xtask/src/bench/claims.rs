@@ -32,6 +32,12 @@ enum Check {
         of: &'static str,
         times: f64,
     },
+    /// Ours grows from row to row (with so many of something) in a straight line: the slopes differ by less than this.
+    Linear {
+        key: &'static str,
+        rows: [(&'static str, f64); 3],
+        tolerance: f64,
+    },
 }
 
 const GO: &[&str] = &["go-1", "go-2"];
@@ -214,6 +220,19 @@ const CLAIMS: &[Claim] = &[
         GO_AND_TOKIO,
         1.0,
     ),
+    Claim {
+        row: "echo-19000",
+        says: "KiB a connection, from 1,000 to 10,000 and on to 19,000: the same within 5 %",
+        check: Check::Linear {
+            key: "rss_kib",
+            rows: [
+                ("echo-1000", 1_000.0),
+                ("echo-10000", 10_000.0),
+                ("echo-19000", 19_000.0),
+            ],
+            tolerance: 0.05,
+        },
+    },
 ];
 
 /// What a claim came to.
@@ -267,6 +286,20 @@ fn verdict(claim: &Claim, results: &Results) -> Option<Verdict> {
         Check::Within { key, of, times } => {
             let ratio = median("ours", key)? / median(of, key)?;
             (format!("{ratio:.2} ×"), ratio <= times)
+        }
+        Check::Linear {
+            key,
+            rows,
+            tolerance,
+        } => {
+            let at = |(row, count)| Some((results.median(row, "ours", key)?, count));
+            let slope = |from, to| {
+                let ((low, few), (high, many)) = (at(from)?, at(to)?);
+                Some((high - low) / (many - few))
+            };
+            let (first, second) = (slope(rows[0], rows[1])?, slope(rows[1], rows[2])?);
+            let is_straight = (second / first - 1.0).abs() <= tolerance;
+            (format!("{first:.2}, then {second:.2}"), is_straight)
         }
     };
     Some(Verdict {
@@ -324,6 +357,13 @@ mod tests {
                 Check::AtMost { program, key, .. } => (key, vec![program]),
                 Check::Times { key, peers, .. } => (key, peers.to_vec()),
                 Check::Within { key, of, .. } => (key, vec![of]),
+                Check::Linear { key, rows, .. } => {
+                    assert!(
+                        rows.iter()
+                            .all(|(row, _)| rows::ALL.iter().any(|it| it.name == *row))
+                    );
+                    (key, vec!["ours"])
+                }
             };
             assert!(
                 row.metrics.iter().any(|metric| metric.key == key),
