@@ -211,13 +211,7 @@ impl Waiter {
     #[inline]
     pub(crate) fn wake(self) -> bool {
         match self.target {
-            Target::Coroutine(coroutine) => {
-                if !coroutine.head.word.grant(self.epoch) {
-                    return false;
-                }
-                worker::make_ready(coroutine);
-                true
-            }
+            Target::Coroutine(coroutine) => worker::grant(coroutine, self.epoch),
             Target::Thread(waiter) => {
                 let granted = waiter.word.grant(self.epoch);
                 if granted {
@@ -289,7 +283,7 @@ impl Waiter {
     ) -> bool {
         match self.target {
             Target::Coroutine(coroutine) if worker::is_home(&coroutine) => {
-                let granted = coroutine.head.word.grant(self.epoch);
+                let granted = coroutine.head.word.grant_at_home(self.epoch);
                 if granted {
                     ready.push_back(coroutine);
                 }

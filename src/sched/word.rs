@@ -76,6 +76,23 @@ impl WaitWord {
         self.step(epoch, GRANTED)
     }
 
+    /// As [`WaitWord::grant`], by the thread that the waiter belongs to and that alone interrupts it.
+    ///
+    /// Without arms there is one right to each wait, and the caller has it. So nobody else can change the word now (whoever
+    /// has a right to an earlier wait tries and fails), and no locked instruction is needed.
+    #[inline]
+    pub(crate) fn grant_at_home(&self, epoch: Epoch) -> bool {
+        let Epoch(number) = epoch;
+        if number & ARM != 0 {
+            return self.grant(epoch);
+        }
+        let is_on = self.0.load(Ordering::Relaxed) == number | WAITING;
+        if is_on {
+            self.0.store(number | GRANTED, Ordering::Release);
+        }
+        is_on
+    }
+
     /// Ends the wait with an interrupt; false if it is over already.
     #[inline]
     pub(crate) fn interrupt(&self, epoch: Epoch) -> bool {
@@ -190,6 +207,30 @@ mod models {
         });
     }
 
+    /// A grant at home needs no locked instruction, whatever late wakers try meanwhile.
+    #[test]
+    fn a_grant_at_home_is_not_disturbed() {
+        loom::model(|| {
+            let word = Arc::new(WaitWord::new());
+            let first = word.begin();
+            let late = {
+                let word = word.clone();
+                loom::thread::spawn(move || word.grant(first))
+            };
+            if word.interrupt(first) {
+                word.end();
+                let second = word.begin();
+                assert!(word.grant_at_home(second));
+                assert_eq!(word.ending(), Some(Ending::Granted(0)));
+                assert!(!late.join().unwrap());
+                assert_eq!(word.ending(), Some(Ending::Granted(0)));
+            } else {
+                assert!(!word.grant_at_home(first));
+                assert!(late.join().unwrap());
+            }
+        });
+    }
+
     /// A grant meant for an earlier wait never ends a later one.
     #[test]
     fn a_late_grant_misses() {
@@ -220,6 +261,11 @@ mod tests {
     #[test]
     fn the_first_ending_stays() {
         let word = WaitWord::new();
+        let epoch = word.begin();
+        assert!(word.interrupt(epoch));
+        assert!(!word.grant_at_home(epoch));
+        assert_eq!(word.ending(), Some(Ending::Interrupted));
+        word.end();
         let epoch = word.begin();
         assert_eq!(word.current(), Some(epoch));
         assert!(word.grant(epoch));

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
+use super::word::Epoch;
 use super::{Message, Shared, WorkerShared, balance, current, raise, scope};
 use crate::context::overflow::SignalStack;
 use crate::context::sample::Thread;
@@ -146,18 +147,26 @@ pub(crate) fn now() -> u64 {
     })
 }
 
-/// Queues a coroutine whose wait is over, at its own worker.
+/// Ends a wait with a grant, and queues the coroutine at its own worker. False: the wait is over already.
 #[inline]
-pub(crate) fn make_ready(coroutine: CoroRef) {
+pub(crate) fn grant(coroutine: CoroRef, epoch: Epoch) -> bool {
     with(|worker| match worker {
         Some(worker) if worker.is_home(&coroutine) => {
-            worker.ready.borrow_mut().push_back(coroutine);
+            let granted = coroutine.head.word.grant_at_home(epoch);
+            if granted {
+                worker.ready.borrow_mut().push_back(coroutine);
+            }
+            granted
         }
         _ => {
-            let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
-            coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
+            let granted = coroutine.head.word.grant(epoch);
+            if granted {
+                let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
+                coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
+            }
+            granted
         }
-    });
+    })
 }
 
 /// Is it pinned to this thread's worker?
