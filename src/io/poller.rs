@@ -28,6 +28,8 @@ const INTEREST: Interest = Interest::READABLE
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// The token of the worker's own wake-up.
 const WAKE: Token = Token(usize::MAX);
+/// Waking fails for a signal or for want of kernel memory; what passes, passes soon.
+const WAKE_ATTEMPTS: u32 = 1_000;
 
 /// The polling side; only the worker's loop has it.
 pub(crate) struct Poller {
@@ -201,11 +203,16 @@ impl Reactor {
     /// Wakes the worker from its sleep.
     pub(crate) fn wake(&self) {
         let waker = self.open.lock().as_ref().map(|open| open.waker.clone());
-        if let Some(waker) = waker {
-            // It can fail only for want of kernel memory, and then the worker could not be woken by anything.
-            if let Err(error) = waker.wake() {
-                log::error!("cannot wake a worker: {error}");
+        let Some(waker) = waker else { return };
+        // Nobody would say it again: given up, the wake-up is lost, and whoever it was for waits for ever.
+        for _ in 1..WAKE_ATTEMPTS {
+            if waker.wake().is_ok() {
+                return;
             }
+            std::thread::yield_now();
+        }
+        if let Err(error) = waker.wake() {
+            log::error!("cannot wake a worker: {error}");
         }
     }
 

@@ -39,8 +39,8 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
-        // The pipe is empty and open at both ends: it takes the byte.
-        let _ = (&self.far).write(&[0]);
+        // The pipe is empty and open at both ends: it takes the byte, unless a signal comes in between.
+        let _ = (&self.far).write_all(&[0]);
     }
 
     /// Makes it silent again after it was rung.

@@ -7,6 +7,7 @@
 //! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
 //! | `cargo xtask bench mmo` | the demo under its load |
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
+//! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
 //! | `cargo xtask peers` | only installs what the others need |
 //! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod section;
 mod shell;
 mod soak;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,8 @@ enum Command {
     Bench(bench::Which),
     /// Run random programs over every primitive for as long as wished.
     Soak(soak::Options),
+    /// Make system calls fail, one a run: nothing may hang, crash or be lost silently.
+    Torture(torture::Options),
     /// Install the foreign programs that the tests and the benchmarks need.
     Peers,
     /// Make the screenshots and the recorded console session in docs/.
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(which) => bench::run(&which),
         Command::Soak(options) => soak::run(&options),
+        Command::Torture(options) => torture::run(&options),
         Command::Peers => install_peers(),
         Command::DocsMedia(options) => media::run(&options),
     };

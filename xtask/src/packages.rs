@@ -63,6 +63,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "ending a run that hangs, with all its processes",
     },
     Package {
+        name: "strace",
+        shows: "strace",
+        what_for: "making system calls fail",
+    },
+    Package {
         name: "expect",
         shows: "expect",
         what_for: "the console in a pseudo-terminal",

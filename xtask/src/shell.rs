@@ -175,7 +175,7 @@ pub(crate) fn run_bounded(command: &mut Command, limit: Duration) -> Result<Ende
     })
 }
 
-fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+pub(crate) fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // What could be read before an error is still worth showing.

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::section::{self, Outcome, Sections};
-use crate::{asan, models, packages, place, shell};
+use crate::{asan, models, packages, place, shell, torture};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -61,6 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     sections.run("tests", || tests(options.quick));
     if !options.quick {
+        sections.run("failing system calls", torture::sample);
         sections.run("model checks (loom)", models::run);
         sections.run("AddressSanitizer", asan::run);
         sections.run("benchmark programs build", || {

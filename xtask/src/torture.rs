@@ -1,0 +1,395 @@
+//! `cargo xtask torture`: what SQLite and curl do to themselves. One run counts the system calls that can fail; then the
+//! program (`tests/src/bin/torture.rs`) runs again for each of them, and that one fails.
+//!
+//! A run must end by itself, and soon. Either everything came back although a call failed, or the program says what failed,
+//! with the system's error. A hang, a crash, a panic, and a failure without a reason are defects.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::section::Outcome;
+use crate::{place, shell};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// At most so many calls of each kind, spread over the run; 0: all.
+    #[arg(long, default_value_t = 0)]
+    sample: u64,
+    /// Only these system calls, by comma.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+/// What may go wrong, as the manual pages say. `close` is not here: one that fails has closed all the same, but one that
+/// strace makes fail is never made, and the peer waits for an end that does not come.
+const FAULTS: &[(&str, &[&str])] = &[
+    ("mmap", &["ENOMEM"]),
+    ("madvise", &["ENOMEM"]),
+    ("mprotect", &["ENOMEM"]),
+    ("munmap", &["ENOMEM"]),
+    ("brk", &["ENOMEM"]),
+    ("clone3", &["EAGAIN"]),
+    ("epoll_create1", &["EMFILE", "ENOMEM"]),
+    ("epoll_ctl", &["ENOMEM", "ENOSPC"]),
+    ("eventfd2", &["EMFILE", "ENOMEM"]),
+    ("fcntl", &["EMFILE"]),
+    ("socket", &["EMFILE", "ENOBUFS"]),
+    ("bind", &["ENOMEM"]),
+    ("listen", &["ENOBUFS"]),
+    ("connect", &["ENOBUFS", "EINTR"]),
+    ("accept4", &["EMFILE", "ENOBUFS", "ECONNABORTED", "EINTR"]),
+    ("setsockopt", &["ENOMEM"]),
+    ("getsockopt", &["ENOBUFS"]),
+    ("shutdown", &["ENOBUFS"]),
+    ("read", &["EIO", "EINTR"]),
+    ("recvfrom", &["ENOMEM", "EINTR"]),
+    ("write", &["EIO", "ENOSPC", "EINTR"]),
+    ("sendto", &["ENOBUFS", "EINTR"]),
+    ("splice", &["ENOMEM"]),
+    ("pipe2", &["EMFILE", "ENFILE"]),
+    ("openat", &["EMFILE", "ENOMEM"]),
+    ("statx", &["ENOMEM"]),
+    ("pidfd_open", &["EMFILE"]),
+    ("waitid", &["EINTR"]),
+    ("epoll_wait", &["EINTR"]),
+    ("poll", &["EINTR", "ENOMEM"]),
+];
+
+/// A run takes some hundred milliseconds, and gives itself ten seconds; a loaded machine gets more.
+const LIMIT: Duration = Duration::from_secs(60);
+/// In CI: some two hundred runs, in ten seconds.
+const SAMPLE: u64 = 6;
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let program = build()?;
+    let tally = torture(&program, options)?;
+    println!("{tally}");
+    tally.verdict()
+}
+
+/// The part that runs with the tests.
+pub(crate) fn sample() -> Result<Outcome> {
+    if place::in_path("strace").is_none() {
+        return Ok(Outcome::Skipped("strace is not installed".into()));
+    }
+    let program = build()?;
+    // Containers may forbid to trace.
+    let plain = once(&program, &["-e", "trace=none"])?;
+    if let How::NotTraced(why) = &plain.how {
+        return Ok(Outcome::Skipped(format!("strace cannot attach: {why}")));
+    }
+    let tally = torture(
+        &program,
+        &Options {
+            sample: SAMPLE,
+            only: Vec::new(),
+        },
+    )?;
+    println!("{tally}");
+    tally.verdict()?;
+    Ok(Outcome::Done(None))
+}
+
+fn build() -> Result<PathBuf> {
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "-p",
+        "grapeshot-tests",
+        "--bin",
+        "torture",
+    ]))?;
+    Ok(place::target().join("debug/torture"))
+}
+
+#[derive(Default)]
+struct Tally {
+    went_on: u64,
+    said_why: u64,
+    not_reached: u64,
+    defects: Vec<String>,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} went on, {} said what failed, {} were not reached, {} defects",
+            self.went_on,
+            self.said_why,
+            self.not_reached,
+            self.defects.len()
+        )
+    }
+}
+
+impl Tally {
+    fn verdict(&self) -> Result<()> {
+        ensure!(
+            self.defects.is_empty(),
+            "{} defects:\n{}",
+            self.defects.len(),
+            self.defects.join("\n")
+        );
+        // Both kinds of end prove that calls did fail, and that it was noticed.
+        ensure!(
+            self.went_on > 0 && self.said_why > 0,
+            "no call was made to fail"
+        );
+        Ok(())
+    }
+}
+
+fn torture(program: &Path, options: &Options) -> Result<Tally> {
+    let counts = count(program)?;
+    let mut tally = Tally::default();
+    println!("{:<14} {:<13} {:>4}  outcome", "call", "error", "N");
+    for (call, errors) in FAULTS {
+        if !options.only.is_empty() && !options.only.iter().any(|only| only == call) {
+            continue;
+        }
+        let count = counts.get(*call).copied().unwrap_or(0);
+        for error in *errors {
+            for number in chosen(count, options.sample) {
+                let inject = format!("inject={call}:error={error}:when={number}");
+                let ended = once(program, &["-e", &format!("trace={call}"), "-e", &inject])?;
+                let outcome = match ended.how {
+                    How::NotTraced(why) => bail!("strace cannot attach: {why}"),
+                    _ if !ended.injected => {
+                        tally.not_reached += 1;
+                        "not reached".to_owned()
+                    }
+                    How::WentOn => {
+                        tally.went_on += 1;
+                        "goes on".to_owned()
+                    }
+                    How::SaidWhy(why) => {
+                        tally.said_why += 1;
+                        why
+                    }
+                    How::Defect(what) => {
+                        let line = format!("DEFECT: {what}");
+                        tally
+                            .defects
+                            .push(format!("{call} {error} {number}: {what}"));
+                        line
+                    }
+                };
+                println!("{call:<14} {error:<13} {number:>4}  {outcome}");
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// Which of `count` calls fail: all, or `sample` of them, evenly spread, the first among them.
+fn chosen(count: u64, sample: u64) -> Vec<u64> {
+    if sample == 0 || count <= sample {
+        return (1..=count).collect();
+    }
+    (0..sample).map(|at| 1 + at * count / sample).collect()
+}
+
+/// How often a thread makes each call at most: strace counts by thread.
+fn count(program: &Path) -> Result<BTreeMap<String, u64>> {
+    let ended = once(program, &["-e", "trace=all"])?;
+    ensure!(
+        matches!(ended.how, How::WentOn),
+        "the program fails with nothing done to it: {:?}",
+        ended.how
+    );
+    Ok(counted(&ended.log))
+}
+
+fn counted(log: &str) -> BTreeMap<String, u64> {
+    let mut of_threads: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for line in log.lines() {
+        let Some((thread, call)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
+        let Some((name, _)) = call.trim_start().split_once('(') else {
+            continue;
+        };
+        if name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            *of_threads.entry((thread, name)).or_default() += 1;
+        }
+    }
+    let mut most = BTreeMap::new();
+    for ((_, name), count) in of_threads {
+        let known: &mut u64 = most.entry(name.to_owned()).or_default();
+        *known = count.max(*known);
+    }
+    most
+}
+
+struct Run {
+    how: How,
+    injected: bool,
+    log: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum How {
+    WentOn,
+    /// The program's first word about it.
+    SaidWhy(String),
+    Defect(String),
+    NotTraced(String),
+}
+
+/// Runs the program once under strace with `arguments`.
+fn once(program: &Path, arguments: &[&str]) -> Result<Run> {
+    let log = std::env::temp_dir().join(format!("grapeshot-torture-{}.log", std::process::id()));
+    let mut tortured = shell::Server::start(
+        Command::new(program)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )?;
+    let child = tortured.child();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let stderr = shell::drain(child.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line)?;
+    ensure!(line == "ready\n", "the program did not start: {line:?}");
+
+    let mut strace = shell::Server::start(
+        Command::new("strace")
+            .args(["-f", "-o"])
+            .arg(&log)
+            .args(arguments)
+            .args(["-p", &child.id().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped()),
+    )?;
+    let mut said = BufReader::new(strace.child().stderr.take().expect("it is piped"));
+    let mut first = String::new();
+    said.read_line(&mut first).context("what strace says")?;
+    if !first.contains("attached") {
+        return Ok(Run {
+            how: How::NotTraced(first.trim().to_owned()),
+            injected: false,
+            log: String::new(),
+        });
+    }
+    let rest = thread::spawn(move || said.read_to_end(&mut Vec::new()));
+    let stdout = shell::drain(stdout);
+    stdin.write_all(b"go\n")?;
+    let ended = end_of(&mut tortured)?;
+    if ended.is_none() {
+        let _ = tortured.child().kill();
+    }
+    // It ends with the last of those it traces.
+    let _ = end_of(&mut strace)?;
+    drop(strace);
+    let _ = rest.join();
+    let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    let log = fs::read_to_string(&log).context("the log of strace")?;
+    Ok(Run {
+        how: judge(ended, &stdout, &stderr),
+        injected: log.contains("(INJECTED)"),
+        log,
+    })
+}
+
+/// `None`: it had not ended in time.
+fn end_of(server: &mut shell::Server) -> Result<Option<ExitStatus>> {
+    let give_up = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = server.child().try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > give_up {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What std and the allocator do when a thread or a value finds no memory: they end the process, with these words. That is
+/// Rust's rule, and not ours to change.
+const NO_MEMORY_FOR_STD: &[&str] = &[
+    "memory allocation of ",
+    "failed to allocate an alternative stack",
+    "failed to set up alternative stack guard page",
+];
+
+fn judge(ended: Option<ExitStatus>, stdout: &str, stderr: &str) -> How {
+    let Some(status) = ended else {
+        return How::Defect(format!("it hangs. {}", stderr.trim()));
+    };
+    if let Some(words) = NO_MEMORY_FOR_STD
+        .iter()
+        .find(|words| stderr.contains(*words))
+    {
+        return How::SaidWhy(format!("std ends the process: {}", words.trim()));
+    }
+    if let Some(signal) = status.signal() {
+        return How::Defect(format!("signal {signal}. {}", stderr.trim()));
+    }
+    if stderr.contains("panicked at") || stderr.contains("HANGS") {
+        return How::Defect(stderr.trim().to_owned());
+    }
+    if status.success() && stdout.contains("all came back") {
+        return How::WentOn;
+    }
+    let reason =
+        |line: &&str| line.contains("(os error ") || line.starts_with("torture: the child: ");
+    match stderr.lines().find(reason) {
+        Some(line) => How::SaidWhy(line.trim_start_matches("torture: ").to_owned()),
+        None => How::Defect(format!("{status}, and no reason. {}", stderr.trim())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_by_thread() {
+        let log = "7  read(0, \"go\\n\", 8) = 3\n7  mmap(NULL, 1) = 0\n8  read(3, 0) = 0\n8  read(3, 0) = 0\n\
+                   8  <... read resumed>) = 1\n7  +++ exited with 0 +++\n";
+        let counts = counted(log);
+        assert_eq!(counts["read"], 2);
+        assert_eq!(counts["mmap"], 1);
+        assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn a_sample_is_spread_and_has_the_first() {
+        assert_eq!(chosen(3, 0), [1, 2, 3]);
+        assert_eq!(chosen(3, 5), [1, 2, 3]);
+        assert_eq!(chosen(100, 4), [1, 26, 51, 76]);
+        assert!(chosen(0, 4).is_empty());
+    }
+
+    #[test]
+    fn only_success_and_a_reason_will_do() {
+        let code = |code: i32| Some(ExitStatus::from_raw(code << 8));
+        let is_defect = |how: How| matches!(how, How::Defect(_));
+        assert_eq!(judge(code(0), "all came back\n", ""), How::WentOn);
+        assert!(matches!(
+            judge(code(1), "", "torture: listening: No (os error 24)\n"),
+            How::SaidWhy(_)
+        ));
+        assert!(is_defect(judge(None, "", "")));
+        assert!(is_defect(judge(Some(ExitStatus::from_raw(6)), "", "")));
+        assert!(is_defect(judge(code(0), "", "")));
+        assert!(is_defect(judge(code(1), "", "torture: it failed\n")));
+        assert!(is_defect(judge(code(1), "", "panicked at (os error 24)\n")));
+    }
+}
