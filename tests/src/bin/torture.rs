@@ -20,7 +20,7 @@ use grapeshot::{
 const CLIENTS: usize = 3;
 const MESSAGES: usize = 4;
 /// A run that nothing is done to takes a few milliseconds.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(20);
 const LIMIT_OF_A_STOP: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
