@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use grapeshot::net::{TcpListener, TcpStream, UnixStream};
 use grapeshot::signal::{SIGPIPE, SIGTERM, Signals};
-use grapeshot::{Builder, JoinError, registry, spawn};
-use net_support::{alone, assert_passed, end_of, until};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use grapeshot::{Builder, JoinError, Runtime, registry, spawn};
+use net_support::{alone, assert_passed, end_of, open_descriptors, until};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 /// Uses up whatever stack there is.
 #[inline(never)]
@@ -253,4 +253,151 @@ fn nothing_raises_sigpipe() {
         assert!(writer.write(b"x").is_err());
         assert_eq!(signals.try_wait(), Some(SIGPIPE));
     });
+}
+
+/// Nothing may be mapped beyond what is mapped now, and `more` bytes.
+fn limit_address_space(more: u64) {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+    let limit = getrlimit(Resource::As);
+    setrlimit(
+        Resource::As,
+        Rlimit {
+            current: Some(pages * rustix::param::page_size() as u64 + more),
+            ..limit
+        },
+    )
+    .unwrap();
+}
+
+#[test]
+fn without_memory_for_a_stack_the_join_says_so_and_the_others_go_on() {
+    const NAME: &str = "without_memory_for_a_stack_the_join_says_so_and_the_others_go_on";
+    if let Some(child) = alone(NAME) {
+        return assert_passed(child);
+    }
+    grapeshot::run(|| {
+        // The usual stacks are mapped.
+        spawn(|| ()).join().unwrap();
+        limit_address_space(32 << 20);
+        let large = || Builder::new().stack_size(256 << 20).spawn(|| 1);
+        for _ in 0..3 {
+            match large().join() {
+                Err(JoinError::NoStack(error)) => assert_eq!(error.raw_os_error(), Some(12)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(spawn(|| 2).join().unwrap(), 2, "the others go on");
+        let limit = getrlimit(Resource::As);
+        setrlimit(
+            Resource::As,
+            Rlimit {
+                current: None,
+                ..limit
+            },
+        )
+        .unwrap();
+        assert_eq!(large().join().unwrap(), 1, "there is memory again");
+    });
+}
+
+#[test]
+fn without_descriptors_no_runtime_starts_and_none_is_left() {
+    if let Some(child) = alone("without_descriptors_no_runtime_starts_and_none_is_left") {
+        return assert_passed(child);
+    }
+    let limit = getrlimit(Resource::Nofile);
+    let allow = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+    let before = open_descriptors();
+    allow(Some(128));
+    let mut hoard = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoard.push(file);
+    }
+    // Two workers take six. Wherever in their start they run out, it is an error.
+    for _ in 0..6 {
+        let error = Runtime::builder().workers(2).build().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(24), "{error}");
+        hoard.pop();
+    }
+    hoard.clear();
+    allow(limit.current);
+    assert_eq!(open_descriptors(), before);
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    assert_eq!(runtime.run(|| 3), 3);
+}
+
+#[test]
+fn an_overflow_on_a_plain_thread_is_the_threads() {
+    let Some(child) = alone("an_overflow_on_a_plain_thread_is_the_threads") else {
+        grapeshot::run(|| {
+            let thread = std::thread::Builder::new()
+                .name("plain".into())
+                .stack_size(128 << 10)
+                .spawn(|| dig(0))
+                .unwrap();
+            drop(thread.join());
+        });
+        return;
+    };
+    let ended = end_of(child);
+    assert_eq!(ended.signal, Some(Signal::ABORT.as_raw()), "{ended:?}");
+    assert!(
+        ended.stderr.contains("thread 'plain'") && ended.stderr.contains("overflowed its stack"),
+        "std says so: {}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("coroutine '"), "{}", ended.stderr);
+}
+
+/// Panics where it is dropped.
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        if std::hint::black_box(true) {
+            panic!("broken in a destructor");
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_destructor_ends_only_its_coroutine() {
+    let Some(child) = alone("a_panic_in_a_destructor_ends_only_its_coroutine") else {
+        grapeshot::run(|| {
+            let clumsy = spawn(|| drop(Brittle));
+            let error = clumsy.join().unwrap_err();
+            assert_eq!(error.message(), Some("broken in a destructor"));
+            assert_eq!(spawn(|| 5).join().unwrap(), 5, "the others go on");
+        });
+        return;
+    };
+    let ended = end_of(child);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// As in a thread: Rust ends the process, and says why.
+#[test]
+fn a_panic_while_unwinding_ends_the_process_and_says_so() {
+    let Some(child) = alone("a_panic_while_unwinding_ends_the_process_and_says_so") else {
+        grapeshot::run(|| {
+            let doomed = spawn(|| {
+                let _brittle = Brittle;
+                if std::hint::black_box(true) {
+                    panic!("the first");
+                }
+            });
+            drop(doomed.join());
+        });
+        return;
+    };
+    let ended = end_of(child);
+    assert_eq!(ended.signal, Some(Signal::ABORT.as_raw()), "{ended:?}");
+    for said in [
+        "the first",
+        "broken in a destructor",
+        "panic in a destructor",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
 }
