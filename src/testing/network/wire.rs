@@ -32,7 +32,7 @@ pub(super) type HostId = usize;
 type Time = u64;
 
 const SECOND: Time = 1_000_000_000;
-/// Before a connection attempt gives up; as on Linux, with pauses that double from 1 s.
+/// Before a connection attempt gives up, after 63 s: the pauses double from 1 s, as on Linux, which waits for another 64 s.
 const SYN_ATTEMPTS: u32 = 7;
 /// How long what was sent may stay without an answer, before the connection is dead; as on Linux.
 const PATIENCE: Time = 924_600_000_000;
