@@ -17,8 +17,9 @@ const SIGNAL_STACK: usize = 512 << 10;
 /// Frames shown from the innermost and from the outermost end of what may be thousands.
 const INNERMOST: usize = 16;
 const OUTERMOST: usize = 8;
-/// Symbolising may hang, if the overflow struck inside the allocator; the process must end all the same.
-const REPORT_SECONDS: u32 = 10;
+/// Symbolising may hang, if the overflow struck inside the allocator; the process must end all the same. On a
+/// busy machine reading the debug information takes seconds.
+const REPORT_SECONDS: u32 = 30;
 
 /// The coroutine that runs on this thread, as the report needs it.
 pub(crate) struct Culprit<'a> {

@@ -153,7 +153,8 @@ impl Runtime {
     /// a coroutine of another runtime; a plain thread blocks.
     ///
     /// # Panics
-    /// With the panic of `f`, if it panicked.
+    /// With the panic of `f`, if it panicked. If there is no memory for its stack; [`Runtime::spawn`] and
+    /// [`JoinHandle::join`] give an error instead.
     pub fn run<F, T>(self, f: F) -> T
     where
         F: FnOnce() -> T + Send + 'static,
