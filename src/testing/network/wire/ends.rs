@@ -1,0 +1,231 @@
+//! The ends of connections: their handles, and the bytes that go through.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::{End, Id, Item, State, What};
+use crate::io::{Slot, Way};
+
+impl State {
+    pub(in super::super) fn attach(&mut self, id: Id, slot: Arc<Slot>) {
+        if let Some(end) = self.ends.get_mut(&id) {
+            end.slots.push(slot);
+        } else if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.slots.push(slot);
+        }
+    }
+
+    /// # Errors
+    /// The handle was closed, or its host was killed.
+    pub(in super::super) fn check(&self, id: Id, slot: &Arc<Slot>) -> io::Result<()> {
+        let end = self.ends.get(&id).map(|end| &end.slots);
+        let slots = end.or_else(|| self.listeners.get(&id).map(|it| &it.slots));
+        match slots
+            .ok_or(Errno::NETDOWN)?
+            .iter()
+            .any(|it| Arc::ptr_eq(it, slot))
+        {
+            true => Ok(()),
+            false => Err(Errno::BADF.into()),
+        }
+    }
+
+    pub(in super::super) fn detach(&mut self, id: Id, slot: &Arc<Slot>, resets: bool) {
+        let end = self.ends.get_mut(&id).map(|end| &mut end.slots);
+        let Some(slots) = end.or_else(|| self.listeners.get_mut(&id).map(|it| &mut it.slots))
+        else {
+            return;
+        };
+        let before = slots.len();
+        slots.retain(|it| !Arc::ptr_eq(it, slot));
+        if before == 0 || !slots.is_empty() || slots.len() == before {
+            return;
+        }
+        if self.listeners.contains_key(&id) {
+            self.close_listener(id);
+        } else {
+            self.close(id, resets);
+        }
+    }
+
+    /// The last handle of an end is gone.
+    pub(super) fn close(&mut self, id: Id, resets: bool) {
+        let Some(end) = self.ends.get_mut(&id) else {
+            return;
+        };
+        end.closed = true;
+        // Whoever does not read what came is impolite, and so is answered: as on Linux.
+        let resets = resets || !end.received.is_empty();
+        let (dead, fin_sent) = (end.dead, mem::replace(&mut end.fin_sent, true));
+        if !dead && resets {
+            self.reset_peer(id);
+            if let Some(end) = self.ends.get_mut(&id) {
+                end.dead = true;
+            }
+        } else if !dead && !fin_sent {
+            self.transmit(id, Item::Fin);
+        }
+        self.forget(id);
+    }
+
+    pub(in super::super) fn local_addr(&mut self, id: Id) -> io::Result<SocketAddr> {
+        match self.listeners.get(&id) {
+            Some(listener) => Ok(listener.addr),
+            None => Ok(self.end(id)?.local),
+        }
+    }
+
+    pub(in super::super) fn peer_addr(&mut self, id: Id) -> io::Result<SocketAddr> {
+        let end = self.end(id)?;
+        if !end.connected || end.dead {
+            return Err(Errno::NOTCONN.into());
+        }
+        Ok(end.remote)
+    }
+
+    pub(in super::super) fn take_error(&mut self, id: Id) -> Option<io::Error> {
+        Some(self.ends.get_mut(&id)?.error.take()?.into())
+    }
+
+    pub(super) fn end(&mut self, id: Id) -> io::Result<&mut End> {
+        Ok(self.ends.get_mut(&id).ok_or(Errno::NOTCONN)?)
+    }
+
+    pub(in super::super) fn is_ready(&self, id: Id, way: Way) -> bool {
+        if let Some(listener) = self.listeners.get(&id) {
+            return way == Way::Read && !listener.queue.is_empty();
+        }
+        let Some(end) = self.ends.get(&id) else {
+            return true;
+        };
+        match way {
+            Way::Read => !end.received.is_empty() || end.dead || end.fin_received || end.read_shut,
+            Way::Write => {
+                end.dead || end.fin_sent || (end.connected && end.outstanding < self.config.buffer)
+            }
+        }
+    }
+
+    pub(in super::super) fn recv(
+        &mut self,
+        id: Id,
+        bufs: &mut [IoSliceMut<'_>],
+        peek: bool,
+    ) -> io::Result<usize> {
+        let end = self.ends.get_mut(&id).ok_or(Errno::NOTCONN)?;
+        let room: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if room == 0 {
+            return Ok(0);
+        }
+        let there = end.received.len().min(room);
+        if there == 0 {
+            return match end.error.take() {
+                Some(error) => Err(error.into()),
+                None if end.dead || end.fin_received || end.read_shut => Ok(0),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let count = if self.config.chop {
+            self.chance.part(there)
+        } else {
+            there
+        };
+        let mut bytes = end.received.iter().copied();
+        let mut left = count;
+        for buf in bufs {
+            let part = left.min(buf.len());
+            buf[..part]
+                .iter_mut()
+                .zip(&mut bytes)
+                .for_each(|(to, from)| *to = from);
+            left -= part;
+        }
+        if !peek {
+            end.received.drain(..count);
+            end.untold += count;
+            self.tell(id);
+        }
+        Ok(count)
+    }
+
+    /// Tells the peer how much was read here, if it is about to run out of room.
+    pub(super) fn tell(&mut self, id: Id) {
+        let half = self.config.buffer / 2;
+        let Some(end) = self.ends.get(&id) else {
+            return;
+        };
+        let peer = end.peer.and_then(|peer| self.ends.get(&peer));
+        if end.dead || peer.is_none_or(|peer| peer.outstanding <= half) {
+            return;
+        }
+        let count = mem::take(&mut self.ends.get_mut(&id).expect("looked at above").untold);
+        self.transmit(id, Item::Window(count));
+    }
+
+    pub(in super::super) fn send(&mut self, id: Id, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let end = self.ends.get_mut(&id).ok_or(Errno::NOTCONN)?;
+        if let Some(error) = end.error.take() {
+            return Err(error.into());
+        }
+        if end.dead || end.fin_sent {
+            return Err(Errno::PIPE.into());
+        }
+        let len: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if len == 0 {
+            return Ok(0);
+        }
+        let room = self.config.buffer.saturating_sub(end.outstanding);
+        if !end.connected || room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = len.min(room);
+        let count = if self.config.chop {
+            self.chance.part(count)
+        } else {
+            count
+        };
+        end.outstanding += count;
+        let bytes: Vec<u8> = bufs
+            .iter()
+            .flat_map(|buf| buf.iter().copied())
+            .take(count)
+            .collect();
+        self.transmit(id, Item::Data(bytes));
+        if self.chance.happens(self.config.resets) {
+            self.lose(id);
+        }
+        Ok(count)
+    }
+
+    /// The connection will break, soon: before, while or after what was just sent arrives. Each end learns it by itself.
+    pub(super) fn lose(&mut self, id: Id) {
+        let Some(end) = self.ends.get(&id) else {
+            return;
+        };
+        let (one, other, peer) = (end.host, end.peer_host, end.peer);
+        for end in [Some(id), peer].into_iter().flatten() {
+            let at = self.now + self.latency(one, other) + self.latency(one, other) / 2;
+            self.schedule(at, What::Breaks { end });
+        }
+    }
+
+    pub(in super::super) fn shutdown(&mut self, id: Id, how: Shutdown) -> io::Result<()> {
+        let end = self.end(id)?;
+        if end.dead || !end.connected {
+            return Err(Errno::NOTCONN.into());
+        }
+        if how != Shutdown::Write {
+            end.read_shut = true;
+            self.ready(id, Way::Read);
+        }
+        if how != Shutdown::Read && !mem::replace(&mut self.end(id)?.fin_sent, true) {
+            self.transmit(id, Item::Fin);
+            self.ready(id, Way::Write);
+        }
+        Ok(())
+    }
+}
