@@ -107,6 +107,13 @@ pub(crate) const HELP: &[Entry] = &[
         more: "",
     },
     Entry {
+        name: "deadlocks",
+        call: "deadlocks()",
+        about: "coroutines that wait for each other in a circle",
+        more: "circle: rows with the same number belong together; each waits for the one in held_by, which is the next row.\n\
+               place: what the application is in; where(id) has the backtrace. kill(id) of one of them breaks the circle.",
+    },
+    Entry {
         name: "stats",
         call: "stats()",
         about: "the runtime's counters",
@@ -170,6 +177,8 @@ pub(crate) fn register(
     engine.register_fn("stall", move |id: INT| -> Answer {
         stall(id, &shapes.shapes)
     });
+    let shapes = Arc::clone(shared);
+    engine.register_fn("deadlocks", move || deadlocks(&shapes.shapes));
     let shapes = Arc::clone(shared);
     engine.register_fn("stats", move || stats(&shapes.shapes));
     // The language's own `sleep` would put the worker to sleep.
@@ -484,6 +493,26 @@ fn stall(id: INT, shapes: &Shapes) -> Answer {
             "coroutine {id} has not held its worker for too long; stalls() lists those that have"
         ))),
     }
+}
+
+fn deadlocks(shapes: &Shapes) -> Dynamic {
+    let columns = ["circle", "id", "name", "waits_for", "held_by", "place"];
+    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let mut lines = Array::new();
+    for (circle, deadlock) in registry::deadlocks().into_iter().enumerate() {
+        for coroutine in deadlock.coroutines {
+            let fields = [
+                ("circle", count(circle as u64 + 1)),
+                ("id", id_value(coroutine.id)),
+                ("name", coroutine.name.as_str().into()),
+                ("waits_for", coroutine.waits_for.to_string().into()),
+                ("held_by", id_value(coroutine.held_by)),
+                ("place", backtrace::place(&coroutine.backtrace).into()),
+            ];
+            lines.push(record(tag, fields));
+        }
+    }
+    Dynamic::from_array(lines)
 }
 
 fn stats(shapes: &Shapes) -> Answer {

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::LocalKey;
 
 thread_local! {
@@ -307,13 +307,13 @@ impl<T: 'static> Scoped<T> {
     /// # Panics
     /// While something is borrowed: the lender's frame could be gone when the borrower is resumed.
     #[inline]
-    pub(crate) fn suspend(key: &'static LocalKey<Self>) {
+    pub(crate) fn suspend(key: &'static LocalKey<Self>, lent: Option<&AtomicU64>) {
         assert_eq!(
             key.with(|scoped| scoped.borrows.get()),
             0,
             "suspended while borrowing the current coroutine"
         );
-        super::suspend();
+        super::suspend(lent);
     }
 }
 

@@ -32,6 +32,9 @@ mod switch;
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
+use std::ops::RangeInclusive;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use cell::{Binder, Fresh, HandOver, PinnedCell, Scoped};
 pub(crate) use counted::{Counted, First};
@@ -66,11 +69,14 @@ pub(crate) struct Context {
     left: Left,
     /// For its first switch.
     entry: Entry,
+    /// The address of what it lends while it is suspended, or 0.
+    lent: usize,
     stack: ManuallyDrop<Stack>,
 }
 
-/// The word that a coroutine leaves with when it suspends; one more than the entry's result when it ends.
-const SUSPENDED: usize = 0;
+/// The words that a coroutine leaves with when it ends: one more than the entry's result. When it suspends, the address of
+/// what it lends meanwhile, or 0.
+const ENDED: RangeInclusive<usize> = 1..=256;
 
 impl Context {
     /// Prepares `entry` to run on `stack`.
@@ -81,6 +87,7 @@ impl Context {
         Self {
             left,
             entry,
+            lent: 0,
             stack: ManuallyDrop::new(stack),
         }
     }
@@ -100,11 +107,12 @@ impl Context {
         announced.done();
         WORKER.set(0);
         match word {
-            SUSPENDED => {
+            result if ENDED.contains(&result) => Switched::Ended((result - 1) as u8),
+            lent => {
                 self.left = from;
+                self.lent = lent;
                 Switched::Suspended
             }
-            result => Switched::Ended((result - 1) as u8),
         }
     }
 
@@ -124,6 +132,18 @@ impl Context {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is never dropped nor used again.
         unsafe { ManuallyDrop::take(&mut this.stack) }
+    }
+
+    /// What is in the word that the coroutine lends while it is suspended; see [`suspend`].
+    pub(crate) fn lent(&self) -> Option<u64> {
+        if self.left == 0 {
+            return None;
+        }
+        let lent = ptr::with_exposed_provenance::<AtomicU64>(self.lent);
+        // SAFETY: null, or what `suspend` was given. The coroutine is in that call still, since it goes on only by a `resume`,
+        // which wants `self` for itself; so the reference lives.
+        let word = unsafe { lent.as_ref() }?;
+        Some(word.load(Ordering::Relaxed))
     }
 
     /// Return addresses of the suspended coroutine, innermost first, at most `most` of them.
@@ -155,18 +175,21 @@ extern "C" fn start(entry: usize, worker: Left) -> ! {
     unreachable!("an ended coroutine is not resumed")
 }
 
-/// Leaves the running coroutine; returns when it is resumed. Only `sched::wait` calls this.
+/// Leaves the running coroutine; returns when it is resumed. Meanwhile its worker can read the word `lent`. Only
+/// `sched::wait` calls this.
 ///
 /// # Panics
 /// Outside a coroutine.
 #[inline]
-pub(crate) fn suspend() {
+pub(crate) fn suspend(lent: Option<&AtomicU64>) {
     let worker = WORKER.get();
     assert_ne!(worker, 0, "suspend called outside a coroutine");
     let announced = Announced::switch_to_worker();
+    // No address is in `ENDED`: nothing is mapped there.
+    let word = lent.map_or(0, |lent| ptr::from_ref(lent).expose_provenance());
     // SAFETY: the worker's loop waits in the `resume` that went on with this coroutine last; a coroutine never leaves its
     // thread.
-    let (worker, _) = unsafe { switch::switch(worker, SUSPENDED) };
+    let (worker, _) = unsafe { switch::switch(worker, word) };
     announced.done();
     WORKER.set(worker);
 }
@@ -189,7 +212,7 @@ mod tests {
         let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             STEPS.set(1);
-            suspend();
+            suspend(None);
             STEPS.set(2);
             7
         });
@@ -203,10 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lent_is_read_while_it_is_suspended() {
+        let mut pool = StackPool::new(64 * 1024, usize::MAX);
+        let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
+            suspend(Some(&AtomicU64::new(7)));
+            suspend(None);
+            0
+        });
+        assert_eq!(context.lent(), None);
+        assert_eq!(context.resume(), Switched::Suspended);
+        assert_eq!(context.lent(), Some(7));
+        assert_eq!(context.resume(), Switched::Suspended);
+        assert_eq!(context.lent(), None);
+        assert_eq!(context.resume(), Switched::Ended(0));
+        assert_eq!(context.lent(), None);
+        pool.put(context.into_stack());
+    }
+
+    #[test]
     fn frames_lead_from_the_suspension_to_the_body() {
         #[inline(never)]
         fn inner() {
-            suspend();
+            suspend(None);
         }
         let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
@@ -239,7 +280,7 @@ mod tests {
                     parts[i] = parts[i] * 0.75 + parts[(i + 7) % 12];
                 }
                 if is_coroutine() {
-                    suspend();
+                    suspend(None);
                 }
             }
             parts.iter().sum::<f64>() + (whole.iter().fold(0, |a, b| a ^ b) % 1000) as f64
@@ -272,7 +313,7 @@ mod tests {
         let mut pool = StackPool::new(64 * 1024, usize::MAX);
         let mut context = Context::new(pool.take(64 * 1024).unwrap(), || {
             let caught = std::panic::catch_unwind(|| {
-                suspend();
+                suspend(None);
                 std::panic::resume_unwind(Box::new(1_u8));
             });
             *caught.unwrap_err().downcast_ref::<u8>().unwrap()

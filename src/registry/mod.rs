@@ -4,6 +4,7 @@
 //! the other need not fit together to the last nanosecond. Called on a worker, it tells of that worker's runtime; on a
 //! plain thread, of the one that was started last.
 
+mod deadlocks;
 mod sites;
 pub(crate) mod stalls;
 
@@ -24,6 +25,7 @@ use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, WorkerShared, current as running, runtime, worker};
 use crate::sync::channel;
 
+pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::sites::{SiteInfo, sites};
 pub use self::stalls::{Stall, stalls};
 pub use crate::context::backtrace::Frame;

@@ -1,5 +1,7 @@
 //! The coroutine that runs on this thread.
 
+use std::sync::atomic::AtomicU64;
+
 use super::record::CoroRef;
 use crate::context::{Scoped, overflow};
 
@@ -25,11 +27,11 @@ pub(crate) fn id() -> u64 {
     with(|current| current.map_or(0, |current| current.head.id))
 }
 
-/// Leaves the current coroutine. Only `wait` calls this.
+/// Leaves the current coroutine, which lends a word meanwhile. Only `wait` calls this.
 #[inline]
-pub(crate) fn suspend() {
+pub(crate) fn suspend(lent: Option<&AtomicU64>) {
     // The thread-local is the same before and after: a coroutine never changes its thread.
-    Scoped::suspend(&CURRENT);
+    Scoped::suspend(&CURRENT, lent);
 }
 
 /// For the report of an overflow: see [`overflow::Describe`].

@@ -21,6 +21,7 @@ pub(crate) mod balance;
 pub(crate) mod current;
 pub(crate) mod interrupt;
 pub(crate) mod listener;
+pub(crate) mod owner;
 pub(crate) mod record;
 mod report;
 pub(crate) mod runtime;
@@ -30,7 +31,7 @@ mod sleeper;
 pub(crate) mod spawn;
 pub(crate) mod wait;
 mod watchdog;
-mod word;
+pub(crate) mod word;
 pub(crate) mod worker;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::current;
 use super::interrupt::{self, Interrupt};
 use super::listener::Listener;
+use super::owner::Owner;
 use super::record::CoroRef;
 use super::word::{Ending, Epoch, WaitWord};
 use super::worker::{self, Next};
@@ -132,6 +133,14 @@ impl WaitKind {
             Self::Future => "future",
             Self::Scope => "scope",
         }
+    }
+
+    /// Is it for one coroutine to end it, which can be told?
+    pub(crate) fn has_holder(self) -> bool {
+        matches!(
+            self,
+            Self::Join | Self::Mutex | Self::RwLockRead | Self::RwLockWrite
+        )
     }
 
     /// Is the object a descriptor's number, or an id, rather than an address?
@@ -303,6 +312,15 @@ pub(crate) enum Outcome {
     Interrupted(Interrupt),
 }
 
+impl Outcome {
+    fn of(ending: Result<u8, Interrupt>) -> Self {
+        match ending {
+            Ok(_) => Self::Granted,
+            Err(interrupt) => Self::Interrupted(interrupt),
+        }
+    }
+}
+
 /// A wait that was prepared and must be gone through with.
 #[must_use]
 pub(crate) struct Wait {
@@ -358,10 +376,16 @@ impl Wait {
     /// first always wins over an interrupt.
     #[inline]
     pub(crate) fn suspend(self) -> Outcome {
-        match self.suspend_for_any(None) {
-            Ok(_) => Outcome::Granted,
-            Err(interrupt) => Outcome::Interrupted(interrupt),
-        }
+        Outcome::of(self.suspend_for_any(None))
+    }
+
+    /// As [`Wait::suspend`], for a lock that has an owner: the search for deadlocks looks who that is.
+    pub(crate) fn suspend_behind(self, owner: &Owner) -> Outcome {
+        Outcome::of(if crate::context::is_coroutine() {
+            self.suspend_coroutine(Some(owner.word()))
+        } else {
+            self.block_thread(&ThreadWait::of_thread(), None)
+        })
     }
 
     /// As [`Wait::suspend`], and says by which arm it was granted. A plain thread, which has no timers, also takes the
@@ -369,7 +393,7 @@ impl Wait {
     #[inline]
     pub(crate) fn suspend_for_any(self, alarm: Option<(u8, u64)>) -> Result<u8, Interrupt> {
         if crate::context::is_coroutine() {
-            self.suspend_coroutine()
+            self.suspend_coroutine(None)
         } else {
             self.block_thread(&ThreadWait::of_thread(), alarm)
         }
@@ -392,13 +416,13 @@ impl Wait {
         }
     }
 
-    fn suspend_coroutine(&self) -> Result<u8, Interrupt> {
+    fn suspend_coroutine(&self, lent: Option<&AtomicU64>) -> Result<u8, Interrupt> {
         if let Some(interrupt) =
             current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine")))
         {
             return Err(interrupt);
         }
-        leave(Next::Wait);
+        leave(Next::Wait, lent);
         current::with(|coroutine| {
             let head = &coroutine.expect("resumed").head;
             let ending = head.word.ending().expect("only an ended wait is resumed");
@@ -497,9 +521,9 @@ fn arm_scopes(coroutine: &CoroRef) {
 
 /// Every suspension goes through here: the registry, the accounting and the interrupts rely on it.
 #[inline]
-fn leave(next: Next) {
+fn leave(next: Next, lent: Option<&AtomicU64>) {
     worker::with(|worker| worker.expect("a coroutine has a worker").set_next(next));
-    current::suspend();
+    current::suspend(lent);
 }
 
 /// Lets the other coroutines run. **May suspend.**
@@ -513,7 +537,7 @@ pub fn yield_now() {
     }
     check_interrupt();
     if suspends {
-        leave(Next::Again);
+        leave(Next::Again, None);
     } else if !crate::context::is_coroutine() {
         thread::yield_now();
     }
@@ -524,6 +548,6 @@ pub(crate) fn through_poller() {
     if crate::context::is_coroutine() && !thread::panicking() {
         // A loop of calls that never have to wait has no other occasion for it.
         current::with(|coroutine| arm_scopes(coroutine.expect("on a coroutine's stack")));
-        leave(Next::AfterPoll);
+        leave(Next::AfterPoll, None);
     }
 }

@@ -3,6 +3,7 @@
 use super::wait_queue::{WaitQueue, WaitStatistics};
 use super::{address, refuse};
 use crate::context::{SpinGuard, SpinMutex};
+use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Refused, Wait, WaitKind, Waiter};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -16,7 +17,8 @@ const WAITERS: u8 = 2;
 /// A mutual exclusion lock whose `lock` suspends the coroutine, not its worker.
 ///
 /// First come, first served: the owner that lets go hands the mutex to the one who has waited longest, and
-/// nobody can take it in between. Recursive locking waits for itself, for ever.
+/// nobody can take it in between. Recursive locking waits for itself, for ever;
+/// [`deadlocks`](crate::registry::deadlocks) finds that, and other circles.
 ///
 /// There is no poisoning. A coroutine that is interrupted (or panics) while it holds the guard drops it as it
 /// unwinds; what it was changing stays as it was left at that point.
@@ -51,6 +53,7 @@ pub struct Mutex<T: ?Sized> {
 /// The right to the data: who owns it, and who is next.
 struct Gate {
     word: AtomicU8,
+    owner: Owner,
     queue: SpinMutex<WaitQueue<()>>,
 }
 
@@ -70,6 +73,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         let gate = Gate {
             word: AtomicU8::new(0),
+            owner: Owner::nobody(),
             queue: SpinMutex::new(WaitQueue::new()),
         };
         Self {
@@ -131,6 +135,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// For the owner of the gate only.
     fn guard(&self) -> MutexGuard<'_, T> {
+        self.gate.owner.enter();
         MutexGuard {
             data: self.data.lock(),
             pass: Pass(self),
@@ -165,7 +170,7 @@ impl Gate {
         };
         let ticket = queue.push(waiter, ());
         drop(queue);
-        if let Outcome::Interrupted(interrupt) = wait.suspend() {
+        if let Outcome::Interrupted(interrupt) = wait.suspend_behind(&self.owner) {
             self.queue.lock().withdraw(ticket);
             interrupt.raise();
         }
@@ -192,6 +197,7 @@ impl Gate {
 
     #[inline]
     fn leave(&self) {
+        self.owner.leave();
         if self
             .word
             .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)

@@ -2,6 +2,7 @@
 
 use super::wait_queue::{Ticket, WaitQueue, WaitStatistics};
 use super::{address, refuse};
+use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Wait, WaitKind};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -34,7 +35,11 @@ pub struct RwLock<T: ?Sized> {
     data: parking_lot::RwLock<T>,
 }
 
-struct Gate(parking_lot::Mutex<State>);
+struct Gate {
+    state: parking_lot::Mutex<State>,
+    /// The writer that is in. Readers are many, and not known.
+    owner: Owner,
+}
 
 /// Between two calls: the first in line cannot be let in.
 struct State {
@@ -89,7 +94,10 @@ impl<T> RwLock<T> {
             queue: WaitQueue::new(),
         };
         Self {
-            gate: Gate(parking_lot::Mutex::new(state)),
+            gate: Gate {
+                state: parking_lot::Mutex::new(state),
+                owner: Owner::nobody(),
+            },
             data: parking_lot::RwLock::new(value),
         }
     }
@@ -125,13 +133,13 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock to read if [`read`](Self::read) would not have to wait.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        let entered = self.gate.0.lock().try_enter(Access::Read);
+        let entered = self.gate.state.lock().try_enter(Access::Read);
         entered.then(|| self.read_guard())
     }
 
     /// Takes the lock to write if [`write`](Self::write) would not have to wait.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        let entered = self.gate.0.lock().try_enter(Access::Write);
+        let entered = self.gate.state.lock().try_enter(Access::Write);
         entered.then(|| self.write_guard())
     }
 
@@ -142,7 +150,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Who holds the lock, and how much it has been waited for.
     pub fn statistics(&self) -> RwLockStatistics {
-        let state = self.gate.0.lock();
+        let state = self.gate.state.lock();
         RwLockStatistics {
             readers: state.readers,
             writer: state.writer,
@@ -158,6 +166,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
+        self.gate.owner.enter();
         RwLockWriteGuard {
             data: self.data.write(),
             pass: WritePass(&self.gate),
@@ -168,7 +177,7 @@ impl<T: ?Sized> RwLock<T> {
 impl Gate {
     #[track_caller]
     fn enter(&self, access: Access, object: usize) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.try_enter(access) {
             return;
         }
@@ -185,8 +194,8 @@ impl Gate {
     }
 
     fn sit_out(&self, wait: Wait, ticket: Ticket) {
-        if let Outcome::Interrupted(interrupt) = wait.suspend() {
-            let mut state = self.0.lock();
+        if let Outcome::Interrupted(interrupt) = wait.suspend_behind(&self.owner) {
+            let mut state = self.state.lock();
             state.queue.withdraw(ticket);
             // A writer that gives up lets the readers behind it go.
             state.settle();
@@ -246,7 +255,8 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let data = parking_lot::RwLockWriteGuard::downgrade(data);
         // Now one reader is in and the data is shared: say so, instead of leaving as a writer.
         std::mem::forget(pass);
-        let mut state = gate.0.lock();
+        gate.owner.leave();
+        let mut state = gate.state.lock();
         state.writer = false;
         state.readers = 1;
         state.settle();
@@ -260,7 +270,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
 
 impl Drop for ReadPass<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.state.lock();
         state.readers -= 1;
         state.settle();
     }
@@ -268,7 +278,8 @@ impl Drop for ReadPass<'_> {
 
 impl Drop for WritePass<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        self.0.owner.leave();
+        let mut state = self.0.state.lock();
         state.writer = false;
         state.settle();
     }

@@ -5,6 +5,7 @@ mod caches;
 mod channels;
 mod conditions;
 mod crew;
+mod deadlocks;
 mod everything;
 mod fifos;
 mod five_then_one;
