@@ -71,6 +71,8 @@ pub enum Row {
     /// [`MILLION`] coroutines that each sleep for [`NAP`] again and again until all are there, and end: the most memory, and
     /// what is left of it afterwards.
     Million,
+    /// One coroutine waits for connections that do not come: how often a second any thread is woken.
+    Idle,
     /// Serve TCP echo on a free port of loopback until killed.
     Echo,
 }
@@ -91,6 +93,7 @@ impl Row {
             "wake" => Some(Self::Wake),
             "outside" => Some(Self::Outside),
             "million" => Some(Self::Million),
+            "idle" => Some(Self::Idle),
             "echo" => Some(Self::Echo),
             _ => count("spawn-")
                 .map(Self::Spawn)
@@ -206,6 +209,39 @@ pub fn report_million(before: MemoryBefore, took: Duration) {
         (status_kib("VmRSS:").saturating_sub(before.resident_kib)) as f64 / (1 << 20) as f64,
         took.as_secs_f64(),
     );
+}
+
+/// Prints the line of [`Row::Idle`]. Called by a thread of its own, which is not counted, while the program is idle.
+pub fn report_idle() {
+    const WATCHED: Duration = Duration::from_secs(3);
+    // What starts has things to do at first.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = wakes_of_other_threads();
+    std::thread::sleep(WATCHED);
+    let wakes = wakes_of_other_threads() - before;
+    println!(
+        "{{\"per_second\": {:.2}}}",
+        wakes as f64 / WATCHED.as_secs_f64()
+    );
+}
+
+/// How often they fell asleep so far: each wake-up of an idle thread ends in that.
+fn wakes_of_other_threads() -> u64 {
+    let mine = fs::read_link("/proc/thread-self").expect("/proc is mounted");
+    let threads = fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    let others = threads
+        .map(|thread| thread.expect("it is listed").path())
+        .filter(|thread| thread.file_name() != mine.file_name());
+    others
+        // One may have ended meanwhile.
+        .filter_map(|thread| fs::read_to_string(thread.join("status")).ok())
+        .filter_map(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse::<u64>().ok()
+        })
+        .sum()
 }
 
 /// How long a runtime is given to return memory after the last of [`Row::Million`] has ended.

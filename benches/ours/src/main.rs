@@ -28,6 +28,7 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     match row {
         Row::Outside => outside(&runtime),
+        Row::Idle => idle(&runtime),
         Row::Wake if workers == 1 => wake_from_a_thread(&runtime),
         _ => runtime.run(move || run(row)),
     }
@@ -46,7 +47,7 @@ fn run(row: Row) {
         Row::Broadcast => broadcasts(),
         Row::Udp => udp(),
         Row::Wake => wake_from_a_worker(),
-        Row::Outside => unreachable!("that is done by a thread"),
+        Row::Outside | Row::Idle => unreachable!("that is done by a thread"),
         Row::Million => million(),
         Row::Echo => echo(),
     }
@@ -298,6 +299,13 @@ fn outside(runtime: &Runtime) {
         watch.stop(BATCH as u64);
     }
     watch.report();
+}
+
+fn idle(runtime: &Runtime) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let waits = runtime.spawn(move || listener.accept().map(drop));
+    measure::report_idle();
+    waits.interrupt();
 }
 
 fn million() {

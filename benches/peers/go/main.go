@@ -53,7 +53,7 @@ func main() {
 	rows := map[string]func(int){
 		"yield": yieldRow, "spawn": spawnRow, "channel": channelRow, "mutex": mutexRow, "timeout": timeoutRow,
 		"memory": memoryRow, "sleepers": sleepersRow, "echo": echoRow, "select": selectRow, "udp": udpRow, "wake": wakeRow,
-		"million": millionRow,
+		"million": millionRow, "idle": idleRow,
 	}
 	run, found := rows[row]
 	if !found {
@@ -369,6 +369,37 @@ func wakeRow(int) {
 		return all[int(float64(len(all)-1)*share)].Seconds() * 1e6
 	}
 	fmt.Printf("{\"p50_us\": %.3f, \"p99_us\": %.3f}\n", at(0.5), at(0.99))
+}
+
+// idleRow watches from a goroutine, whose own wake-up is subtracted.
+func idleRow(int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	go func() { _, _ = listener.Accept() }()
+	const watched = 3 * time.Second
+	time.Sleep(watched)
+	before := wakes()
+	time.Sleep(watched)
+	fmt.Printf("{\"per_second\": %.2f}\n", max(float64(wakes()-before-1)/watched.Seconds(), 0))
+}
+
+func wakes() (total int64) {
+	threads, err := os.ReadDir("/proc/self/task")
+	must(err)
+	for _, thread := range threads {
+		status, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/status")
+		if err != nil {
+			continue // It has ended meanwhile.
+		}
+		for line := range strings.Lines(string(status)) {
+			if rest, found := strings.CutPrefix(line, "voluntary_ctxt_switches:"); found {
+				count, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
+				must(err)
+				total += count
+			}
+		}
+	}
+	return
 }
 
 func millionRow(int) {

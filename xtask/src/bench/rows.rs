@@ -58,6 +58,7 @@ const ECHO: &[Metric] = &[
     metric("kib_each", "KiB each", 2),
 ];
 const WAKE: &[Metric] = &[metric("p50_us", "µs p50", 2), metric("p99_us", "µs p99", 2)];
+const IDLE: &[Metric] = &[metric("per_second", "wake-ups/s", 2)];
 const MILLION: &[Metric] = &[
     metric("peak_gib", "GiB at most", 2),
     metric("left_gib", "GiB afterwards", 2),
@@ -101,6 +102,7 @@ pub(crate) const ALL: &[Row] = &[
     alone("broadcast", "broadcast to 100, each message", NANOSECONDS),
     alone("udp", "UDP round trip, 64 B", NANOSECONDS),
     alone("wake", "wake from another thread", WAKE),
+    alone("idle", "idle, one waits for connections", IDLE),
     alone("outside", "spawn + join from outside", NANOSECONDS),
     alone("million", "1,000,000 that sleep, wake and end", MILLION),
     echo("echo-100", "TCP echo 64 B, 100 connections", 100),

@@ -34,7 +34,7 @@ fn run(row: Row) {
             measure::unsupported("may panics beyond 32,741 coroutines")
         }
         Row::Million => measure::unsupported("may panics beyond 32,741 coroutines"),
-        Row::Select | Row::Broadcast | Row::Udp | Row::Wake | Row::Outside => {
+        Row::Select | Row::Broadcast | Row::Udp | Row::Wake | Row::Outside | Row::Idle => {
             measure::unsupported("not measured")
         }
         Row::Echo => echo(),

@@ -26,7 +26,7 @@ fn main() {
         Row::Memory(count) if count <= MOST_THREADS => memory(count),
         Row::Echo => echo(),
         Row::Timeout => measure::unsupported("a thread's call cannot be bounded from outside"),
-        Row::Select | Row::Broadcast | Row::Udp | Row::Wake | Row::Outside => {
+        Row::Select | Row::Broadcast | Row::Udp | Row::Wake | Row::Outside | Row::Idle => {
             measure::unsupported("not measured");
         }
         Row::Spawn(_) | Row::Memory(_) | Row::Sleepers | Row::Million => {

@@ -19,6 +19,7 @@ fn main() {
     let runtime = runtime(flavor);
     match row {
         Row::Outside => return outside(&runtime, flavor),
+        Row::Idle => return idle(runtime),
         Row::Wake if flavor == "ct" => return wake_from_a_thread(&runtime),
         _ => {}
     }
@@ -56,7 +57,7 @@ async fn run(row: Row) {
         Row::Broadcast => broadcasts().await,
         Row::Udp => udp().await,
         Row::Wake => wake_from_a_worker().await,
-        Row::Outside => unreachable!("that is done by a thread"),
+        Row::Outside | Row::Idle => unreachable!("that is done by a thread"),
         Row::Million => million().await,
         Row::Echo => echo().await,
     }
@@ -348,6 +349,18 @@ fn outside(runtime: &Runtime, flavor: &str) {
         watch.stop(BATCH as u64);
     }
     watch.report();
+}
+
+fn idle(runtime: Runtime) {
+    // Detached: it ends with the process.
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let waits = tokio::spawn(async move { listener.accept().await.map(drop) });
+            waits.await.expect("it ends").expect("it accepts");
+        });
+    });
+    measure::report_idle();
 }
 
 async fn million() {
