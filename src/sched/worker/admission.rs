@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{Ordering, fence};
 
 use super::super::record::{self, CoroRef, Newborn};
+use super::super::spawn::JoinError;
 use super::super::{balance, raise};
 use super::{START, STRIKE, Worker};
 use crate::context::{Context, cycles};
@@ -139,6 +140,16 @@ impl Worker {
         if ended >= STRIKE {
             self.strike_ended();
         }
+    }
+
+    /// There is no stack for it.
+    #[cold]
+    pub(super) fn give_up(&self, coroutine: CoroRef, error: io::Error) {
+        let (name, id) = (coroutine.head.name.with(str::to_owned), coroutine.head.id);
+        // Whoever joins is told as well, but nobody may.
+        log::error!("coroutine '{name}' (#{id}) cannot start, for there is no stack: {error}");
+        coroutine.discard(JoinError::NoStack(error));
+        self.forget(coroutine);
     }
 
     /// Strikes ended coroutines off the table.

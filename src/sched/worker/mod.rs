@@ -493,8 +493,7 @@ impl Worker {
                 Ok(started) => *context = Some(started),
                 Err(error) => {
                     drop(context);
-                    coroutine.discard(JoinError::NoStack(error));
-                    return self.forget(coroutine);
+                    return self.give_up(coroutine, error);
                 }
             }
         }
