@@ -378,12 +378,12 @@ func idleRow(int) {
 	go func() { _, _ = listener.Accept() }()
 	const watched = 3 * time.Second
 	time.Sleep(watched)
-	before := wakes()
+	before := fallenAsleep()
 	time.Sleep(watched)
-	fmt.Printf("{\"per_second\": %.2f}\n", max(float64(wakes()-before-1)/watched.Seconds(), 0))
+	fmt.Printf("{\"per_second\": %.2f}\n", max(float64(fallenAsleep()-before-1)/watched.Seconds(), 0))
 }
 
-func wakes() (total int64) {
+func fallenAsleep() (total int64) {
 	threads, err := os.ReadDir("/proc/self/task")
 	must(err)
 	for _, thread := range threads {
