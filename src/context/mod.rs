@@ -20,6 +20,7 @@ pub(crate) mod blocks;
 mod cell;
 mod counted;
 pub(crate) mod cycles;
+mod handler;
 pub(crate) mod lend;
 pub(crate) mod overflow;
 mod prefetch;

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use rustix::param::page_size;
 
 use super::backtrace;
+use super::handler::hand_on;
 
 /// Enough to symbolise a backtrace on.
 const SIGNAL_STACK: usize = 512 << 10;
@@ -130,23 +131,11 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
     } else {
         &installed.segv
     };
-    // SAFETY: the action was in force before ours. A function gets what the kernel gave us; for the default action we
-    // step aside, return, and the instruction faults again.
-    unsafe {
-        match previous.sa_sigaction {
-            libc::SIG_DFL | libc::SIG_IGN => {
-                libc::sigaction(signal, ptr::from_ref(previous), ptr::null_mut());
-            }
-            handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) =
-                    std::mem::transmute(handler);
-                handler(signal, info, context);
-            }
-            handler => {
-                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
-                handler(signal);
-            }
-        }
+    // SAFETY: the action was in force before ours, and gets what the kernel gave us.
+    if !unsafe { hand_on(previous, signal, info, context) } {
+        // The default action: we step aside, return, and the instruction faults again.
+        // SAFETY: as above.
+        unsafe { libc::sigaction(signal, ptr::from_ref(previous), ptr::null_mut()) };
     }
 }
 

@@ -36,6 +36,7 @@ mod system {
     use rustix::thread::{Timespec, futex, gettid};
 
     use super::super::backtrace;
+    use super::super::handler::hand_on;
     use super::{FRAMES, Range};
 
     const SIGNAL: libc::c_int = libc::SIGURG;
@@ -279,21 +280,9 @@ mod system {
         let Some(previous) = PREVIOUS.get() else {
             return;
         };
-        // SAFETY: the action was in force before ours, and gets what the kernel gave us. By default SIGURG is ignored.
-        unsafe {
-            match previous.sa_sigaction {
-                libc::SIG_DFL | libc::SIG_IGN => {}
-                handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-                    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) =
-                        std::mem::transmute(handler);
-                    handler(signal, info, context);
-                }
-                handler => {
-                    let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
-                    handler(signal);
-                }
-            }
-        }
+        // SAFETY: the action was in force before ours, and gets what the kernel gave us.
+        let _handled = unsafe { hand_on(previous, signal, info, context) };
+        // By default SIGURG is ignored.
     }
 }
 
