@@ -188,6 +188,10 @@ impl Drop for Server {
     }
 }
 
+pub fn errors(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
 /// Waits for a process, but not forever.
 pub fn ended(child: &mut Child, patience: Duration) -> ExitStatus {
     let deadline = Instant::now() + patience;
