@@ -1,5 +1,5 @@
 //! `cargo xtask soak`: random programs over every primitive, with timeouts, kills and panics anywhere, for as long as one
-//! wishes. After each, nothing may be lost, held or waited for (`src/sync/tests/everything.rs`).
+//! wishes. After each, nothing may be lost, held or waited for (`src/sync/tests/everything`).
 
 use anyhow::{Context, Result, ensure};
 
@@ -38,7 +38,7 @@ fn soak(seconds: u64, seed: u64) -> Result<()> {
     let mut command = shell::cargo(&["test", "-p", "grapeshot", "--lib", "--"]);
     command
         .args(["--ignored", "--exact", "--nocapture"])
-        .arg("sync::tests::everything::soak")
+        .arg("sync::tests::everything::soak::programs_until_the_time_is_up")
         .env("GRAPESHOT_SOAK_SECONDS", seconds.to_string())
         .env("GRAPESHOT_SOAK_SEED", seed.to_string());
     let tally = section::run_tests(&mut command)?;

@@ -32,12 +32,12 @@ pub(crate) fn for_each_seed(program: impl Fn(u64) + Send + Sync + 'static) {
     let program = Arc::new(program);
     for seed in 0..300 {
         let program = Arc::clone(&program);
-        with_seed(seed, move || program(seed));
+        naming(seed, || testing::run(seed, move || program(seed)));
     }
 }
 
-/// Runs a program in one such order, which the report of a failure names.
-fn with_seed(seed: u64, program: impl FnOnce() + Send + 'static) {
+/// Runs what takes its order from a seed, which the report of a failure names.
+fn naming<T>(seed: u64, run: impl FnOnce() -> T) -> T {
     struct Name(u64);
     impl Drop for Name {
         fn drop(&mut self) {
@@ -47,7 +47,7 @@ fn with_seed(seed: u64, program: impl FnOnce() + Send + 'static) {
         }
     }
     let _name = Name(seed);
-    testing::run(seed, program);
+    run()
 }
 
 /// Yields until the others have got so far.

@@ -1,20 +1,28 @@
 //! Random programs over all primitives at once, with timeouts, kills, shields and panics anywhere: what must hold of any
 //! program afterwards.
 
-use super::{Count, Random, for_each_seed, with_seed};
+mod afterwards;
+mod crowds;
+mod soak;
+
+use super::{Count, Random, naming};
+use crate::net::{TcpListener, TcpStream};
 use crate::sync::{
-    Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, OnceLock, RateLimiter,
+    Barrier, Condvar, Event, Fifo, InvertedSemaphore, LruCache, Mutex, Once, OnceLock, RateLimiter,
     RwLock, Semaphore, broadcast, channel, watch,
 };
+use crate::testing::{self, NetworkConfig, Simulation};
 use crate::time::{IdleTimer, interval};
 use crate::{
     JoinError, JoinHandle, catch_panic, registry, shield, sleep, spawn, with_timeout, yield_now,
 };
+use afterwards::{assert_conserved, assert_free, assert_settled};
+use crowds::{Mailbox, crowd};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PERMITS: usize = 3;
 const PARTIES: usize = 3;
@@ -29,27 +37,47 @@ struct Ship {
     event: Event,
     barrier: Barrier,
     once: OnceLock<u64>,
+    routine: Once,
     fifo: Fifo<u64>,
     limiter: RateLimiter,
     idle: IdleTimer,
     cache: LruCache<u64, u64>,
     sender: channel::Sender<u64>,
     receiver: channel::Receiver<u64>,
+    /// Without room for any: who sends meets who receives. On the ferry both are arms of the same `select!`.
+    boat: (channel::Sender<u64>, channel::Receiver<u64>),
+    ferry: (channel::Sender<u64>, channel::Receiver<u64>),
+    mailbox: Mailbox,
+    /// One stream, from its first end to its second.
+    line: (TcpStream, TcpStream),
+    /// Where it is answered.
+    harbour: SocketAddr,
+    /// Whether it makes calls that truly block: what threads do does not come from the seed.
+    unblocks: bool,
     news: broadcast::Sender<u64>,
     course: watch::Sender<u64>,
     /// Additions to what `mutex` and `rwlock` protect.
     added: (Count, Count),
-    /// Messages put into the channel and the fifo, and taken out.
+    /// Messages put into the channels, the fifo and the mailbox, and taken out.
     sent: Count,
     received: Count,
+    /// Bytes put into the line, and taken out.
+    poured: Count,
+    drunk: Count,
+    /// The number of the latest news.
+    published: Count,
     succeeded: Count,
+    routines: Count,
     /// Calls of `RwLock::write` that have not returned.
     writers: Count,
 }
 
 impl Ship {
-    fn new(random: &mut Random) -> Self {
+    fn new(random: &mut Random, harbour: SocketAddr) -> Self {
         let (sender, receiver) = channel::bounded(random.below(3) as usize);
+        let slip = TcpListener::bind("localhost:0").unwrap();
+        let first = TcpStream::connect(slip.local_addr().unwrap()).unwrap();
+        let (second, _) = slip.accept().unwrap();
         Self {
             mutex: Mutex::new(0),
             rwlock: RwLock::new(0),
@@ -59,18 +87,29 @@ impl Ship {
             event: Event::new(),
             barrier: Barrier::new(PARTIES),
             once: OnceLock::new(),
+            routine: Once::new(),
             fifo: Fifo::new(),
             limiter: RateLimiter::new(1_000, Duration::from_millis(1)).with_burst(3),
             idle: IdleTimer::new(Duration::from_micros(300)),
             cache: LruCache::new(2),
             sender,
             receiver,
+            boat: channel::bounded(0),
+            ferry: channel::bounded(0),
+            mailbox: Mailbox::default(),
+            line: (first, second),
+            harbour,
+            unblocks: random.below(4) == 0,
             news: broadcast::channel(2).0,
             course: watch::channel(0).0,
             added: Default::default(),
             sent: Count::default(),
             received: Count::default(),
+            poured: Count::default(),
+            drunk: Count::default(),
+            published: Count::default(),
             succeeded: Count::default(),
+            routines: Count::default(),
             writers: Count::default(),
         }
     }
@@ -111,7 +150,7 @@ fn pause(random: &mut Random) {
 
 /// One random call, which may hold something while it does another.
 fn step(ship: &Ship, random: &mut Random, depth: u32) {
-    match random.below(24) {
+    match random.below(36) {
         0 => {
             let mut value = ship.mutex.lock();
             inner(ship, random, depth);
@@ -191,6 +230,9 @@ fn step(ship: &Ship, random: &mut Random, depth: u32) {
             inner(ship, random, depth);
             drop(pin);
             ship.cache.remove(&random.below(4));
+            if let Ok(_pinned) = ship.cache.insert_pinned(2, 2) {
+                inner(ship, random, depth);
+            }
         }
         20 => {
             if ship.sender.send(1).is_ok() {
@@ -202,20 +244,40 @@ fn step(ship: &Ship, random: &mut Random, depth: u32) {
                 ship.received.up();
             }
         }
-        22 => {
-            let (mut news, mut course) = (ship.news.subscribe(), ship.course.subscribe());
-            pause(random);
-            match random.below(2) {
-                0 => drop(news.recv()),
-                _ => drop(course.changed()),
-            }
-        }
-        _ => {
+        22 => hear(ship, random),
+        23 => {
             // Nobody may listen.
-            let _ = ship.news.send(1);
+            let _ = ship.news.send(ship.published.up() as u64);
             ship.course.update(|at| at + 1);
             interval(Duration::from_micros(50)).tick();
         }
+        24 => {
+            ship.routine.call_once(|| {
+                pause(random);
+                ship.routines.up();
+            });
+            assert_eq!(ship.routines.get(), 1);
+        }
+        _ => crowd(ship, random, depth),
+    }
+}
+
+/// What is told to all comes to each in order, and the latest state is never older than one seen before.
+fn hear(ship: &Ship, random: &mut Random) {
+    let (mut news, mut course) = (ship.news.subscribe(), ship.course.subscribe());
+    pause(random);
+    if random.below(2) == 0 {
+        let mut latest = None;
+        for _ in 0..3 {
+            match news.recv() {
+                Ok(number) => assert!(latest.replace(number) < Some(number)),
+                Err(error) => assert!(matches!(error, broadcast::RecvError::Lagged(_))),
+            }
+        }
+    } else {
+        let before = *course.latest();
+        let after = course.changed().expect("the ship is there");
+        assert!(*after >= before);
     }
 }
 
@@ -246,39 +308,28 @@ fn sailor(ship: &Ship, steps: u64, random: &mut Random) {
 
 #[test]
 fn nothing_is_lost_held_or_waited_for_when_all_are_done() {
-    for_each_seed(|seed| program(seed, 10, 12));
+    for seed in 0..300 {
+        voyage(seed, 10, 12);
+    }
 }
 
-/// `cargo xtask soak`: larger programs, one after the other in as many threads as there are processors, for as many seconds
-/// as `GRAPESHOT_SOAK_SECONDS` says, from the seed `GRAPESHOT_SOAK_SEED` on.
-#[test]
-#[ignore = "`cargo xtask soak` runs it, for as long as one wishes"]
-fn soak() {
-    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
-    let seconds = number("GRAPESHOT_SOAK_SECONDS").unwrap_or(10);
-    let seeds = AtomicU64::new(number("GRAPESHOT_SOAK_SEED").unwrap_or(1_000));
-    let first = seeds.load(Ordering::Relaxed);
-    let end = Instant::now() + Duration::from_secs(seconds);
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while Instant::now() < end {
-                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
-                    let mut random = Random(seed);
-                    let (crew, steps) = (2 + random.below(30), 1 + random.below(60));
-                    with_seed(seed, move || program(seed, crew, steps));
-                }
-            });
-        }
-    });
-    let programs = seeds.load(Ordering::Relaxed) - first;
-    assert!(programs > 0, "there was time for none");
-    println!("{programs} programs ran well");
+/// A program on a network of its own.
+fn voyage(seed: u64, crew: u64, steps: u64) {
+    let narrow = NetworkConfig::new().chop(true).buffer(64);
+    let simulation = Simulation::new(seed).network(narrow);
+    naming(seed, || simulation.run(move || program(seed, crew, steps)));
 }
 
 fn program(seed: u64, crew: u64, steps: u64) {
     let mut random = Random(seed);
-    let ship = Arc::new(Ship::new(&mut random));
+    let harbour = TcpListener::bind("localhost:0").unwrap();
+    let address = harbour.local_addr().unwrap();
+    let harbour = spawn(move || {
+        for stream in harbour.incoming().flatten() {
+            spawn(move || echo(&stream));
+        }
+    });
+    let ship = Arc::new(Ship::new(&mut random, address));
     let sailors: Vec<JoinHandle<()>> = (0..crew)
         .map(|number| {
             let ship = Arc::clone(&ship);
@@ -303,83 +354,26 @@ fn program(seed: u64, crew: u64, steps: u64) {
             resume_unwind(payload);
         }
     }
-    watchman.interrupt();
-    assert!(matches!(watchman.join(), Err(JoinError::Interrupted)));
+    for servant in [watchman, harbour] {
+        servant.interrupt();
+        match servant.join() {
+            Err(JoinError::Interrupted) => {}
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            ended => panic!("{ended:?}"),
+        }
+    }
+    testing::assert_no_leaks();
     assert_eq!(registry::coroutines().len(), 1, "only this one");
     assert_free(&ship);
     assert_conserved(&ship);
 }
 
-/// At any moment nobody waits for what is there.
-fn assert_settled(ship: &Ship) {
-    let waits_in_vain = [
-        !ship.mutex.is_locked() && ship.mutex.statistics().waiting > 0,
-        {
-            let rwlock = ship.rwlock.statistics();
-            // Readers wait for none but writers.
-            let for_none = rwlock.readers == 0 || ship.writers.get() == 0;
-            !rwlock.writer && for_none && rwlock.wait.waiting > 0
-        },
-        ship.semaphore.available() == PERMITS && ship.semaphore.statistics().wait.waiting > 0,
-        ship.inverted.count() == 0 && ship.inverted.statistics().wait.waiting > 0,
-        ship.event.is_set() && ship.event.statistics().waiting > 0,
-        ship.barrier.statistics().arrived == PARTIES,
-        {
-            let once = ship.once.statistics();
-            (once.done || !once.running) && once.wait.waiting > 0
-        },
-        !ship.fifo.is_empty() && ship.fifo.statistics().wait.waiting > 0,
-        {
-            let channel = ship.receiver.statistics();
-            let full = Some(channel.len) == channel.capacity;
-            (channel.len > 0 || channel.send.waiting > 0) && channel.recv.waiting > 0
-                || !full && channel.send.waiting > 0
-        },
-        {
-            let cache = ship.cache.statistics();
-            cache.loading == 0 && cache.waiting > 0
-        },
-    ];
-    assert!(waits_in_vain.iter().all(|&vain| !vain), "{waits_in_vain:?}");
-}
-
-fn assert_free(ship: &Ship) {
-    assert!(ship.mutex.try_lock().is_some());
-    assert!(ship.rwlock.try_write().is_some());
-    assert_eq!(ship.semaphore.available(), PERMITS);
-    assert_eq!(ship.inverted.count(), 0);
-    assert_eq!(ship.barrier.statistics().arrived, 0);
-    assert_eq!(ship.cache.statistics().pinned, 0);
-    assert_eq!(ship.cache.statistics().loading, 0);
-    assert!(!ship.once.statistics().running);
-    let channel = ship.receiver.statistics();
-    let waiting = [
-        ship.mutex.statistics().waiting,
-        ship.rwlock.statistics().wait.waiting,
-        ship.condvar.statistics().waiting,
-        ship.semaphore.statistics().wait.waiting,
-        ship.inverted.statistics().wait.waiting,
-        ship.event.statistics().waiting,
-        ship.barrier.statistics().wait.waiting,
-        ship.once.statistics().wait.waiting,
-        ship.fifo.statistics().wait.waiting,
-        ship.limiter.statistics().wait.waiting,
-        ship.idle.statistics().waiting,
-        ship.cache.statistics().waiting,
-        channel.send.waiting,
-        channel.recv.waiting,
-        ship.news.statistics().recv.waiting,
-        ship.course.statistics().wait.waiting,
-    ];
-    assert!(waiting.iter().all(|&waiting| waiting == 0), "{waiting:?}");
-    assert_eq!(ship.news.statistics().receivers, 0);
-    assert_eq!(ship.course.statistics().receivers, 0);
-}
-
-fn assert_conserved(ship: &Ship) {
-    assert_eq!(*ship.mutex.try_lock().unwrap(), ship.added.0.get() as u64);
-    assert_eq!(*ship.rwlock.try_read().unwrap(), ship.added.1.get() as u64);
-    assert_eq!(ship.succeeded.get(), usize::from(ship.once.get().is_some()));
-    let left = ship.fifo.try_pop_all().len() + ship.receiver.try_iter().count();
-    assert_eq!(ship.sent.get(), ship.received.get() + left);
+/// Sends back what it hears, until nobody listens.
+fn echo(mut stream: &TcpStream) {
+    let mut chunk = [0; 50];
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        if stream.write_all(&chunk[..count]).is_err() {
+            break;
+        }
+    }
 }
