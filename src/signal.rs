@@ -31,6 +31,7 @@ pub use signal_hook::consts::signal::{
     SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 
+use crate::io::{Operation, OperationArm};
 use crate::net::UnixStream;
 
 /// The signals that a coroutine waits for.
@@ -94,22 +95,69 @@ impl Signals {
             }
             // A byte may be left from a signal that was given already. Then this returns at once, and we look again.
             if self.wake.read(&mut wakes)? == 0 {
-                // The writing ends belong to the handlers: there are none.
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "no signal is watched",
-                ));
+                return Err(no_signal());
             }
         }
     }
 
     /// The next signal that has arrived, if there is one. Never suspends.
     pub fn try_wait(&mut self) -> Option<i32> {
-        let arrived = self
-            .watched
-            .iter()
-            .find(|w| w.arrived.swap(false, Ordering::SeqCst))?;
-        Some(arrived.signal)
+        arrived(&self.watched)
+    }
+}
+
+/// Takes the first that has arrived.
+fn arrived(watched: &[Watched]) -> Option<i32> {
+    let arrived = watched
+        .iter()
+        .find(|w| w.arrived.swap(false, Ordering::SeqCst))?;
+    Some(arrived.signal)
+}
+
+/// There is nothing to read, ever: the writing ends belong to the handlers, and there are none.
+fn no_signal() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no signal is watched")
+}
+
+/// The next signal, in a `select!`.
+pub struct Next<'a> {
+    wake: &'a UnixStream,
+    watched: &'a [Watched],
+    signal: Option<i32>,
+}
+
+impl Signals {
+    /// For `select!`.
+    #[doc(hidden)]
+    pub fn __select_wait(&mut self) -> OperationArm<'_, std::os::unix::net::UnixStream, Next<'_>> {
+        let Signals { wake, watched } = self;
+        let next = Next {
+            wake,
+            watched,
+            signal: None,
+        };
+        OperationArm::new(next, Some(wake.__select_readable()))
+    }
+}
+
+impl Operation for Next<'_> {
+    type Output = i32;
+
+    fn attempt(&mut self) -> io::Result<()> {
+        let mut wakes = [0; 64];
+        loop {
+            self.signal = arrived(self.watched);
+            if self.signal.is_some() {
+                return Ok(());
+            }
+            if self.wake.try_read(&mut wakes)? == 0 {
+                return Err(no_signal());
+            }
+        }
+    }
+
+    fn finish(self) -> io::Result<i32> {
+        Ok(self.signal.expect("the attempt has succeeded"))
     }
 }
 

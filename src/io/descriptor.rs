@@ -5,8 +5,9 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::pipe::nonblocking;
+use super::select::ReadinessArm;
 use super::sigpipe::without_sigpipe;
-use super::source::Source;
+use super::source::{Source, Way};
 use crate::sched::wait::WaitKind;
 
 /// Any descriptor that the system's poller can watch: a terminal, a FIFO, an eventfd, a netlink or packet socket, a
@@ -107,6 +108,18 @@ impl<T: AsFd> Descriptor<T> {
     /// Those of the poller, and [`Closed`](super::Closed).
     pub fn wait_writable(&self) -> io::Result<()> {
         self.source.wait_writable(WaitKind::Write)
+    }
+
+    /// For `select!`.
+    #[doc(hidden)]
+    pub fn __select_readable(&self) -> ReadinessArm<'_, T> {
+        self.source.readiness(Way::Read)
+    }
+
+    /// For `select!`.
+    #[doc(hidden)]
+    pub fn __select_writable(&self) -> ReadinessArm<'_, T> {
+        self.source.readiness(Way::Write)
     }
 
     /// Closes the descriptor now, though others may still share it. Never suspends. What it referred to is closed, and

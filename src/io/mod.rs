@@ -17,6 +17,7 @@ mod endpoint;
 mod group;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod operation;
 mod pipe;
 #[cfg(feature = "futures-io")]
 mod polled;
@@ -41,6 +42,9 @@ pub(crate) use copy::{End, sealed};
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub use descriptor::Descriptor;
 pub(crate) use group::Group;
+#[doc(hidden)]
+pub use operation::{Operation, OperationArm};
+
 pub use pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(feature = "futures-io")]
 #[doc(hidden)]

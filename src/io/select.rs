@@ -38,17 +38,14 @@ impl<T: AsFd> Source<T> {
 }
 
 impl<'a, T: AsFd> ReadinessArm<'a, T> {
-    /// Was it this that was done?
-    pub fn was_chosen(&self) -> bool {
-        self.output.is_some()
+    /// What came of it; `None` if it was not chosen.
+    pub fn into_output(self) -> Option<io::Result<()>> {
+        self.output
     }
 
-    /// What came of it.
-    ///
-    /// # Panics
-    /// If it was not chosen.
-    pub fn into_output(self) -> io::Result<()> {
-        self.output.expect("it was chosen")
+    /// Why it cannot be waited for, if it was chosen for that.
+    pub(super) fn failure(&mut self) -> Option<io::Error> {
+        self.output.take()?.err()
     }
 
     /// Does somebody wait for the same?

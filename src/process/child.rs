@@ -35,10 +35,10 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// What it complains, if that was to be piped.
     pub stderr: Option<ChildStderr>,
-    process: std::process::Child,
-    exit: Exit,
+    pub(super) process: std::process::Child,
+    pub(super) exit: Exit,
     /// Once it is there the child has been reaped, and its number may be somebody else's.
-    status: Option<ExitStatus>,
+    pub(super) status: Option<ExitStatus>,
     own_group: bool,
     output_limit: usize,
 }

@@ -49,6 +49,7 @@ mod command;
 mod exit;
 mod output;
 mod reaper;
+mod select;
 
 #[cfg(test)]
 mod tests;

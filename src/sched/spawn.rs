@@ -164,17 +164,9 @@ impl<T: 'static> JoinHandle<T> {
 }
 
 impl<T: 'static> JoinArm<'_, T> {
-    /// Was it this that was done?
-    pub fn was_chosen(&self) -> bool {
-        self.output.is_some()
-    }
-
-    /// What came of it.
-    ///
-    /// # Panics
-    /// If it was not chosen.
-    pub fn into_output(self) -> Result<T, JoinError> {
-        self.output.expect("it was chosen")
+    /// What came of it; `None` if it was not chosen.
+    pub fn into_output(self) -> Option<Result<T, JoinError>> {
+        self.output
     }
 }
 

@@ -109,14 +109,19 @@ fn wait_for_any(arms: &mut [&mut dyn Arm]) -> bool {
 /// |---|---|---|
 /// | `recv(receiver) -> message => …` | there is a message, or no sender any more | as [`Receiver::recv`](crate::sync::channel::Receiver::recv) |
 /// | `send(sender, message) -> sent => …` | there is room, or no receiver any more | as [`Sender::send`](crate::sync::channel::Sender::send) |
+/// | `recv(receiver) -> message => …` of a [broadcast](crate::sync::broadcast) | there is a message or a gap, or no sender any more | as [`Receiver::recv`](crate::sync::broadcast::Receiver::recv) |
+/// | `changed(receiver) -> value => …` of a [watch](crate::sync::watch) | the value is another than seen last, or no sender any more | as [`Receiver::changed`](crate::sync::watch::Receiver::changed) |
 /// | `join(handle) -> result => …` | the coroutine has ended | as [`JoinHandle::join`](crate::JoinHandle::join), which is spent then |
 /// | `after(duration) => …`, `at(instant) => …` | the time has come | |
-/// | `readable(socket) -> result => …`, `writable(socket) -> …` | a call would not have to wait | `io::Result<()>` |
+/// | `wait(child) -> status => …` | the program has ended; its standard input stays open until then | as [`Child::wait`](crate::process::Child::wait) |
+/// | `wait(signals) -> signal => …` | a signal arrives | as [`Signals::wait`](crate::signal::Signals::wait) |
+/// | `next(watcher) -> change => …` | a file changes | as [`Watcher::next`](crate::fs::Watcher::next) |
+/// | `readable(it) -> result => …`, `writable(it) -> …` | a call on the socket, pipe or [`Descriptor`](crate::io::Descriptor) would not have to wait | `io::Result<()>` |
 /// | `default => …` | nothing: it is taken if no other arm is ready | |
 ///
 /// If several are ready, chance decides, so none starves. The expressions in the parentheses are evaluated once, in order,
 /// before the wait; those behind the arrow run when everything is settled, outside of the wait, and may `return`, `break`
-/// or use `?`. All must have the same type. At most 255 arms. In a loop, `after` starts anew each time; for a beat or a
+/// or use `?`, and use again what the arms have borrowed. All must have the same type. At most 255 arms. In a loop, `after` starts anew each time; for a beat or a
 /// deadline of the whole, take `at`.
 ///
 /// A message that is not sent is dropped, unless the arm was chosen and failed: then it is in the error. With `default`
@@ -192,18 +197,22 @@ macro_rules! __select {
     };
 
     (@expand [$(($arm:ident [$($make:tt)*] [$value:pat] [$body:expr]))*] $waits:literal $otherwise:expr) => {{
-        $(let mut $arm = $crate::__select!(@make $($make)*);)*
-        $crate::__select_arms::choose(
-            &mut [$(&mut $arm as &mut dyn $crate::__select_arms::Arm),*],
-            $waits,
-        );
+        // The arms end here: what is behind the arrows may use what they borrowed.
+        let ($($arm,)*) = {
+            $(let mut $arm = $crate::__select!(@make $($make)*);)*
+            $crate::__select_arms::choose(
+                &mut [$(&mut $arm as &mut dyn $crate::__select_arms::Arm),*],
+                $waits,
+            );
+            ($($arm.into_output(),)*)
+        };
         $crate::__select!(@run [$(($arm [$value] [$body]))*] $otherwise)
     }};
 
     (@run [] $otherwise:expr) => { $otherwise };
     (@run [($arm:ident [$value:pat] [$body:expr]) $($rest:tt)*] $otherwise:expr) => {
-        if $arm.was_chosen() {
-            let $value = $arm.into_output();
+        if let ::core::option::Option::Some(output) = $arm {
+            let $value = output;
             $body
         } else {
             $crate::__select!(@run [$($rest)*] $otherwise)
@@ -215,6 +224,9 @@ macro_rules! __select {
     (@make join ($handle:expr $(,)?)) => { ($handle).__select_join() };
     (@make after ($duration:expr $(,)?)) => { $crate::__select_arms::after($duration) };
     (@make at ($time:expr $(,)?)) => { $crate::__select_arms::at($time) };
+    (@make changed ($receiver:expr $(,)?)) => { ($receiver).__select_changed() };
+    (@make wait ($what:expr $(,)?)) => { ($what).__select_wait() };
+    (@make next ($watcher:expr $(,)?)) => { ($watcher).__select_next() };
     (@make readable ($socket:expr $(,)?)) => { ($socket).__select_readable() };
     (@make writable ($socket:expr $(,)?)) => { ($socket).__select_writable() };
 }

@@ -1,5 +1,9 @@
 //! What `select!` promises: one thing is done and no other, nothing is lost, nobody starves.
 
+#[cfg(target_os = "linux")]
+mod events;
+mod latest;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};

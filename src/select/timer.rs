@@ -31,13 +31,10 @@ pub fn at(time: Instant) -> Timer {
 }
 
 impl Timer {
-    /// Was it this that was done?
-    pub fn was_chosen(&self) -> bool {
-        self.chosen
+    /// Nothing comes of it but that; `None` if it was not chosen.
+    pub fn into_output(self) -> Option<()> {
+        self.chosen.then_some(())
     }
-
-    /// Nothing came of it but that.
-    pub fn into_output(self) {}
 }
 
 impl Arm for Timer {

@@ -22,7 +22,11 @@
 //! });
 //! ```
 
+mod select;
+
 pub use super::channel::{RecvError, TryRecvError};
+#[doc(hidden)]
+pub use select::ChangedArm;
 
 use super::wait_queue::{WaitQueue, WaitStatistics};
 use crate::sched::wait::{self, Outcome, WaitKind};

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{Event, What};
 use crate::fs::outside;
-use crate::io::{Source, WaitKind};
+use crate::io::{ReadinessArm, Source, WaitKind, Way};
 
 /// Bytes of events that one system call takes.
 const CHUNK: usize = 16 << 10;
@@ -65,6 +65,16 @@ impl Queue {
     /// Waits for events and takes them.
     pub(super) fn take(&self) -> io::Result<Vec<Event>> {
         self.0.read_with(WaitKind::Read, |queue| Ok(take(queue)?))
+    }
+
+    /// Takes events, if there are any.
+    pub(super) fn try_take(&self) -> io::Result<Vec<Event>> {
+        self.0.attempt(|queue| Ok(take(queue)?))
+    }
+
+    /// Whether there are events.
+    pub(super) fn readiness(&self) -> ReadinessArm<'_, OwnedFd> {
+        self.0.readiness(Way::Read)
     }
 }
 

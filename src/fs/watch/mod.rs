@@ -1,12 +1,15 @@
 //! Hearing of changes in files and folders.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use news::News;
+
 #[cfg(target_os = "linux")]
 mod inotify;
+mod news;
+mod select;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -64,19 +67,7 @@ pub enum Change {
 /// [`new`](Self::new) fails with [`Unsupported`](io::ErrorKind::Unsupported).
 pub struct Watcher {
     queue: system::Queue,
-    watched: HashMap<i32, Watched>,
-    changes: VecDeque<Change>,
-    /// Folders in a tree that have appeared: they are to be watched too.
-    fresh: VecDeque<PathBuf>,
-}
-
-/// One file or folder that the system watches.
-struct Watched {
-    path: PathBuf,
-    /// With the folders in it.
-    tree: bool,
-    /// It was asked for by name; else it was found in a tree.
-    root: bool,
+    news: News,
 }
 
 /// What the system says, one event.
@@ -108,9 +99,7 @@ impl Watcher {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             queue: system::Queue::new()?,
-            watched: HashMap::new(),
-            changes: VecDeque::new(),
-            fresh: VecDeque::new(),
+            news: News::default(),
         })
     }
 
@@ -136,41 +125,15 @@ impl Watcher {
     }
 
     fn add(&mut self, path: &Path, tree: bool) -> io::Result<()> {
-        for (index, (watch, path)) in self.queue.add(path, tree)?.0.into_iter().enumerate() {
-            let root = index == 0;
-            self.watched.insert(watch, Watched { path, tree, root });
-        }
+        let (folders, _) = self.queue.add(path, tree)?;
+        self.news.watch(folders, tree);
         Ok(())
     }
 
     /// Ends the watch of a path that was given to [`watch`](Self::watch) or [`watch_tree`](Self::watch_tree). What has
     /// happened before is still told. False: it is not watched. Never suspends.
     pub fn unwatch(&mut self, path: impl AsRef<Path>) -> bool {
-        let path = path.as_ref();
-        let found = self
-            .watched
-            .iter()
-            .find(|(_, it)| it.root && it.path == path);
-        let Some((&watch, it)) = found else {
-            return false;
-        };
-        if it.tree {
-            self.forget_below(path);
-        } else {
-            // It is struck off when the system says that nothing more comes.
-            self.queue.remove(watch);
-        }
-        true
-    }
-
-    fn forget_below(&mut self, path: &Path) {
-        for (&watch, _) in self
-            .watched
-            .iter()
-            .filter(|(_, it)| it.path.starts_with(path))
-        {
-            self.queue.remove(watch);
-        }
+        self.news.unwatch(&self.queue, path.as_ref())
     }
 
     /// Waits for the next change. **May suspend.** An interrupt loses none.
@@ -182,146 +145,16 @@ impl Watcher {
         reason = "it does not end, and may fail"
     )]
     pub fn next(&mut self) -> io::Result<Change> {
-        loop {
-            self.watch_fresh()?;
-            if let Some(change) = self.changes.pop_front() {
-                return Ok(change);
-            }
-            if self.fresh.is_empty() {
-                let events = self.queue.take()?;
-                self.note(events);
-            }
+        while self.news.is_empty() {
+            let events = self.queue.take()?;
+            self.news.note(&self.queue, events);
         }
-    }
-
-    /// Watches the folder that the next change is about, if it has appeared in a tree, and has what is in it told next.
-    fn watch_fresh(&mut self) -> io::Result<()> {
-        let appeared = match self.changes.front() {
-            Some(Change::Created(path) | Change::Renamed { to: path, .. }) => Some(path),
-            Some(_) => return Ok(()),
-            None => None,
-        };
-        let Some(path) = self.fresh.front() else {
-            return Ok(());
-        };
-        if appeared.is_some_and(|it| it != path) {
-            return Ok(());
-        }
-        // Both stay in their lists until that is done: an interrupt may come between.
-        let added = self.queue.add(path, true);
-        self.fresh.pop_front();
-        let (folders, found) = match added {
-            // It has gone again, or has another name, of which we shall hear.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            added => added?,
-        };
-        for (watch, path) in folders {
-            let watched = Watched {
-                path,
-                tree: true,
-                root: false,
-            };
-            self.watched.insert(watch, watched);
-        }
-        let rest = self.changes.split_off(self.changes.len().min(1));
-        self.changes.extend(found.into_iter().map(Change::Created));
-        self.changes.extend(rest);
-        Ok(())
-    }
-
-    fn note(&mut self, events: Vec<Event>) {
-        // The first half of a renaming. The second comes right after it, if it comes.
-        let mut moved: Option<(u32, PathBuf, bool)> = None;
-        for event in events {
-            let number = match event.what {
-                What::MovedTo(number) => Some(number),
-                _ => None,
-            };
-            if let Some((_, from, is_folder)) = moved.take_if(|(of, ..)| Some(*of) != number) {
-                self.moved_away(from, is_folder);
-            }
-            if matches!(event.what, What::Overflow) {
-                self.tell(Change::Lost);
-                continue;
-            }
-            let Some(watched) = self.watched.get(&event.watch) else {
-                continue;
-            };
-            let (tree, root) = (watched.tree, watched.root);
-            let path = match &event.name {
-                Some(name) => watched.path.join(name),
-                None => watched.path.clone(),
-            };
-            let is_fresh = event.is_folder && tree;
-            match event.what {
-                What::Created => {
-                    if is_fresh {
-                        self.fresh.push_back(path.clone());
-                    }
-                    self.tell(Change::Created(path));
-                }
-                What::Modified => self.tell(Change::Modified(path)),
-                What::Removed => self.tell(Change::Removed(path)),
-                // Of what was found in a tree, the folder around it tells.
-                What::RemovedItself if root => {
-                    self.forget_below(&path);
-                    self.watched.remove(&event.watch);
-                    self.tell(Change::Removed(path));
-                }
-                What::MovedFrom(number) => moved = Some((number, path, event.is_folder)),
-                What::MovedTo(_) => match moved.take() {
-                    Some((_, from, _)) => {
-                        self.rename_below(&from, &path);
-                        if is_fresh && !self.watched.values().any(|it| it.path == path) {
-                            // It had its old name too shortly to be watched.
-                            self.fresh.push_back(path.clone());
-                        }
-                        self.tell(Change::Renamed { from, to: path });
-                    }
-                    None => {
-                        if is_fresh {
-                            self.fresh.push_back(path.clone());
-                        }
-                        self.tell(Change::Created(path));
-                    }
-                },
-                What::NoLongerWatched => _ = self.watched.remove(&event.watch),
-                What::RemovedItself | What::Overflow => {}
-            }
-        }
-        if let Some((_, from, is_folder)) = moved {
-            self.moved_away(from, is_folder);
-        }
-    }
-
-    fn tell(&mut self, change: Change) {
-        let again = matches!(change, Change::Modified(_) | Change::Lost);
-        if !(again && self.changes.back() == Some(&change)) {
-            self.changes.push_back(change);
-        }
-    }
-
-    fn moved_away(&mut self, from: PathBuf, is_folder: bool) {
-        if is_folder {
-            self.forget_below(&from);
-        }
-        self.tell(Change::Removed(from));
-    }
-
-    fn rename_below(&mut self, from: &Path, to: &Path) {
-        let watched = self.watched.values_mut().map(|it| &mut it.path);
-        for path in watched.chain(&mut self.fresh) {
-            if let Ok(rest) = path.strip_prefix(from) {
-                // Without a slash at its end.
-                *path = to.join(rest).components().collect();
-            }
-        }
+        self.news.next(&self.queue)
     }
 }
 
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let roots = self.watched.values().filter(|it| it.root);
-        f.debug_set().entries(roots.map(|it| &it.path)).finish()
+        f.debug_set().entries(self.news.roots()).finish()
     }
 }

@@ -1,9 +1,11 @@
 //! Where no system call tells of names.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::Event;
+use crate::io::ReadinessArm;
 
 /// There is none.
 pub(super) enum Queue {}
@@ -25,6 +27,14 @@ impl Queue {
     }
 
     pub(super) fn take(&self) -> io::Result<Vec<Event>> {
+        match *self {}
+    }
+
+    pub(super) fn try_take(&self) -> io::Result<Vec<Event>> {
+        match *self {}
+    }
+
+    pub(super) fn readiness(&self) -> ReadinessArm<'_, OwnedFd> {
         match *self {}
     }
 }

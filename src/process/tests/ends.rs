@@ -9,7 +9,7 @@ use super::{Stdio, bounded, eventually, sh, within_a_minute};
 use crate::process::Command;
 use crate::process::exit::Exit;
 use crate::signal::SIGTERM;
-use crate::{spawn, with_timeout};
+use crate::{select, spawn, with_timeout};
 
 #[test]
 fn codes_and_signals() {
@@ -39,6 +39,25 @@ fn who_looks_does_not_wait() {
         child.kill().unwrap();
         child.signal(SIGTERM).unwrap();
     });
+}
+
+/// Without a descriptor that tells, a `select!` looks now and then, on threads too.
+#[test]
+fn a_select_finds_the_end_that_nothing_tells_of() {
+    let select = || {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.exit.take());
+        select! {
+            wait(child) -> status => panic!("{status:?}"),
+            after(Duration::from_millis(5)) => child.stdin = None,
+        }
+        select! {
+            wait(child) -> status => assert!(status.unwrap().success()),
+            after(Duration::from_secs(60)) => panic!("it does not end"),
+        }
+    };
+    bounded(select);
+    select();
 }
 
 #[test]

@@ -26,9 +26,12 @@
 
 mod error;
 mod ring;
+mod select;
 
 pub use error::{RecvError, SendError, TryRecvError};
 pub use ring::BroadcastStatistics;
+#[doc(hidden)]
+pub use select::RecvArm;
 
 use crate::sched::wait::{self, Outcome, WaitKind};
 use parking_lot::Mutex;

@@ -47,32 +47,16 @@ impl<T> Sender<T> {
 }
 
 impl<T> RecvArm<'_, T> {
-    /// Was it this that was done?
-    pub fn was_chosen(&self) -> bool {
-        self.output.is_some()
-    }
-
-    /// What came of it.
-    ///
-    /// # Panics
-    /// If it was not chosen.
-    pub fn into_output(self) -> Result<T, RecvError> {
-        self.output.expect("it was chosen")
+    /// What came of it; `None` if it was not chosen.
+    pub fn into_output(self) -> Option<Result<T, RecvError>> {
+        self.output
     }
 }
 
 impl<T> SendArm<'_, T> {
-    /// Was it this that was done?
-    pub fn was_chosen(&self) -> bool {
-        self.output.is_some()
-    }
-
-    /// What came of it.
-    ///
-    /// # Panics
-    /// If it was not chosen.
-    pub fn into_output(self) -> Result<(), SendError<T>> {
-        self.output.expect("it was chosen")
+    /// What came of it; `None` if it was not chosen.
+    pub fn into_output(self) -> Option<Result<(), SendError<T>>> {
+        self.output
     }
 }
 
