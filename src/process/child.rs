@@ -89,6 +89,23 @@ impl Child {
     ///
     /// If the caller is interrupted, the child goes on, and may be waited for again.
     ///
+    /// It is an arm of [`select!`](crate::select!) too, which leaves the standard input open:
+    ///
+    /// ```
+    /// # grapeshot::run(|| {
+    /// let mut child = grapeshot::process::Command::new("sleep").arg("3600").spawn()?;
+    /// let status = grapeshot::select! {
+    ///     wait(child) -> status => status?,
+    ///     after(std::time::Duration::from_millis(10)) => {
+    ///         child.kill()?;
+    ///         child.wait()?
+    ///     }
+    /// };
+    /// assert!(!status.success());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of the poller and of `waitpid`; [`Refused`](crate::Refused).
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
