@@ -43,7 +43,7 @@
 //! # Destructors
 //!
 //! A coroutine never suspends while it unwinds. A destructor that runs then may use what does not have to wait; a call that
-//! would have to wait gives a [`Refused`] error, or where it has no error to give, panics.
+//! would have to wait gives a [`Refused`] error, or where it has no error to give, panics. The same holds for an [`Observer`].
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -85,6 +85,7 @@ pub use futures::block_on::block_on;
 pub use grapeshot_macros::{main, test};
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
+pub use sched::observe::{Observed, Observer, observe};
 pub use sched::runtime::{Runtime, StillRunning, run};
 pub use sched::scope::{InParallelError, Scope, ScopedJoinHandle, in_parallel, join_all, scope};
 pub use sched::settings::RuntimeBuilder;

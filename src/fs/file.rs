@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::ready::Ready;
 use super::{Metadata, OpenOptions, Permissions, outside};
 use crate::io::share_the_worker;
-use crate::sched::wait::{Refused, check_interrupt};
+use crate::sched::wait::{Refused, check_interrupt, nothing_may_wait};
 use crate::sync::{OwnedPermit, Semaphore};
 
 /// One call reads or writes no more than that: the bytes are copied, because a call may outlive its caller.
@@ -253,7 +253,7 @@ impl File {
         check_interrupt();
         match self.turn.try_acquire_owned() {
             Some(turn) => Ok(turn),
-            None if std::thread::panicking() => Err(Refused.into()),
+            None if nothing_may_wait() => Err(Refused.into()),
             None => Ok(self.turn.acquire_owned()),
         }
     }

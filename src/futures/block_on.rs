@@ -4,7 +4,6 @@ use std::future::IntoFuture;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 
 use crate::context::SpinMutex;
 use crate::sched::wait::{self, Outcome, WaitKind, Waiter};
@@ -85,7 +84,7 @@ impl Signal {
     /// Waits until it has been woken since the latest poll began. **May suspend**, and always lets the others run.
     #[track_caller]
     fn wait(&self) {
-        if thread::panicking() {
+        if wait::nothing_may_wait() {
             refuse("block_on", "a future that is ready at once");
         }
         let Some(wait) = self.begin() else {

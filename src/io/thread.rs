@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::source::Way;
 use crate::sched::interrupt;
-use crate::sched::wait::Refused;
+use crate::sched::wait::{Refused, nothing_may_wait};
 
 /// How often a thread that could get no bell looks up, for want of descriptors.
 const WITHOUT_BELL: Duration = Duration::from_millis(50);
@@ -52,7 +52,7 @@ impl Bell {
 /// Waits until `fd` is ready, or the bell rings; as long as the scopes that the thread is in allow. It may return without
 /// cause.
 pub(super) fn wait(fd: BorrowedFd<'_>, way: Way, bell: Option<&Bell>) -> io::Result<()> {
-    if std::thread::panicking() {
+    if nothing_may_wait() {
         return Err(Refused.into());
     }
     let flags = match way {

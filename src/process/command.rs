@@ -8,7 +8,7 @@ use rustix::process::getpgrp;
 
 use super::child::Child;
 use super::{ExitStatus, Output, Stdio, reaper};
-use crate::sched::wait::{Refused, check_interrupt};
+use crate::sched::wait::{Refused, check_interrupt, nothing_may_wait};
 
 /// Bytes that a child may print while its output is collected, unless [`Command::output_limit`] says otherwise.
 const OUTPUT_LIMIT: usize = 64 << 20;
@@ -249,7 +249,7 @@ impl From<std::process::Command> for Command {
 /// Nothing is started that could not be waited for.
 fn refuse_while_unwinding() -> io::Result<()> {
     check_interrupt();
-    if std::thread::panicking() {
+    if nothing_may_wait() {
         return Err(Refused.into());
     }
     Ok(())

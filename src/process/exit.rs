@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use crate::io::{Source, WaitKind};
-use crate::sched::wait::{Refused, check_interrupt};
+use crate::sched::wait::{Refused, check_interrupt, nothing_may_wait};
 
 /// Between two looks, where nothing tells of the end; it doubles up to [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -77,7 +77,7 @@ fn look(process: &mut Child) -> io::Result<ExitStatus> {
         if let Some(status) = process.try_wait()? {
             return Ok(status);
         }
-        if std::thread::panicking() {
+        if nothing_may_wait() {
             return Err(Refused.into());
         }
         crate::sleep(pause);

@@ -14,6 +14,7 @@
 //! | `scope` | children that may borrow, and end before their scope does |
 //! | `runtime` | starting and stopping it all |
 //! | `settings` | what can be chosen of it |
+//! | `observe` | tells other crates of each switch |
 //! | `report` | what a panic prints |
 //! | `watchdog` | notices a coroutine that holds its worker |
 
@@ -21,6 +22,7 @@ pub(crate) mod balance;
 pub(crate) mod current;
 pub(crate) mod interrupt;
 pub(crate) mod listener;
+pub(crate) mod observe;
 pub(crate) mod owner;
 pub(crate) mod record;
 mod report;

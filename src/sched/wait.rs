@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::current;
 use super::interrupt::{self, Interrupt};
 use super::listener::Listener;
+use super::observe;
 use super::owner::Owner;
 use super::record::CoroRef;
 use super::word::{Ending, Epoch, WaitWord};
@@ -160,10 +161,12 @@ impl WaitKind {
 }
 
 /// A blocking call that would have to wait was made by a destructor that runs while its coroutine (or thread) unwinds.
-/// A coroutine never suspends then: the others of its worker would seem to panic too.
+/// A coroutine never suspends then: the others of its worker would seem to panic too. Or it was made by an
+/// [`Observer`](crate::Observer) of switches, for which the whole worker would stand still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a blocking call that has to wait was made while unwinding; hand the cleanup to a coroutine of its own"
+    "a blocking call that has to wait was made where nothing may wait: while unwinding, or by an observer of switches; \
+     hand what has to be done to a coroutine of its own"
 )]
 pub struct Refused;
 
@@ -333,7 +336,7 @@ pub(crate) struct Wait {
 /// Begins a wait of the caller for `object`, an address or a number.
 ///
 /// # Errors
-/// [`Refused`], while the caller unwinds.
+/// [`Refused`], where [`nothing_may_wait`].
 #[inline(always)]
 pub(crate) fn prepare(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), Refused> {
     begin(kind, object, false)
@@ -342,6 +345,12 @@ pub(crate) fn prepare(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), R
 /// As [`prepare`], but the wait takes no interrupts.
 pub(crate) fn wait_masked(kind: WaitKind, object: usize) -> Result<(Wait, Waiter), Refused> {
     begin(kind, object, true)
+}
+
+/// Does the caller unwind, or is it told of a switch? Then a call that would have to wait is refused.
+#[inline]
+pub(crate) fn nothing_may_wait() -> bool {
+    thread::panicking() || observe::is_calling()
 }
 
 #[inline(always)]
@@ -357,6 +366,7 @@ fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), 
     });
     let (epoch, target) = match coroutine {
         Some(coroutine) => (coroutine.head.word.begin(), Target::Coroutine(coroutine)),
+        None if observe::is_calling() => return Err(Refused),
         None => {
             let (epoch, thread) = ThreadWait::begin();
             (epoch, Target::Thread(thread))

@@ -73,7 +73,8 @@ fn attempt(arms: &mut [&mut dyn Arm]) -> bool {
 fn wait_for_any(arms: &mut [&mut dyn Arm]) -> bool {
     let Ok((wait, waiter)) = wait::prepare(WaitKind::Select, arms.len()) else {
         panic!(
-            "select! would have to wait, but its caller is unwinding, and a coroutine never suspends while it unwinds: \
+            "select! would have to wait, but its caller is unwinding (and a coroutine never suspends while it unwinds) or is an \
+             observer of switches: \
              give it a `default`, or spawn a coroutine for the cleanup"
         );
     };

@@ -75,7 +75,7 @@ pub(crate) fn address<T: ?Sized>(primitive: &T) -> usize {
 #[track_caller]
 pub(crate) fn refuse(call: &str, instead: &str) -> ! {
     panic!(
-        "{call} would have to wait, but its caller is unwinding, and a coroutine never suspends while it unwinds: \
-         use {instead} in destructors, or spawn a coroutine for the cleanup"
+        "{call} would have to wait, but its caller is unwinding (and a coroutine never suspends while it unwinds) or is \
+         an observer of switches: use {instead} there, or spawn a coroutine for the cleanup"
     )
 }

@@ -121,7 +121,7 @@ impl RateLimiter {
         if self.try_take(&mut state, tokens) {
             return;
         }
-        if std::thread::panicking() {
+        if wait::nothing_may_wait() {
             drop(state);
             refuse("RateLimiter::acquire", "try_acquire");
         }

@@ -5,7 +5,6 @@ use crate::sched::wait::{self, Outcome, WaitKind, yield_now};
 use crate::sync::wait_queue::WaitQueue;
 use crate::sync::{address, refuse};
 use std::fmt;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Tells when something is to be done that must be done at least so often: a heartbeat, a flush, a sweep.
@@ -109,7 +108,7 @@ impl IdleTimer {
                 if let Some(due) = state.take(self.period) {
                     return due;
                 }
-                if thread::panicking() {
+                if wait::nothing_may_wait() {
                     drop(state);
                     refuse("IdleTimer::wait", "try_wait");
                 }

@@ -1,8 +1,8 @@
 //! A beat that does not drift.
 
 use super::{now, sleep_until};
+use crate::sched::wait::nothing_may_wait;
 use crate::sync::refuse;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// In place of a time that the clock cannot express.
@@ -113,7 +113,7 @@ impl Interval {
     #[track_caller]
     pub fn tick(&mut self) -> Tick {
         let before = now();
-        if thread::panicking() && self.next > before {
+        if nothing_may_wait() && self.next > before {
             refuse("Interval::tick", "try_tick");
         }
         sleep_until(self.next);

@@ -74,7 +74,7 @@ fn coarse_now() -> SystemTime {
 /// at once, since nothing may wait then.
 pub fn sleep(duration: Duration) {
     check_interrupt();
-    if thread::panicking() {
+    if wait::nothing_may_wait() {
         return;
     }
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

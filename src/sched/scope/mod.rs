@@ -17,11 +17,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
-use std::thread;
 
 use super::interrupt::Raised;
 use super::spawn::{Builder, Spec, look_for_room, refuse, spawn_unlimited};
-use super::wait::check_interrupt;
+use super::wait::{self, check_interrupt};
 use super::{current, runtime};
 pub use crate::context::lend::Scope;
 use crate::context::lend::lending;
@@ -76,9 +75,9 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     assert!(
-        !thread::panicking(),
-        "a scope was opened while unwinding, where it could not wait for its children; hand the cleanup to a coroutine \
-         of its own"
+        !wait::nothing_may_wait(),
+        "a scope was opened while unwinding, or by an observer of switches, where it could not wait for its children; \
+         hand the cleanup to a coroutine of its own"
     );
     check_interrupt();
     OPEN.set(OPEN.get() + 1);

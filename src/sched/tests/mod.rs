@@ -6,6 +6,7 @@
 
 mod interrupts;
 mod joins;
+mod observers;
 mod scopes;
 mod settings;
 mod shields;

@@ -25,7 +25,7 @@ use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::{JoinError, Placement};
 use super::wait::Waiter;
 use super::word::Epoch;
-use super::{Message, Shared, WorkerShared, balance, current, raise, scope};
+use super::{Message, Shared, WorkerShared, balance, current, observe, raise, scope};
 use crate::context::overflow::SignalStack;
 use crate::context::sample::Thread;
 use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
@@ -504,7 +504,13 @@ impl Worker {
         if self.shared.config.accounting {
             figures.resumed.store(before, Ordering::Relaxed);
         }
+        if observe::is_on() {
+            observe::resumed(&coroutine);
+        }
         let switched = current::set(&coroutine, || context.as_mut().expect("started").resume());
+        if observe::is_on() {
+            observe::left(&coroutine, switched);
+        }
         if self.shared.config.accounting {
             let after = cycles::now();
             self.stamp.set(after);
