@@ -98,6 +98,8 @@ pub(crate) const HELP: &[Entry] = &[
         call: "stalls()",
         about: "coroutines that held their worker for too long",
         more: "The latest come last. ran: how long the thread had a processor, of the time that was looked at.\n\
+               lock: a lock of std's or another library's that it sleeps in, and held_by the coroutine of the same worker\n\
+               that seems to have it, so that neither goes on.\n\
                place: what the application was in; stall(id) has the backtrace.",
     },
     Entry {
@@ -467,9 +469,13 @@ fn workers(shapes: &Shapes) -> Dynamic {
 }
 
 fn stalls(shapes: &Shapes) -> Dynamic {
-    let columns = ["id", "name", "worker", "lasted", "over", "ran", "place"];
+    let columns = [
+        "id", "name", "worker", "lasted", "over", "ran", "lock", "held_by", "place",
+    ];
     let tag = shapes.tag(columns.map(str::to_owned).to_vec());
     let lines = registry::stalls().into_iter().map(|stall| {
+        let lock = stall.lock.as_ref();
+        let holder = lock.and_then(|lock| lock.holders.first());
         let fields = [
             ("id", id_value(stall.id)),
             ("name", stall.name.as_str().into()),
@@ -477,6 +483,11 @@ fn stalls(shapes: &Shapes) -> Dynamic {
             ("lasted", duration(stall.lasted)),
             ("over", stall.over.into()),
             ("ran", stall.ran.map_or(Dynamic::UNIT, duration)),
+            ("lock", lock.map_or(Dynamic::UNIT, |lock| lock.kind.into())),
+            (
+                "held_by",
+                holder.map_or(Dynamic::UNIT, |it| id_value(it.id)),
+            ),
             ("place", backtrace::place(&stall.backtrace).into()),
         ];
         record(tag, fields)

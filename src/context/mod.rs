@@ -22,6 +22,7 @@ mod counted;
 pub(crate) mod cycles;
 mod handler;
 pub(crate) mod lend;
+pub(crate) mod memory;
 pub(crate) mod overflow;
 mod prefetch;
 pub(crate) mod sample;
@@ -33,7 +34,7 @@ mod switch;
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -149,16 +150,35 @@ impl Context {
 
     /// Return addresses of the suspended coroutine, innermost first, at most `most` of them.
     pub(crate) fn frames(&self, most: usize) -> Vec<usize> {
-        if self.left == 0 {
-            return Vec::new();
+        let mut addresses = Vec::new();
+        self.follow(|address| {
+            addresses.push(address);
+            addresses.len() < most
+        });
+        addresses
+    }
+
+    /// Calls `visit` with those addresses, for as long as it returns true. Allocates nothing.
+    pub(crate) fn follow(&self, mut visit: impl FnMut(usize) -> bool) {
+        let live = self.used();
+        if live.is_empty() {
+            return;
         }
-        let bounds = self.stack.bounds();
         // SAFETY: the coroutine is suspended (or fresh) and borrowed, so nothing runs on or frees its stack; the walk
         // reads nothing outside the stack's bounds.
         unsafe {
             let (place, frame) = switch::place(self.left);
-            let callers = backtrace::walk(frame, self.left..bounds.end, most.saturating_sub(1));
-            std::iter::once(place).chain(callers).collect()
+            if visit(place) {
+                backtrace::follow(frame, live, visit);
+            }
+        }
+    }
+
+    /// The part of its stack that suspended code uses, saved registers included; empty while it runs and after its end.
+    pub(crate) fn used(&self) -> Range<usize> {
+        match self.left {
+            0 => 0..0,
+            left => left..self.stack.bounds().end,
         }
     }
 }

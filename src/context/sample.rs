@@ -4,12 +4,12 @@
 //!   who asks                           the thread that is asked
 //!   ────────                           ────────────────────────
 //!   FREE → ASKED, signal   ────────▶   handler: ASKED → TAKING
-//!   waits for TAKEN                    follows the frame pointers into a buffer that is there already
+//!   waits for TAKEN                    calls what it was given, such as a walk along the frame pointers
 //!                          ◀────────   TAKING → TAKEN
-//!   names the frames, TAKEN → FREE
+//!   TAKEN → FREE
 //! ```
 //!
-//! The handler allocates nothing, takes no lock and calls nothing but `gettid` and `futex`, so it may interrupt the
+//! The handler allocates nothing, takes no lock and makes no system calls but `gettid` and `futex`, so it may interrupt the
 //! allocator, a foreign library or the kernel. It runs on the thread's signal stack, as a coroutine's own may be nearly
 //! full. Who asks takes turns with others, and gives up after [`PATIENCE`]: ASKED → FREE.
 //!
@@ -22,14 +22,18 @@ use std::ops::Range;
 /// Frames of a sample, at most.
 pub(crate) const FRAMES: usize = 256;
 
+/// What a thread does for whoever asks it, in its signal handler: it must allocate nothing, take no lock and not panic.
+pub(crate) type Errand<'a> = &'a mut (dyn FnMut() + Send);
+
 pub(crate) use system::{Thread, Usage};
 
 #[cfg(target_os = "linux")]
 mod system {
     use std::ffi::c_void;
     use std::mem::MaybeUninit;
+    use std::ptr;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
     use parking_lot::Mutex;
@@ -37,7 +41,7 @@ mod system {
 
     use super::super::backtrace;
     use super::super::handler::hand_on;
-    use super::{FRAMES, Range};
+    use super::{Errand, FRAMES, Range};
 
     const SIGNAL: libc::c_int = libc::SIGURG;
     /// How long to wait for an answer, which usually takes microseconds.
@@ -63,24 +67,26 @@ mod system {
         pub(crate) queued: Duration,
     }
 
-    /// The question, and room for the answer. One for the process.
+    /// The question. One for the process.
     struct Question {
         state: AtomicU32,
         thread: AtomicI32,
         low: AtomicUsize,
         high: AtomicUsize,
-        /// How many of `frames` are filled.
-        count: AtomicUsize,
-        frames: [AtomicUsize; FRAMES],
+        /// What to call if the thread is on that stack.
+        visit: AtomicPtr<Visit<'static>>,
+        visited: AtomicBool,
     }
+
+    type Visit<'a> = &'a mut (dyn FnMut(&Registers) + Send);
 
     static QUESTION: Question = Question {
         state: AtomicU32::new(FREE),
         thread: AtomicI32::new(0),
         low: AtomicUsize::new(0),
         high: AtomicUsize::new(0),
-        count: AtomicUsize::new(0),
-        frames: [const { AtomicUsize::new(0) }; FRAMES],
+        visit: AtomicPtr::new(ptr::null_mut()),
+        visited: AtomicBool::new(false),
     };
 
     /// Held by whoever asks.
@@ -98,27 +104,76 @@ mod system {
         /// returns to, and so is the first plus 1. `None`: the thread runs elsewhere, or does not answer, because it waits for
         /// a processor, or in the kernel where it hears no signals. Blocks the caller for [`PATIENCE`] at most.
         pub(crate) fn sample(self, stack: Range<usize>) -> Option<Vec<usize>> {
+            let mut frames = Vec::with_capacity(FRAMES);
+            let end = stack.end;
+            let mut follow = |at: &Registers| {
+                // Never more than there is room for, as a signal handler must not allocate.
+                let mut keep = |address| {
+                    if frames.len() < FRAMES {
+                        frames.push(address);
+                    }
+                    frames.len() < FRAMES
+                };
+                keep(at.code + 1);
+                let live = at.stack..end;
+                // SAFETY: the thread runs on that stack, so it is mapped, and stands still while its handler calls this.
+                unsafe { backtrace::follow(innermost(at.frame, &live), live, keep) };
+            };
+            self.ask(stack, &mut follow).then_some(frames)
+        }
+
+        /// Has the thread run an errand while the code that it runs on `stack` stands still. False: as for
+        /// [`Thread::sample`].
+        pub(crate) fn send_on(self, stack: Range<usize>, errand: Errand<'_>) -> bool {
+            self.ask(stack, &mut |_| errand())
+        }
+
+        fn ask(self, stack: Range<usize>, mut visit: Visit<'_>) -> bool {
             let _turn = TURN.lock();
             install();
             let question = &QUESTION;
             question.thread.store(self.id, Ordering::Relaxed);
             question.low.store(stack.start, Ordering::Relaxed);
             question.high.store(stack.end, Ordering::Relaxed);
-            question.count.store(0, Ordering::Relaxed);
+            question.visited.store(false, Ordering::Relaxed);
+            // The handler calls it only between ASKED and TAKEN, and this does not return before it is out of that.
+            question
+                .visit
+                .store((&raw mut visit).cast(), Ordering::Relaxed);
             question.state.store(ASKED, Ordering::Release);
             // SAFETY: sends a signal that has a handler to a thread of this process. If the thread is gone, it fails, or
             // reaches another, whose stack is not the one that the handler looks for.
             let sent =
                 unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.id, SIGNAL) } == 0;
-            if !sent || !wait_for_answer(&question.state) {
-                question.state.store(FREE, Ordering::Relaxed);
+            let answered = (sent || !give_up(&question.state)) && wait_for_answer(&question.state);
+            let visited = answered && question.visited.load(Ordering::Relaxed);
+            question.state.store(FREE, Ordering::Relaxed);
+            visited
+        }
+
+        /// The address that it sleeps on in futex(2), where the kernel tells: Linux with `CONFIG_HAVE_ARCH_TRACEHOOK` and
+        /// a `/proc`.
+        pub(crate) fn futex(self) -> Option<usize> {
+            let text = format!("/proc/self/task/{}/syscall", self.id);
+            let text = std::fs::read_to_string(text).ok()?;
+            let mut words = text.split_whitespace();
+            if words.next()?.parse() != Ok(libc::SYS_futex) {
                 return None;
             }
-            let count = question.count.load(Ordering::Relaxed);
-            let frames = question.frames[..count].iter();
-            let frames: Vec<_> = frames.map(|frame| frame.load(Ordering::Relaxed)).collect();
-            question.state.store(FREE, Ordering::Relaxed);
-            (!frames.is_empty()).then_some(frames)
+            let mut hex = || usize::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+            let (address, operation) = (hex()?, hex()? as libc::c_int);
+            let waits = [
+                libc::FUTEX_WAIT,
+                libc::FUTEX_WAIT_BITSET,
+                libc::FUTEX_LOCK_PI,
+            ];
+            let operation = operation & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+            waits.contains(&operation).then_some(address)
+        }
+
+        /// Its number in the system.
+        pub(crate) fn id(self) -> i32 {
+            self.id
         }
 
         /// What it has got of the processors so far, where the kernel counts it.
@@ -134,6 +189,12 @@ mod system {
         }
     }
 
+    /// No answer will come now, unless one has begun: then it returns false.
+    fn give_up(state: &AtomicU32) -> bool {
+        let taken_back = state.compare_exchange(ASKED, FREE, Ordering::Relaxed, Ordering::Relaxed);
+        taken_back.is_ok()
+    }
+
     /// False: it did not come in time, and will not come now.
     fn wait_for_answer(state: &AtomicU32) -> bool {
         let deadline = Instant::now() + PATIENCE;
@@ -145,9 +206,7 @@ mod system {
             let left = deadline.saturating_duration_since(Instant::now());
             // The handler, once it has begun, is done in a moment.
             if now == ASKED && left.is_zero() {
-                let gave_up =
-                    state.compare_exchange(ASKED, FREE, Ordering::Relaxed, Ordering::Relaxed);
-                if gave_up.is_ok() {
+                if give_up(state) {
                     return false;
                 }
                 continue;
@@ -208,19 +267,10 @@ mod system {
         let stack = question.low.load(Ordering::Relaxed)..question.high.load(Ordering::Relaxed);
         let at = registers(context);
         if stack.contains(&at.stack) {
-            let mut count = 0;
-            let mut keep = |address| {
-                if let Some(frame) = question.frames.get(count) {
-                    frame.store(address, Ordering::Relaxed);
-                    count += 1;
-                }
-                count < FRAMES
-            };
-            keep(at.code + 1);
-            let live = at.stack..stack.end;
-            // SAFETY: this thread runs on that stack, so it is mapped, and stands still while we are here.
-            unsafe { backtrace::follow(innermost(at.frame, &live), live, keep) };
-            question.count.store(count, Ordering::Relaxed);
+            // SAFETY: whoever asked put it there, waits until TAKEN and does not touch it meanwhile.
+            let visit = unsafe { &mut *question.visit.load(Ordering::Relaxed) };
+            visit(&at);
+            question.visited.store(true, Ordering::Relaxed);
         }
         question.state.store(TAKEN, Ordering::Release);
         let _ = futex::wake(&question.state, futex::Flags::PRIVATE, 1);
@@ -288,7 +338,7 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use super::Range;
+    use super::{Errand, Range};
     use std::time::Duration;
 
     #[derive(Debug, Clone, Copy)]
@@ -309,8 +359,104 @@ mod system {
             None
         }
 
+        pub(crate) fn send_on(self, _stack: Range<usize>, _errand: Errand<'_>) -> bool {
+            false
+        }
+
+        pub(crate) fn futex(self) -> Option<usize> {
+            None
+        }
+
+        pub(crate) fn id(self) -> i32 {
+            0
+        }
+
         pub(crate) fn usage(self) -> Option<Usage> {
             None
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::cell::UnsafeCell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use crate::registry;
+    use crate::{Builder, Placement, Runtime, sleep, yield_now};
+
+    /// A mutex of C, which has no guard: what somebody passes around is a struct that it is in.
+    struct Account {
+        _balance: u64,
+        mutex: UnsafeCell<libc::pthread_mutex_t>,
+    }
+
+    // SAFETY: that is what a mutex is for.
+    unsafe impl Send for Account {}
+    // SAFETY: as above.
+    unsafe impl Sync for Account {}
+
+    impl Account {
+        #[inline(never)]
+        fn lock(&self) {
+            // SAFETY: it was initialized, and lives.
+            unsafe { libc::pthread_mutex_lock(self.mutex.get()) };
+        }
+
+        fn unlock(&self) {
+            // SAFETY: as above. For this kind of mutex, libc does not mind who unlocks it.
+            unsafe { libc::pthread_mutex_unlock(self.mutex.get()) };
+        }
+    }
+
+    #[test]
+    fn a_mutex_of_c_that_a_coroutine_sleeps_with_is_reported() {
+        let runtime = Runtime::builder()
+            .workers(2)
+            .latency_limit(Duration::from_millis(10));
+        let lock = Arc::new(Account {
+            _balance: 0,
+            mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
+        });
+        runtime.build().unwrap().run(move || {
+            let until = |what: &mut dyn FnMut() -> bool| {
+                let start = Instant::now();
+                while !what() {
+                    assert!(
+                        start.elapsed() < Duration::from_secs(60),
+                        "it does not come"
+                    );
+                    yield_now();
+                }
+            };
+            let there = || Builder::new().placement(Placement::Worker(1));
+            let has_it = Arc::new(AtomicBool::new(false));
+            let (held, tells) = (lock.clone(), has_it.clone());
+            let account = there().name("account").spawn(move || {
+                held.lock();
+                tells.store(true, Ordering::Relaxed);
+                sleep(Duration::from_secs(3_600));
+            });
+            until(&mut || has_it.load(Ordering::Relaxed));
+            let wanted = lock.clone();
+            let audit = there().name("audit").spawn(move || wanted.lock());
+            let mut found = None;
+            until(&mut || {
+                let stall = registry::stalls().pop();
+                found = stall.and_then(|stall| stall.lock);
+                found.is_some()
+            });
+            let found = found.unwrap();
+            assert_eq!(found.kind, "pthread_mutex_t");
+            assert_eq!(found.futex, lock.mutex.get() as usize);
+            let holders: Vec<_> = found.holders.iter().map(|it| it.id).collect();
+            assert_eq!(holders, [account.id()]);
+            lock.unlock();
+            audit.join().unwrap();
+            account.interrupt();
+            assert!(account.join().is_err());
+        });
     }
 }

@@ -27,7 +27,7 @@ use crate::sync::channel;
 
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::sites::{SiteInfo, sites};
-pub use self::stalls::{Stall, stalls};
+pub use self::stalls::{ForeignLock, LockHolder, Stall, stalls};
 pub use crate::context::backtrace::Frame;
 
 /// Records looked at under one hold of a worker's lock.
@@ -171,6 +171,11 @@ pub(crate) fn records(shared: &Shared) -> Vec<CoroRef> {
     records.sort_unstable_by_key(|coroutine| coroutine.head.id);
     records.dedup_by_key(|coroutine| coroutine.head.id);
     records
+}
+
+/// What is known of a coroutine at this moment.
+pub(crate) fn info(coroutine: &CoroRef) -> CoroutineInfo {
+    describe(coroutine, cycles::scale(), cycles::now())
 }
 
 fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::Frame;
+use super::{Frame, WaitFor};
 use crate::sched::runtime;
 use crate::sched::spawn::CoroutineId;
 
@@ -41,9 +41,92 @@ pub struct Stall {
     pub ran: Option<Duration>,
     /// How much of that the thread could have run if the machine had had a processor for it.
     pub queued: Option<Duration>,
+    /// It sleeps in a lock that is none of ours, and that a coroutine of the same worker seems to have: then neither ever
+    /// goes on. Linux only; the kinds that are known are those of std and parking_lot, and `pthread_mutex_t`.
+    pub lock: Option<ForeignLock>,
     /// Where it was at the latest look, innermost first. Empty if it did not answer; what it called in a library without
     /// frame pointers may lack a frame.
     pub backtrace: Vec<Frame>,
+}
+
+/// A lock that is none of [`sync`](crate::sync), in which a coroutine blocks its worker's thread.
+///
+/// Such a lock does not know of coroutines. Who has it is found by the lock's address on the stack of a suspended one, where a
+/// guard has it. A mere reference looks the same, so this is what seems to be, not what is known. That nobody is found means
+/// nothing: the guard may be in a box.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ForeignLock {
+    /// Such as `std::sync::Mutex`.
+    pub kind: &'static str,
+    /// The address of the word that the thread sleeps on in futex(2).
+    pub futex: usize,
+    /// Coroutines of the same worker, one of which seems to have it; at least one.
+    pub holders: Vec<LockHolder>,
+    /// What of [`sync`](crate::sync) there is for the purpose.
+    pub(crate) instead: &'static str,
+}
+
+/// A suspended coroutine that seems to have a [`ForeignLock`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LockHolder {
+    /// Its number.
+    pub id: CoroutineId,
+    /// Its name.
+    pub name: String,
+    /// The place that spawned it.
+    pub site: &'static Location<'static>,
+    /// What it waits for; `None` if it could go on but for its worker.
+    pub waits_for: Option<WaitFor>,
+    /// Where it is suspended, innermost frame first.
+    pub backtrace: Vec<Frame>,
+}
+
+impl fmt::Display for ForeignLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} (futex {:#x}) that ", self.kind, self.futex)?;
+        if self.holders.len() > 1 {
+            f.write_str("one of these seems to hold: ")?;
+        }
+        for (number, holder) in self.holders.iter().enumerate() {
+            let LockHolder { id, name, .. } = holder;
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "coroutine '{name}' (#{id}), ")?;
+            match &holder.waits_for {
+                Some(wait) => write!(f, "which waits for {}", wait.operation)?,
+                None => f.write_str("which is ready to run")?,
+            }
+            if let Some(place) = place(&holder.backtrace) {
+                write!(f, " at {place}")?;
+            }
+        }
+        if self.holders.len() == 1 {
+            f.write_str(", seems to hold")?;
+        }
+        write!(
+            f,
+            ". Hold no such lock across a blocking call: use grapeshot::sync::{}",
+            self.instead
+        )
+    }
+}
+
+/// The innermost place that is the application's own.
+fn place(frames: &[Frame]) -> Option<String> {
+    const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+    const OTHERS: &[&str] = &["/rustc/", "/lock_api-", "/parking_lot"];
+    let is_own = |file: &str| {
+        file.ends_with(".rs")
+            && !file.starts_with(RUNTIME)
+            && !OTHERS.iter().any(|other| file.contains(other))
+    };
+    frames.iter().find_map(|frame| {
+        let (file, line) = (frame.file.as_deref()?, frame.line?);
+        is_own(file).then(|| format!("{}:{line}", file.rsplit('/').next().unwrap_or(file)))
+    })
 }
 
 impl fmt::Display for Stall {
@@ -69,18 +152,34 @@ impl fmt::Display for Stall {
                 write!(f, ", and waited {queued:.0?} for a processor")?;
             }
         }
+        if let Some(lock) = &self.lock {
+            f.write_str(". It is blocked")?;
+            if let Some(place) = place(&self.backtrace) {
+                write!(f, " at {place}")?;
+            }
+            write!(f, " in {lock}")?;
+        }
         if self.backtrace.is_empty() {
             return f.write_str("; there is no backtrace");
         }
         f.write_str(". It is in")?;
-        for (number, frame) in self.backtrace.iter().take(LOGGED).enumerate() {
-            write!(f, "\n{number:6}: {frame}")?;
-        }
-        if self.backtrace.len() > LOGGED {
-            write!(f, "\n        … {} more", self.backtrace.len() - LOGGED)?;
+        log_frames(f, &self.backtrace)?;
+        for holder in self.lock.iter().flat_map(|lock| &lock.holders) {
+            write!(f, "\n'{}' (#{}) is in", holder.name, holder.id)?;
+            log_frames(f, &holder.backtrace)?;
         }
         Ok(())
     }
+}
+
+fn log_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
+    for (number, frame) in frames.iter().take(LOGGED).enumerate() {
+        write!(f, "\n{number:6}: {frame}")?;
+    }
+    if frames.len() > LOGGED {
+        write!(f, "\n        … {} more", frames.len() - LOGGED)?;
+    }
+    Ok(())
 }
 
 /// The coroutines of this runtime that held their worker for too long, the latest last; 64 of them are kept.
@@ -150,6 +249,7 @@ mod tests {
             over: false,
             ran: Some(Duration::from_millis(20)),
             queued: Some(Duration::from_millis(90)),
+            lock: None,
             backtrace: Vec::new(),
         }
     }

@@ -17,9 +17,11 @@
 //! | `observe` | tells other crates of each switch |
 //! | `report` | what a panic prints |
 //! | `watchdog` | notices a coroutine that holds its worker |
+//! | `foreign_lock` | which of a worker's own coroutines has the lock that it sleeps in |
 
 pub(crate) mod balance;
 pub(crate) mod current;
+mod foreign_lock;
 pub(crate) mod interrupt;
 pub(crate) mod listener;
 pub(crate) mod observe;

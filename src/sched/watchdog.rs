@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::{Shared, WorkerShared};
+use super::{Shared, WorkerShared, foreign_lock};
 use crate::context::cycles;
 use crate::context::sample::Usage;
 use crate::registry;
@@ -250,11 +250,12 @@ fn report(
     };
     let thread = worker.thread.get();
     let addresses = thread.and_then(|thread| thread.sample(coroutine.head.stack()));
-    let backtrace = addresses
+    let backtrace: Vec<_> = addresses
         .unwrap_or_default()
         .into_iter()
         .flat_map(registry::resolve)
         .collect();
+    let lock = foreign_lock::find(worker, &coroutine, &backtrace);
     let usage = thread.and_then(|thread| thread.usage());
     let spent = usage.zip(stretch.usage);
     let stall = Stall {
@@ -267,6 +268,7 @@ fn report(
         over: false,
         ran: spent.map(|(now, then)| now.ran.saturating_sub(then.ran)),
         queued: spent.map(|(now, then)| now.queued.saturating_sub(then.queued)),
+        lock,
         backtrace,
     };
     let text = stall.to_string();
