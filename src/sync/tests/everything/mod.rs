@@ -5,6 +5,7 @@ mod afterwards;
 mod crowds;
 mod soak;
 
+use super::harbour::Harbour;
 use super::{Count, Random, naming};
 use crate::net::{TcpListener, TcpStream};
 use crate::sync::{
@@ -18,7 +19,6 @@ use crate::{
 };
 use afterwards::{assert_conserved, assert_free, assert_settled};
 use crowds::{Mailbox, crowd};
-use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -322,14 +322,8 @@ fn voyage(seed: u64, crew: u64, steps: u64) {
 
 fn program(seed: u64, crew: u64, steps: u64) {
     let mut random = Random(seed);
-    let harbour = TcpListener::bind("localhost:0").unwrap();
-    let address = harbour.local_addr().unwrap();
-    let harbour = spawn(move || {
-        for stream in harbour.incoming().flatten() {
-            spawn(move || echo(&stream));
-        }
-    });
-    let ship = Arc::new(Ship::new(&mut random, address));
+    let harbour = Harbour::open();
+    let ship = Arc::new(Ship::new(&mut random, harbour.address));
     let sailors: Vec<JoinHandle<()>> = (0..crew)
         .map(|number| {
             let ship = Arc::clone(&ship);
@@ -354,26 +348,15 @@ fn program(seed: u64, crew: u64, steps: u64) {
             resume_unwind(payload);
         }
     }
-    for servant in [watchman, harbour] {
-        servant.interrupt();
-        match servant.join() {
-            Err(JoinError::Interrupted) => {}
-            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
-            ended => panic!("{ended:?}"),
-        }
+    watchman.interrupt();
+    match watchman.join() {
+        Err(JoinError::Interrupted) => {}
+        Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+        ended => panic!("{ended:?}"),
     }
+    harbour.close();
     testing::assert_no_leaks();
     assert_eq!(registry::coroutines().len(), 1, "only this one");
     assert_free(&ship);
     assert_conserved(&ship);
-}
-
-/// Sends back what it hears, until nobody listens.
-fn echo(mut stream: &TcpStream) {
-    let mut chunk = [0; 50];
-    while let Ok(count @ 1..) = stream.read(&mut chunk) {
-        if stream.write_all(&chunk[..count]).is_err() {
-            break;
-        }
-    }
 }

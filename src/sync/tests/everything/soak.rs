@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: programs without end.
 
 use super::voyage;
-use crate::sync::tests::Random;
+use crate::sync::tests::{Random, storms};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -27,7 +27,7 @@ impl Lived {
 /// Since when each program runs, by its seed.
 type Running = parking_lot::Mutex<BTreeMap<u64, u64>>;
 
-/// Programs larger than those of the test, one after the other in as many threads as there are processors, for as many
+/// Programs larger than those of the test, and storms; one after the other in as many threads as there are processors, for as many
 /// seconds as `GRAPESHOT_SOAK_SECONDS` says, from the seed `GRAPESHOT_SOAK_SEED` on.
 #[test]
 #[ignore = "`cargo xtask soak` runs it, for as long as one wishes"]
@@ -78,6 +78,9 @@ impl Drop for Told<'_> {
 }
 
 fn one(seed: u64) {
+    if seed.is_multiple_of(4) {
+        return storms::weather(seed);
+    }
     let mut random = Random(seed);
     let (crew, steps) = (2 + random.below(30), 1 + random.below(60));
     voyage(seed, crew, steps);
