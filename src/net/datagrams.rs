@@ -110,6 +110,26 @@ impl Batch {
                 truncated: received.truncated,
             })
     }
+
+    /// Receives one after the other, with `recv`, which says how long, where from and whether it was cut.
+    pub(super) fn fill(
+        &mut self,
+        mut recv: impl FnMut(&mut [u8]) -> io::Result<(usize, SocketAddr, bool)>,
+    ) -> io::Result<usize> {
+        self.received.clear();
+        for room in self.bytes.chunks_exact_mut(self.size).take(self.room) {
+            match recv(room) {
+                Ok((len, addr, truncated)) => self.received.push(Received {
+                    len,
+                    addr: Some(addr),
+                    truncated,
+                }),
+                Err(error) if self.received.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(self.len())
+    }
 }
 
 impl fmt::Debug for Batch {
@@ -161,30 +181,28 @@ pub(super) fn send(socket: &UdpSocket, datagrams: &[Datagram<'_>]) -> io::Result
 /// Where there is no such call: one at a time.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn recv(socket: &UdpSocket, batch: &mut Batch) -> io::Result<usize> {
-    batch.received.clear();
-    for room in batch.bytes.chunks_exact_mut(batch.size).take(batch.room) {
-        match socket.recv_from(room) {
-            Ok((len, addr)) => batch.received.push(Received {
-                len,
-                addr: Some(addr),
-                truncated: false,
-            }),
-            Err(error) if batch.received.is_empty() => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(batch.len())
+    batch.fill(|room| {
+        let (len, addr) = socket.recv_from(room)?;
+        Ok((len, addr, false))
+    })
 }
 
 /// Where there is no such call: one at a time.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn send(socket: &UdpSocket, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+    send_each(datagrams, |datagram| match datagram.addr {
+        Some(addr) => socket.send_to(datagram.bytes, addr),
+        None => socket.send(datagram.bytes),
+    })
+}
+
+/// Sends one after the other, until one fails; how many there were before it.
+pub(super) fn send_each(
+    datagrams: &[Datagram<'_>],
+    mut send: impl FnMut(&Datagram<'_>) -> io::Result<usize>,
+) -> io::Result<usize> {
     for (sent, datagram) in datagrams.iter().enumerate() {
-        let result = match datagram.addr {
-            Some(addr) => socket.send_to(datagram.bytes, addr),
-            None => socket.send(datagram.bytes),
-        };
-        match result {
+        match send(datagram) {
             Ok(_) => {}
             Err(error) if sent == 0 => return Err(error),
             Err(_) => return Ok(sent),

@@ -154,6 +154,10 @@ impl ListenOptions {
     ///
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody has the port already; whatever else the system gives.
     pub fn bind_udp<A: ToSocketAddrs>(&self, addr: A) -> io::Result<UdpSocket> {
+        if let Some(network) = network::current() {
+            let socket = first_success(addr, |addr| network.bind(*addr, self))?;
+            return Ok(UdpSocket::from_source(Either::source(socket)));
+        }
         let socket = first_success(addr, |addr| {
             let socket = self.socket(*addr, Type::DGRAM, Protocol::UDP)?;
             socket.bind(&(*addr).into())?;

@@ -1,4 +1,4 @@
-//! The seam between TCP sockets and what they stand on: a descriptor, or the network of a simulation.
+//! The seam between TCP and UDP sockets and what they stand on: a descriptor, or the network of a simulation.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -133,6 +133,20 @@ macro_rules! shared {
 
 shared!(std::net::TcpStream, stream_options);
 shared!(std::net::TcpListener, listener_options);
+shared!(std::net::UdpSocket, datagram_options);
+
+impl<S> Socket<S> {
+    /// What only the system can do.
+    pub(super) fn system(&self) -> io::Result<&S> {
+        match self {
+            Self::System(socket) => Ok(socket),
+            Self::Simulated(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this socket is simulated, and simulated networks have no multicast",
+            )),
+        }
+    }
+}
 
 /// What every socket for data has.
 pub(super) trait Handle: AsFd + Sized {
@@ -156,7 +170,6 @@ macro_rules! duplicate {
 }
 
 duplicate!(
-    std::net::UdpSocket,
     std::os::unix::net::UnixStream,
     std::os::unix::net::UnixDatagram
 );
@@ -181,7 +194,11 @@ macro_rules! duplicate_either {
     )*};
 }
 
-duplicate_either!(std::net::TcpStream, std::net::TcpListener);
+duplicate_either!(
+    std::net::TcpStream,
+    std::net::TcpListener,
+    std::net::UdpSocket
+);
 
 /// The calls of a stream, each one attempt.
 pub(super) trait StreamCalls: AsFd {

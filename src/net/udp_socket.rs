@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 
 use super::addr::first_success;
 use super::datagram::datagram_io;
-use super::datagrams::{self, Batch, Datagram};
+use super::datagrams::{Batch, Datagram};
+use super::seam::Socket;
 use super::socket::socket_basics;
 use super::{ListenOptions, ToSocketAddrs, calls};
 use crate::io::{Source, WaitKind, conversions};
@@ -38,10 +38,14 @@ use crate::io::{Source, WaitKind, conversions};
 /// # }).unwrap();
 /// ```
 pub struct UdpSocket {
-    source: Source<std::net::UdpSocket>,
+    source: Source<Socket<std::net::UdpSocket>>,
 }
 
 impl UdpSocket {
+    pub(super) fn from_source(source: Source<Socket<std::net::UdpSocket>>) -> UdpSocket {
+        UdpSocket { source }
+    }
+
     /// Binds to the first of the addresses that allows it. Port 0 lets the system choose one. **May suspend** if `addr`
     /// holds a name to look up. [`ListenOptions::bind_udp`] has other choices.
     ///
@@ -59,7 +63,7 @@ impl UdpSocket {
     ///
     /// The last address's error, such as `NetworkUnreachable`; nobody is asked whether they are there.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        first_success(addr, |addr| self.source.live()?.connect(addr))
+        first_success(addr, |addr| self.source.live()?.connect(*addr))
     }
 
     /// Takes the next datagram, and says from where. **May suspend.**
@@ -143,7 +147,7 @@ impl UdpSocket {
     /// As for [`recv_from`](Self::recv_from), if it comes before the first datagram.
     pub fn recv_many(&self, batch: &mut Batch) -> io::Result<usize> {
         self.source
-            .read_with(WaitKind::Read, |io| datagrams::recv(io, batch))
+            .read_with(WaitKind::Read, |io| io.recv_many(batch))
     }
 
     /// Sends the datagrams, in order, in one system call (`sendmmsg`) for each 64 of them. **May suspend**, while the
@@ -156,7 +160,7 @@ impl UdpSocket {
     /// What the first datagram met; that of a later one is for the call that begins with it.
     pub fn send_many(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
         self.source
-            .write_with(WaitKind::Write, |io| datagrams::send(io, datagrams))
+            .write_with(WaitKind::Write, |io| io.send_many(datagrams))
     }
 
     /// This end's address.
@@ -187,7 +191,7 @@ fn first_of<A: ToSocketAddrs>(addr: A) -> io::Result<SocketAddr> {
 
 /// Options with std's names, types and meaning.
 macro_rules! options {
-    ($($(#[$doc:meta])* $set:ident($($arg:ident: $type:ty),*) $(, $read:ident -> $value:ty)?;)*) => {
+    ($of:ident: $($(#[$doc:meta])* $set:ident($($arg:ident: $type:ty),*) $(, $read:ident -> $value:ty)?;)*) => {
         impl UdpSocket {
             $(
                 $(#[$doc])*
@@ -196,7 +200,7 @@ macro_rules! options {
                 ///
                 /// Those of `setsockopt`.
                 pub fn $set(&self, $($arg: $type),*) -> io::Result<()> {
-                    self.source.live()?.$set($($arg),*)
+                    self.source.live()?.$of()?.$set($($arg),*)
                 }
                 $(
                     #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") sets.")]
@@ -205,7 +209,7 @@ macro_rules! options {
                     ///
                     /// Those of `getsockopt`.
                     pub fn $read(&self) -> io::Result<$value> {
-                        self.source.live()?.$read()
+                        self.source.live()?.$of()?.$read()
                     }
                 )?
             )*
@@ -214,6 +218,7 @@ macro_rules! options {
 }
 
 options! {
+    options:
     /// Whether it may send to a broadcast address (`SO_BROADCAST`).
     set_broadcast(yes: bool), broadcast -> bool;
     /// Sets the time to live of the datagrams sent, in hops.
@@ -224,6 +229,10 @@ options! {
     set_multicast_ttl_v4(hops: u32), multicast_ttl_v4 -> u32;
     /// As `set_multicast_loop_v4`, for IPv6.
     set_multicast_loop_v6(yes: bool), multicast_loop_v6 -> bool;
+}
+
+options! {
+    system:
     /// Receives what is sent to the group, on the interface with that address; on one that the system chooses for
     /// `0.0.0.0`.
     join_multicast_v4(group: &Ipv4Addr, interface: &Ipv4Addr);
@@ -235,6 +244,11 @@ options! {
     leave_multicast_v6(group: &Ipv6Addr, interface: u32);
 }
 
-datagram_io!(UdpSocket, calls::recv, calls::peek);
+datagram_io!(UdpSocket, Socket::recv, Socket::peek, Socket::send);
 socket_basics!(UdpSocket);
-conversions!(UdpSocket, std::net::UdpSocket, calls::quiet);
+conversions!(
+    UdpSocket,
+    std::net::UdpSocket,
+    Socket<std::net::UdpSocket>,
+    calls::quiet
+);

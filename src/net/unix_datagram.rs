@@ -194,12 +194,18 @@ impl UnixDatagram {
     }
 }
 
-fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+fn recv(socket: &std::os::unix::net::UnixDatagram, buf: &mut [u8]) -> io::Result<usize> {
+    let socket = socket.as_fd();
     unless_ended(socket, calls::recv(socket, buf), || 0)
 }
 
-fn peek(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+fn peek(socket: &std::os::unix::net::UnixDatagram, buf: &mut [u8]) -> io::Result<usize> {
+    let socket = socket.as_fd();
     unless_ended(socket, calls::peek(socket, buf), || 0)
+}
+
+fn send(socket: &std::os::unix::net::UnixDatagram, buf: &[u8]) -> io::Result<usize> {
+    calls::send(socket.as_fd(), buf)
 }
 
 fn recv_from(
@@ -249,7 +255,7 @@ fn is_ready(socket: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
     Ok(fds[0].revents().contains(flags))
 }
 
-datagram_io!(UnixDatagram, recv, peek);
+datagram_io!(UnixDatagram, recv, peek, send);
 passes_descriptors!(UnixDatagram, stream: false, recv_rights);
 socket_basics!(UnixDatagram);
 conversions!(UnixDatagram, std::os::unix::net::UnixDatagram, calls::quiet);

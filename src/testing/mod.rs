@@ -88,7 +88,7 @@
 //! - randomness: [`random::fill`](crate::random::fill). The order of a std `HashMap` is random, too;
 //! - whatever other threads do. What is [`unblock`](crate::unblock)ed holds the clock, but ends when it likes.
 //!
-//! Names are those of the hosts, and TCP never reaches the system. Files, UDP, Unix sockets, other programs and signals are
+//! Names are those of the hosts, and neither TCP nor UDP reaches the system. Files, Unix sockets, other programs and signals are
 //! real: a server that needs them can be tested in a simulation, but a failure of theirs does not come from the seed.
 //!
 //! Without a network of their own, simulations are for what happens in one process: [`run`].
@@ -171,9 +171,9 @@ impl Simulation {
         self
     }
 
-    /// Gives it a network of its own, in memory: [`TcpListener`](crate::net::TcpListener) and
-    /// [`TcpStream`](crate::net::TcpStream) then never reach the system, and what the network does to them (how long it
-    /// takes, what it loses) is drawn from the seed too. Other sockets are real as ever. `f` runs on a host called `main`,
+    /// Gives it a network of its own, in memory: [`TcpListener`](crate::net::TcpListener),
+    /// [`TcpStream`](crate::net::TcpStream) and [`UdpSocket`](crate::net::UdpSocket) then never reach the system, and what
+    /// the network does to them (how long it takes, what it loses) is drawn from the seed too. Other sockets are real as ever. `f` runs on a host called `main`,
     /// of address 10.0.0.1; [`host()`] starts others.
     ///
     /// The same seed gives the same run, if the program takes time from [`time::now`](crate::time::now) and

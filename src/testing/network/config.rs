@@ -15,7 +15,10 @@ use std::time::Duration;
 ///     .latency(Duration::from_millis(1)..=Duration::from_millis(80))
 ///     .chop(true)
 ///     .resets(0.01)
-///     .refusals(0.05);
+///     .refusals(0.05)
+///     .loss(0.1)
+///     .duplicates(0.02)
+///     .reorder(0.05);
 /// # drop(hostile);
 /// ```
 #[derive(Debug, Clone)]
@@ -25,6 +28,10 @@ pub struct NetworkConfig {
     pub(super) resets: f64,
     pub(super) refusals: f64,
     pub(super) buffer: usize,
+    pub(super) loss: f64,
+    pub(super) duplicates: f64,
+    pub(super) reorder: f64,
+    pub(super) datagram_buffer: usize,
     pub(super) trace: bool,
 }
 
@@ -44,12 +51,16 @@ impl NetworkConfig {
             resets: 0.0,
             refusals: 0.0,
             buffer: 1 << 16,
+            loss: 0.0,
+            duplicates: 0.0,
+            reorder: 0.0,
+            datagram_buffer: 212_992,
             trace: false,
         }
     }
 
     /// How long anything takes from one host to another, drawn anew each time. Bytes of one connection do not overtake
-    /// each other. Within a host it is some microseconds.
+    /// each other, and datagrams only where they [may](Self::reorder). Within a host it is some microseconds.
     #[must_use]
     pub fn latency(mut self, latency: RangeInclusive<Duration>) -> Self {
         self.latency = latency;
@@ -83,6 +94,36 @@ impl NetworkConfig {
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes.max(1);
+        self
+    }
+
+    /// How likely a datagram is to get lost between two hosts, from 0 to 1; so is the news that nobody receives it. Within a
+    /// host none is.
+    #[must_use]
+    pub fn loss(mut self, probability: f64) -> Self {
+        self.loss = probability;
+        self
+    }
+
+    /// How likely a datagram is to arrive twice, from 0 to 1; each of the two takes its own time.
+    #[must_use]
+    pub fn duplicates(mut self, probability: f64) -> Self {
+        self.duplicates = probability;
+        self
+    }
+
+    /// How likely a datagram is to take five times as long, so that others that were sent later overtake it, from 0 to 1.
+    #[must_use]
+    pub fn reorder(mut self, probability: f64) -> Self {
+        self.reorder = probability;
+        self
+    }
+
+    /// How many bytes a UDP socket keeps until they are received, where each datagram counts for 768 more than it carries;
+    /// 212,992 if not given, both as on Linux. What comes then is lost. One is kept in any case.
+    #[must_use]
+    pub fn datagram_buffer(mut self, bytes: usize) -> Self {
+        self.datagram_buffer = bytes;
         self
     }
 

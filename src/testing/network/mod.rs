@@ -204,6 +204,16 @@ impl Wire {
         Ok(Simulated::new(self.clone(), id))
     }
 
+    pub(crate) fn bind(
+        self: &Arc<Self>,
+        addr: SocketAddr,
+        options: &ListenOptions,
+    ) -> io::Result<Simulated> {
+        let host = self.host_of_caller()?;
+        let id = self.with(|state| state.bind(host, addr, options.reuse_port))?;
+        Ok(Simulated::new(self.clone(), id))
+    }
+
     /// The address of the host that is called so.
     pub(crate) fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if host == "localhost" {
@@ -253,7 +263,6 @@ impl Wire {
             program.life += 1;
             program.life - 1
         };
-        self.with_quietly(|state| state.take_down(host));
         let its: Vec<_> = {
             let mut places = self.places.lock();
             let records = registry::records(self.runtime);
@@ -262,7 +271,9 @@ impl Wire {
                 .filter(|it| places.find(it.head.id) == Place { host, life })
                 .collect()
         };
+        // They go first, so that none sees its sockets fail and makes something of it.
         its.iter().for_each(worker::interrupt);
+        self.with_quietly(|state| state.take_down(host));
     }
 }
 
@@ -346,8 +357,8 @@ impl Network {
         }
     }
 
-    /// Cuts two hosts off from each other: nothing gets through, connections stay. What is sent meanwhile arrives after
-    /// the healing; a peer that has not been reached for some 15 minutes is given up, with `TimedOut`, as on Linux. A new
+    /// Cuts two hosts off from each other: nothing gets through, connections stay. Datagrams that are sent or under way
+    /// meanwhile are lost. What is sent over a connection arrives after the healing; a peer that has not been reached for some 15 minutes is given up, with `TimedOut`, as on Linux. A new
     /// connection is tried for about a minute.
     pub fn partition(&self, one: &Host, other: &Host) {
         self.wire
@@ -407,8 +418,8 @@ impl Host {
         !self.wire.state.lock().hosts[self.host].up
     }
 
-    /// Kills the program: all its coroutines are interrupted, its connections are reset, and new ones are refused. The host
-    /// `main` cannot be killed. Never suspends.
+    /// Kills the program: all its coroutines are interrupted, its connections are reset, and new ones are refused, as are
+    /// datagrams; what its UDP sockets had received is gone. The host `main` cannot be killed. Never suspends.
     pub fn kill(&self) {
         if !self.is_down() {
             self.wire.kill(self.host);

@@ -6,10 +6,10 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Wire;
-use super::wire::{Id, State};
+use super::wire::{Id, Received, State};
 use crate::io::{self as ours, Slot, Way};
 
 /// One handle; clones of a socket have handles of their own. The last one closes it.
@@ -29,6 +29,7 @@ struct Shared {
 struct Options {
     stream: OnceLock<std::net::TcpStream>,
     listener: OnceLock<std::net::TcpListener>,
+    datagrams: OnceLock<std::net::UdpSocket>,
 }
 
 impl Simulated {
@@ -108,10 +109,39 @@ impl Simulated {
         self.with(|state, id| state.shutdown(id, how))
     }
 
+    // ---- of a socket for datagrams ----
+
+    pub(crate) fn fix_peer(&self, peer: SocketAddr) -> io::Result<()> {
+        self.with(|state, id| state.fix_peer(id, peer))
+    }
+
+    pub(crate) fn fixed_peer(&self) -> io::Result<SocketAddr> {
+        self.with(|state, id| state.fixed_peer(id))
+    }
+
+    pub(crate) fn send_datagram(&self, bytes: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        self.with(|state, id| state.send_datagram(id, bytes, to))
+    }
+
+    pub(crate) fn recv_datagram(&self, buf: &mut [u8], peek: bool) -> io::Result<Received> {
+        self.with(|state, id| state.recv_datagram(id, buf, peek))
+    }
+
+    // ---- options ----
+
     pub(crate) fn stream_options(&self) -> io::Result<&std::net::TcpStream> {
         let place = &self.shared.options.stream;
         if place.get().is_none() {
-            let made = any_socket()?.into();
+            let made = any_socket(Type::STREAM)?.into();
+            place.get_or_init(|| made);
+        }
+        Ok(place.get().expect("made above"))
+    }
+
+    pub(crate) fn datagram_options(&self) -> io::Result<&std::net::UdpSocket> {
+        let place = &self.shared.options.datagrams;
+        if place.get().is_none() {
+            let made = any_socket(Type::DGRAM)?.into();
             place.get_or_init(|| made);
         }
         Ok(place.get().expect("made above"))
@@ -120,15 +150,15 @@ impl Simulated {
     pub(crate) fn listener_options(&self) -> io::Result<&std::net::TcpListener> {
         let place = &self.shared.options.listener;
         if place.get().is_none() {
-            let made = any_socket()?.into();
+            let made = any_socket(Type::STREAM)?.into();
             place.get_or_init(|| made);
         }
         Ok(place.get().expect("made above"))
     }
 }
 
-fn any_socket() -> io::Result<socket2::Socket> {
-    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+fn any_socket(kind: Type) -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, kind, None)
 }
 
 impl Drop for Simulated {

@@ -1,7 +1,9 @@
 //! Ordinary sockets on a simulated network.
 
 mod counter;
+mod datagrams;
 mod faults;
+mod retransmission;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -20,6 +20,10 @@ pub(super) enum Kind {
     Healed,
     Killed,
     Restarted,
+    Datagram,
+    Lost,
+    Full,
+    Unreachable,
 }
 
 impl fmt::Display for Kind {
@@ -37,6 +41,10 @@ impl fmt::Display for Kind {
             Self::Healed => "reaches again",
             Self::Killed => "is killed",
             Self::Restarted => "is started again",
+            Self::Datagram => "receives from",
+            Self::Lost => "sends in vain to",
+            Self::Full => "has no room for what is from",
+            Self::Unreachable => "hears that nobody receives at",
         })
     }
 }
@@ -94,7 +102,9 @@ impl Trace {
             );
             let _ = match line.kind {
                 Kind::Killed | Kind::Restarted => writeln!(text),
-                Kind::Data => writeln!(text, " {}: {} bytes", Address(line.whom), line.bytes),
+                Kind::Data | Kind::Datagram | Kind::Lost | Kind::Full => {
+                    writeln!(text, " {}: {} bytes", Address(line.whom), line.bytes)
+                }
                 _ => writeln!(text, " {}", Address(line.whom)),
             };
         }

@@ -91,6 +91,8 @@ impl State {
                     self.fail(end, Errno::CONNRESET);
                 }
             }
+            What::Datagram { flight } => self.land(flight),
+            What::Unreachable { flight } => self.unreachable(flight),
             What::GivesUp { held } => {
                 let Some(Held {
                     what: What::Item { to } | What::Reset { to },
@@ -216,9 +218,8 @@ impl State {
     }
 
     pub(super) fn ready(&mut self, id: Id, way: Way) {
-        let end = self.ends.get(&id).map(|end| &end.slots);
-        let slots = end.or_else(|| self.listeners.get(&id).map(|listener| &listener.slots));
-        let slots = slots.into_iter().flatten();
-        self.events.extend(slots.map(|slot| (slot.clone(), way)));
+        let slots = self.slots(id).cloned().unwrap_or_default();
+        self.events
+            .extend(slots.into_iter().map(|slot| (slot, way)));
     }
 }

@@ -12,32 +12,23 @@ use crate::io::{Slot, Way};
 
 impl State {
     pub(in super::super) fn attach(&mut self, id: Id, slot: Arc<Slot>) {
-        if let Some(end) = self.ends.get_mut(&id) {
-            end.slots.push(slot);
-        } else if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.slots.push(slot);
+        if let Some(slots) = self.slots(id) {
+            slots.push(slot);
         }
     }
 
     /// # Errors
     /// The handle was closed, or its host was killed.
-    pub(in super::super) fn check(&self, id: Id, slot: &Arc<Slot>) -> io::Result<()> {
-        let end = self.ends.get(&id).map(|end| &end.slots);
-        let slots = end.or_else(|| self.listeners.get(&id).map(|it| &it.slots));
-        match slots
-            .ok_or(Errno::NETDOWN)?
-            .iter()
-            .any(|it| Arc::ptr_eq(it, slot))
-        {
+    pub(in super::super) fn check(&mut self, id: Id, slot: &Arc<Slot>) -> io::Result<()> {
+        let slots = self.slots(id).ok_or(Errno::NETDOWN)?;
+        match slots.iter().any(|it| Arc::ptr_eq(it, slot)) {
             true => Ok(()),
             false => Err(Errno::BADF.into()),
         }
     }
 
     pub(in super::super) fn detach(&mut self, id: Id, slot: &Arc<Slot>, resets: bool) {
-        let end = self.ends.get_mut(&id).map(|end| &mut end.slots);
-        let Some(slots) = end.or_else(|| self.listeners.get_mut(&id).map(|it| &mut it.slots))
-        else {
+        let Some(slots) = self.slots(id) else {
             return;
         };
         let before = slots.len();
@@ -47,6 +38,8 @@ impl State {
         }
         if self.listeners.contains_key(&id) {
             self.close_listener(id);
+        } else if self.mailboxes.contains_key(&id) {
+            self.close_mailbox(id);
         } else {
             self.close(id, resets);
         }
@@ -73,8 +66,9 @@ impl State {
     }
 
     pub(in super::super) fn local_addr(&mut self, id: Id) -> io::Result<SocketAddr> {
-        match self.listeners.get(&id) {
-            Some(listener) => Ok(listener.addr),
+        let listener = self.listeners.get(&id).map(|it| it.addr);
+        match listener.or_else(|| Some(self.mailboxes.get(&id)?.local)) {
+            Some(addr) => Ok(addr),
             None => Ok(self.end(id)?.local),
         }
     }
@@ -88,7 +82,11 @@ impl State {
     }
 
     pub(in super::super) fn take_error(&mut self, id: Id) -> Option<io::Error> {
-        Some(self.ends.get_mut(&id)?.error.take()?.into())
+        let error = match self.mailboxes.get_mut(&id) {
+            Some(mailbox) => mailbox.error.take(),
+            None => self.ends.get_mut(&id)?.error.take(),
+        };
+        Some(error?.into())
     }
 
     pub(super) fn end(&mut self, id: Id) -> io::Result<&mut End> {
@@ -98,6 +96,9 @@ impl State {
     pub(in super::super) fn is_ready(&self, id: Id, way: Way) -> bool {
         if let Some(listener) = self.listeners.get(&id) {
             return way == Way::Read && !listener.queue.is_empty();
+        }
+        if let Some(ready) = self.is_mailbox_ready(id, way) {
+            return ready;
         }
         let Some(end) = self.ends.get(&id) else {
             return true;

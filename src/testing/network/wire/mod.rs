@@ -8,6 +8,7 @@
 //! What crosses a partition is kept until that is healed, as TCP would send it again and again.
 
 mod connecting;
+mod datagrams;
 mod delivery;
 mod ends;
 
@@ -24,6 +25,8 @@ use super::config::NetworkConfig;
 use super::trace::{Kind, Trace};
 use crate::io::{Slot, Way};
 use crate::testing::chance::Chance;
+pub(super) use datagrams::Received;
+use datagrams::{Flight, Mailbox};
 
 /// Of a socket; never used again.
 pub(super) type Id = u64;
@@ -53,6 +56,9 @@ pub(super) struct State {
     /// In a simulation the order must not depend on a hasher's keys, so these are trees.
     ends: BTreeMap<Id, End>,
     listeners: BTreeMap<Id, Listener>,
+    mailboxes: BTreeMap<Id, Mailbox>,
+    /// Datagrams in the air, each with a number.
+    flights: BTreeMap<u64, Flight>,
     next_id: Id,
     cuts: BTreeSet<(HostId, HostId)>,
     latencies: BTreeMap<(HostId, HostId), RangeInclusive<Time>>,
@@ -92,6 +98,10 @@ enum What {
     Breaks { end: Id },
     /// Enough of waiting for something that was held.
     GivesUp { held: u64 },
+    /// A datagram arrives.
+    Datagram { flight: u64 },
+    /// Its sender hears that nobody receives it.
+    Unreachable { flight: u64 },
 }
 
 /// What is sent over a connection.
@@ -150,6 +160,8 @@ impl State {
             chance: Chance::new(seed),
             ends: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
+            flights: BTreeMap::new(),
             next_id: 1,
             cuts: BTreeSet::new(),
             latencies: BTreeMap::new(),
@@ -217,7 +229,7 @@ impl State {
         self.latencies.insert(ordered(one, other), nanos(&latency));
     }
 
-    /// The program on it is killed: its connections are reset, nobody listens any more.
+    /// The program on it is killed: its connections are reset, nobody listens or receives any more.
     pub(super) fn take_down(&mut self, host: HostId) {
         self.hosts[host].up = false;
         self.trace_hosts(Kind::Killed, host, host);
@@ -229,6 +241,15 @@ impl State {
             .collect();
         for id in listeners {
             self.close_listener(id);
+        }
+        let mailboxes: Vec<Id> = self
+            .mailboxes
+            .iter()
+            .filter(|(_, it)| it.host == host)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in mailboxes {
+            self.close_mailbox(id);
         }
         let ends: Vec<Id> = self
             .ends
@@ -272,10 +293,25 @@ impl State {
                 .ends
                 .values()
                 .any(|it| it.host == host && it.local.port() == port);
-            if !listens && !connected {
+            let receives = self
+                .mailboxes
+                .values()
+                .any(|it| it.host == host && it.local.port() == port);
+            if !listens && !connected && !receives {
                 return port;
             }
         }
+    }
+
+    /// The handles of a socket.
+    fn slots(&mut self, id: Id) -> Option<&mut Vec<Arc<Slot>>> {
+        if let Some(end) = self.ends.get_mut(&id) {
+            return Some(&mut end.slots);
+        }
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            return Some(&mut listener.slots);
+        }
+        self.mailboxes.get_mut(&id).map(|it| &mut it.slots)
     }
 
     fn trace_end(&mut self, kind: Kind, id: Id, count: usize) {
