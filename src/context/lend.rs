@@ -1,7 +1,7 @@
 //! Lending: code that borrows from a frame runs on other stacks, and the frame stays until all of it is gone.
 
 use std::marker::PhantomData;
-use std::mem;
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
@@ -55,8 +55,32 @@ pub(crate) struct Returned<R> {
 
 /// A closure and the loan that keeps alive what it borrows. Dropped in this order.
 struct Lent<F> {
-    call: F,
+    call: Untouched<F>,
     loan: Loan,
+}
+
+/// A value that may be moved about while what it borrows is gone or in use. A reference must be good for as long as a call
+/// lasts that it was given to, even if the call does not use it, and so must one in a closure that is called or moved:
+/// but the last call of a closure that was lent goes on after its loan was given back.
+struct Untouched<F>(MaybeUninit<F>);
+
+impl<F> Untouched<F> {
+    fn new(value: F) -> Self {
+        Self(MaybeUninit::new(value))
+    }
+
+    fn into_inner(self) -> F {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: it was initialised by `new`, and `this` is neither dropped nor used again.
+        unsafe { this.0.assume_init_read() }
+    }
+}
+
+impl<F> Drop for Untouched<F> {
+    fn drop(&mut self) {
+        // SAFETY: it was initialised by `new`, and not taken: `into_inner` prevents this drop.
+        unsafe { self.0.assume_init_drop() };
+    }
 }
 
 impl<F> Lent<F> {
@@ -66,7 +90,7 @@ impl<F> Lent<F> {
     {
         let Self { call, loan } = self;
         Returned {
-            value: call(),
+            value: call.into_inner()(),
             _loan: loan,
         }
     }
@@ -92,7 +116,10 @@ impl<'scope> Scope<'scope, '_> {
             loans: self.loans.clone(),
             key,
         };
-        let lent = Lent { call, loan };
+        let lent = Lent {
+            call: Untouched::new(call),
+            loan,
+        };
         let lent: Box<dyn FnOnce() -> Returned<R> + Send + 'scope> = Box::new(move || lent.run());
         // SAFETY: only the lifetime changes, so this must hold: whatever the closure borrows for `'scope` lives until
         // nobody can reach it through the closure any more. What it borrows lives at least until `lending` ends, since
@@ -155,4 +182,58 @@ pub(crate) fn lending<'env, T, R>(
         mem::forget(guard);
     }
     (result, settled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Threads stand for the coroutines, so that Miri can look on.
+    #[test]
+    fn what_was_lent_is_back_before_lending_ends() {
+        let mut words: Vec<String> = (0..6).map(|n| format!("word {n}")).collect();
+        let changed = Mutex::new(0);
+        let mut threads = Vec::new();
+        let (result, unwound) = lending(
+            Family::new(0),
+            |scope| {
+                for (n, word) in words.iter_mut().enumerate() {
+                    let changed = &changed;
+                    let lent = scope.lend(scope.family().expect(), move || {
+                        assert_ne!(n, 4, "the one that panics");
+                        word.push('!');
+                        *changed.lock().unwrap() += 1;
+                    });
+                    threads.push(thread::spawn(move || match n {
+                        // It is given up without having run.
+                        3 => drop(lent),
+                        _ => {
+                            let returned = catch_unwind(AssertUnwindSafe(lent));
+                            assert_eq!(returned.is_err(), n == 4);
+                        }
+                    }));
+                }
+                panic!("and so does the scope's closure");
+            },
+            |loans, unwound| {
+                while !loans.are_returned() {
+                    thread::yield_now();
+                }
+                unwound
+            },
+        );
+        let _: Box<dyn std::any::Any + Send> = match result {
+            Err(payload) => payload,
+            Ok(()) => unreachable!("it panicked"),
+        };
+        assert!(unwound);
+        let ended: Vec<_> = words.iter().map(|word| word.ends_with('!')).collect();
+        drop(words);
+        assert_eq!(ended, [true, true, true, false, false, true]);
+        assert_eq!(changed.into_inner().unwrap(), 4);
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
 }

@@ -39,7 +39,7 @@ enum Child {
 }
 
 impl Family {
-    pub(super) fn new(owner: u64) -> Self {
+    pub(crate) fn new(owner: u64) -> Self {
         Self {
             owner,
             state: SpinMutex::new(State {
@@ -52,7 +52,7 @@ impl Family {
     }
 
     /// Makes a place for a child.
-    pub(super) fn expect(&self) -> usize {
+    pub(crate) fn expect(&self) -> usize {
         self.state.lock().children.insert(Child::Coming)
     }
 
