@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn excludes_others() {
-        const ROUNDS: u64 = 20_000;
+        const ROUNDS: u64 = if cfg!(miri) { 100 } else { 20_000 };
         let count = Arc::new(SpinMutex::new((0_u64, 0_u64)));
         let threads: Vec<_> = (0..4)
             .map(|_| {
@@ -97,7 +97,7 @@ mod tests {
             let lock = lock.clone();
             thread::spawn(move || drop(lock.lock()))
         };
-        for _ in 0..1_000 {
+        for _ in 0..if cfg!(miri) { 300 } else { 1_000 } {
             thread::yield_now();
         }
         assert!(!waiting.is_finished());

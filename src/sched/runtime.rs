@@ -91,25 +91,7 @@ impl RuntimeBuilder {
         self.config.check()?;
         overflow::install(current::describe);
         report::install_hook();
-        let mut pollers = Vec::with_capacity(self.config.workers);
-        let mut workers = Vec::with_capacity(self.config.workers);
-        for index in 0..self.config.workers {
-            let (poller, reactor) = Poller::new()?;
-            pollers.push(poller);
-            workers.push(WorkerShared::new(index, reactor));
-        }
-        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shared: &'static Shared = Box::leak(Box::new(Shared {
-            may_spin: self.config.workers <= processors && self.config.seed.is_none(),
-            config: self.config,
-            workers: workers.into(),
-            base: Instant::now(),
-            stopping: AtomicBool::new(false),
-            abandoned: AtomicBool::new(false),
-            idle: Idle::new(),
-            next_id: AtomicU64::new(1),
-            stalls: Stalls::new(),
-        }));
+        let (shared, pollers) = lay_out(self.config)?;
         let mut runtime = Runtime {
             shared,
             threads: Vec::new(),
@@ -129,6 +111,30 @@ impl RuntimeBuilder {
         }
         Ok(runtime)
     }
+}
+
+/// Everything but the threads.
+pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller>)> {
+    let mut pollers = Vec::with_capacity(config.workers);
+    let mut workers = Vec::with_capacity(config.workers);
+    for index in 0..config.workers {
+        let (poller, reactor) = Poller::new()?;
+        pollers.push(poller);
+        workers.push(WorkerShared::new(index, reactor));
+    }
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shared = Box::leak(Box::new(Shared {
+        may_spin: config.workers <= processors && config.seed.is_none(),
+        config,
+        workers: workers.into(),
+        base: Instant::now(),
+        stopping: AtomicBool::new(false),
+        abandoned: AtomicBool::new(false),
+        idle: Idle::new(),
+        next_id: AtomicU64::new(1),
+        stalls: Stalls::new(),
+    }));
+    Ok((shared, pollers))
 }
 
 impl Runtime {

@@ -7,6 +7,7 @@
 mod interrupts;
 mod joins;
 mod observers;
+mod refused;
 mod scopes;
 mod settings;
 mod shields;
