@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cargo xtask test` | format, lints, tests, model checks, AddressSanitizer, the demo in a browser |
+//! | `cargo xtask test` | format, lints, tests, model checks, Miri, AddressSanitizer, the demo in a browser |
 //! | `cargo xtask test --quick` | the part of it that is done in a minute or two |
 //! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
 //! | `cargo xtask bench mmo` | the demo under its load |
@@ -16,6 +16,7 @@ mod asan;
 mod bench;
 mod demo;
 mod media;
+mod miri;
 mod models;
 mod packages;
 mod place;

@@ -46,7 +46,7 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
@@ -73,12 +73,25 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
 /// All sections of one run, in order.
 #[derive(Default)]
 pub(crate) struct Sections {
+    /// What the names of those that run contain.
+    only: String,
     ended: Vec<(String, Duration, Result<Outcome>)>,
 }
 
 impl Sections {
+    /// Those whose names contain `part`; all without one.
+    pub(crate) fn only(part: Option<&str>) -> Self {
+        Self {
+            only: part.unwrap_or_default().to_owned(),
+            ended: Vec::new(),
+        }
+    }
+
     /// Runs one section. A failure is kept for the summary and does not stop the sections after it.
     pub(crate) fn run(&mut self, name: &str, section: impl FnOnce() -> Result<Outcome>) {
+        if !name.contains(&self.only) {
+            return;
+        }
         println!("\n━━━ {name} ━━━");
         let start = Instant::now();
         let outcome = section();

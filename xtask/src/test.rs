@@ -3,16 +3,19 @@
 use anyhow::{Result, bail};
 
 use crate::section::{self, Outcome, Sections};
-use crate::{asan, models, packages, place, shell, torture};
+use crate::{asan, miri, models, packages, place, shell, torture};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out AddressSanitizer, the model checks, the benchmark programs and the whole-system tests.
+    /// Leave out AddressSanitizer, Miri, the model checks, the benchmark programs and the whole-system tests.
     #[arg(long)]
     quick: bool,
     /// Do not fail when a foreign program that the tests need can neither be found nor installed.
     #[arg(long)]
     allow_missing_peers: bool,
+    /// Run only the sections whose names contain this, such as `Miri`.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 /// The package that holds the whole-system tests.
@@ -21,7 +24,7 @@ const WHOLE_SYSTEM: &str = "grapeshot-tests";
 const ECOSYSTEM: &str = "grapeshot-ecosystem";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut sections = Sections::default();
+    let mut sections = Sections::only(options.only.as_deref());
     if !options.quick {
         sections.run("foreign programs", || peers(options.allow_missing_peers));
     }
@@ -63,6 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.quick {
         sections.run("failing system calls", torture::sample);
         sections.run("model checks (loom)", models::run);
+        sections.run("Miri", miri::run);
         sections.run("AddressSanitizer", asan::run);
         sections.run("benchmark programs build", || {
             let mut lint = shell::cargo(&[
