@@ -6,6 +6,7 @@
 //! | `cargo xtask test --quick` | the part of it that is done in a minute or two |
 //! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
 //! | `cargo xtask bench mmo` | the demo under its load |
+//! | `cargo xtask bench disk` | files by threads and by io_uring |
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
 //! | `cargo xtask peers` | only installs what the others need |

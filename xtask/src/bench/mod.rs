@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: ours beside the peers, in one run, on this machine.
 
 mod claims;
+mod disk;
 pub(crate) mod go;
 mod machine;
 mod mmo;
@@ -17,11 +18,14 @@ pub(crate) enum Which {
     Runtime(runtime::Options),
     /// The demo with 1,000 to 100,000 NPCs and 1 to 200 viewports.
     Mmo(mmo::Options),
+    /// Files read and written by plain calls, by threads, by `fs` and by io_uring.
+    Disk(disk::Options),
 }
 
 pub(crate) fn run(which: &Which) -> Result<()> {
     match which {
         Which::Runtime(options) => runtime::run(options),
         Which::Mmo(options) => mmo::run(options),
+        Which::Disk(options) => disk::run(options),
     }
 }

@@ -198,23 +198,33 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
         .filter_map(|program| rust_package(program.binary))
         .collect();
     if !packages.is_empty() {
-        let mut cargo = shell::cargo(&[
-            "build",
-            "--release",
-            "--manifest-path",
-            "benches/Cargo.toml",
-        ]);
-        cargo.arg("--target-dir").arg(benches_target());
-        for package in packages {
-            cargo.args(["--package", package]);
-        }
-        shell::run(&mut cargo)?;
+        build_packages(&packages)?;
     }
     if programs.iter().any(|program| program.binary == Binary::Go) {
         go::build(&benches.join("peers/go"), &built("peer-go"))?;
     }
     compile_c(&benches.join("peers/c/echo.c"), &built("echo"))?;
     compile_c(&benches.join("load/echo_load.c"), &built("echo_load"))
+}
+
+/// Builds one program of the workspace `benches`: where it is.
+pub(crate) fn build_package(name: &str) -> Result<PathBuf> {
+    build_packages(&[name])?;
+    Ok(benches_target().join("release").join(name))
+}
+
+fn build_packages(packages: &[&str]) -> Result<()> {
+    let mut cargo = shell::cargo(&[
+        "build",
+        "--release",
+        "--manifest-path",
+        "benches/Cargo.toml",
+    ]);
+    cargo.arg("--target-dir").arg(benches_target());
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    shell::run(&mut cargo)
 }
 
 fn rust_package(binary: Binary) -> Option<&'static str> {
