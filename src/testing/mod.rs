@@ -78,6 +78,9 @@
 //! In a test, the attribute [`grapeshot::test`](macro@crate::test) says the same in a line:
 //! `#[grapeshot::test(seeds = 0..50, network = NetworkConfig::new().chop(true).resets(0.05))]`.
 //!
+//! Seeds find what a rough network does. [`Simulation::torture`] goes through what else may happen, one by one: each call on
+//! the network fails once, with each error that it may give.
+//!
 //! When a seed fails, the message names it. `GRAPESHOT_SEED=17 cargo test` runs that seed alone, with the same order of events,
 //! as often as it takes to understand it; [`NetworkConfig::trace`] writes down what the network did. Before you trust a test
 //! that finds nothing, plant the bug that it is for (here: `orders` as a `Vec`), and see it fail.
@@ -98,6 +101,7 @@ mod explore;
 pub(crate) mod harness;
 mod leaks;
 pub(crate) mod network;
+mod torture;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
@@ -108,6 +112,7 @@ pub(crate) use chance::Chance;
 pub use explore::{Failure, explore};
 pub use leaks::assert_no_leaks;
 pub use network::{Host, Network, NetworkConfig, host, network};
+pub use torture::Torture;
 
 /// Runs `f` as the main coroutine of a simulation: one worker, a virtual clock, and a ready queue whose order `seed`
 /// decides. The same seed gives the same order, so a failure that depends on the interleaving can be had again.

@@ -1,7 +1,10 @@
 //! What a simulated network does to those who use it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::faults::Faults;
 
 /// How a simulated network behaves: given to [`Simulation::network`](crate::testing::Simulation::network).
 ///
@@ -33,6 +36,8 @@ pub struct NetworkConfig {
     pub(super) reorder: f64,
     pub(super) datagram_buffer: usize,
     pub(super) trace: bool,
+    /// Counts calls, and makes one fail.
+    pub(super) faults: Option<Arc<Faults>>,
 }
 
 impl Default for NetworkConfig {
@@ -56,6 +61,7 @@ impl NetworkConfig {
             reorder: 0.0,
             datagram_buffer: 212_992,
             trace: false,
+            faults: None,
         }
     }
 
@@ -131,6 +137,11 @@ impl NetworkConfig {
     #[must_use]
     pub fn trace(mut self, yes: bool) -> Self {
         self.trace = yes;
+        self
+    }
+
+    pub(in super::super) fn with_faults(mut self, faults: Arc<Faults>) -> Self {
+        self.faults = Some(faults);
         self
     }
 }

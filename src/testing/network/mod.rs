@@ -1,6 +1,7 @@
 //! A network in memory for a simulation: its hosts, and what goes wrong between them.
 
 mod config;
+mod faults;
 pub(crate) mod socket;
 mod trace;
 mod wire;
@@ -25,10 +26,12 @@ use crate::net::ListenOptions;
 use crate::registry;
 use crate::sched::spawn::{Builder, CoroutineId, JoinError, JoinHandle};
 use crate::sched::{self, current, interrupt, worker};
+use faults::Call;
 use socket::Simulated;
 use wire::{HostId, State};
 
 pub use config::NetworkConfig;
+pub(super) use faults::Faults;
 
 /// What is not on a host of its own: the program that [`Simulation::run`](super::Simulation::run) was given.
 const MAIN: HostId = 0;
@@ -189,7 +192,10 @@ impl Wire {
 
     pub(crate) fn connect(self: &Arc<Self>, addr: SocketAddr) -> io::Result<Simulated> {
         let host = self.host_of_caller()?;
-        let id = self.with(|state| state.connect(host, addr))?;
+        let id = self.with(|state| {
+            state.may_fail(Call::Connect, host)?;
+            state.connect(host, addr)
+        })?;
         Ok(Simulated::new(self.clone(), id))
     }
 
@@ -200,7 +206,10 @@ impl Wire {
     ) -> io::Result<Simulated> {
         let host = self.host_of_caller()?;
         let backlog = options.backlog as usize;
-        let id = self.with(|state| state.listen(host, addr, backlog, options.reuse_port))?;
+        let id = self.with(|state| {
+            state.may_fail(Call::Listen, host)?;
+            state.listen(host, addr, backlog, options.reuse_port)
+        })?;
         Ok(Simulated::new(self.clone(), id))
     }
 
@@ -210,7 +219,10 @@ impl Wire {
         options: &ListenOptions,
     ) -> io::Result<Simulated> {
         let host = self.host_of_caller()?;
-        let id = self.with(|state| state.bind(host, addr, options.reuse_port))?;
+        let id = self.with(|state| {
+            state.may_fail(Call::Bind, host)?;
+            state.bind(host, addr, options.reuse_port)
+        })?;
         Ok(Simulated::new(self.clone(), id))
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Wire;
+use super::faults::Call;
 use super::wire::{Id, Received, State};
 use crate::io::{self as ours, Slot, Way};
 
@@ -52,7 +53,7 @@ impl Simulated {
     }
 
     pub(crate) fn duplicate(&self) -> io::Result<Self> {
-        self.with(|_, _| Ok(()))?;
+        self.call(Call::Clone, |_, _| Ok(()))?;
         Ok(Self::of(self.shared.clone()))
     }
 
@@ -61,6 +62,18 @@ impl Simulated {
         let id = self.shared.id;
         self.shared.wire.with(|state| {
             state.check(id, &self.slot)?;
+            act(state, id)
+        })
+    }
+
+    /// As [`Simulated::with`], for a call that can fail.
+    fn call<R>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut State, Id) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.with(|state, id| {
+            state.may_break(call, id)?;
             act(state, id)
         })
     }
@@ -75,11 +88,11 @@ impl Simulated {
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.with(|state, id| state.local_addr(id))
+        self.call(Call::LocalAddr, |state, id| state.local_addr(id))
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.with(|state, id| state.peer_addr(id))
+        self.call(Call::PeerAddr, |state, id| state.peer_addr(id))
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -89,24 +102,33 @@ impl Simulated {
 
     /// How connecting has ended; `WouldBlock` while it has not.
     pub(crate) fn outcome(&self) -> io::Result<()> {
-        self.with(|state, id| state.outcome(id))
+        self.call(Call::Connected, |state, id| state.outcome(id))
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Simulated, SocketAddr)> {
-        let (stream, peer) = self.with(|state, id| state.accept(id))?;
+        let (stream, peer) = self.call(Call::Accept, |state, id| state.accept(id))?;
         Ok((Self::new(self.shared.wire.clone(), stream), peer))
     }
 
     pub(crate) fn recv(&self, bufs: &mut [IoSliceMut<'_>], peek: bool) -> io::Result<usize> {
-        self.with(|state, id| state.recv(id, bufs, peek))
+        self.call(Call::Recv, |state, id| state.recv(id, bufs, peek))
     }
 
     pub(crate) fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.with(|state, id| state.send(id, bufs))
+        self.call(Call::Send, |state, id| state.send(id, bufs))
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.with(|state, id| state.shutdown(id, how))
+        self.call(Call::Shutdown, |state, id| state.shutdown(id, how))
+    }
+
+    /// Options may be set from anywhere, and of a closed socket.
+    fn option(&self) -> io::Result<()> {
+        let (wire, id) = (&self.shared.wire, self.shared.id);
+        match wire.is_here() {
+            true => wire.with(|state| state.may_break(Call::Option, id)),
+            false => Ok(()),
+        }
     }
 
     // ---- of a socket for datagrams ----
@@ -120,16 +142,19 @@ impl Simulated {
     }
 
     pub(crate) fn send_datagram(&self, bytes: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
-        self.with(|state, id| state.send_datagram(id, bytes, to))
+        self.call(Call::SendTo, |state, id| state.send_datagram(id, bytes, to))
     }
 
     pub(crate) fn recv_datagram(&self, buf: &mut [u8], peek: bool) -> io::Result<Received> {
-        self.with(|state, id| state.recv_datagram(id, buf, peek))
+        self.call(Call::RecvFrom, |state, id| {
+            state.recv_datagram(id, buf, peek)
+        })
     }
 
     // ---- options ----
 
     pub(crate) fn stream_options(&self) -> io::Result<&std::net::TcpStream> {
+        self.option()?;
         let place = &self.shared.options.stream;
         if place.get().is_none() {
             let made = any_socket(Type::STREAM)?.into();
@@ -139,6 +164,7 @@ impl Simulated {
     }
 
     pub(crate) fn datagram_options(&self) -> io::Result<&std::net::UdpSocket> {
+        self.option()?;
         let place = &self.shared.options.datagrams;
         if place.get().is_none() {
             let made = any_socket(Type::DGRAM)?.into();
@@ -148,6 +174,7 @@ impl Simulated {
     }
 
     pub(crate) fn listener_options(&self) -> io::Result<&std::net::TcpListener> {
+        self.option()?;
         let place = &self.shared.options.listener;
         if place.get().is_none() {
             let made = any_socket(Type::STREAM)?.into();
@@ -197,23 +224,27 @@ impl ours::Simulated for Shared {
     }
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.wire
-            .with(|state| state.recv(self.id, &mut [IoSliceMut::new(buf)], false))
+        self.wire.with(|state| {
+            state.may_break(Call::Recv, self.id)?;
+            state.recv(self.id, &mut [IoSliceMut::new(buf)], false)
+        })
     }
 
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.wire
-            .with(|state| state.send(self.id, &[IoSlice::new(buf)]))
+        self.wire.with(|state| {
+            state.may_break(Call::Send, self.id)?;
+            state.send(self.id, &[IoSlice::new(buf)])
+        })
     }
 }
 
 impl fmt::Debug for Simulated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Simulated");
-        if let Ok(addr) = self.local_addr() {
+        if let Ok(addr) = self.with(|state, id| state.local_addr(id)) {
             shown.field("addr", &addr);
         }
-        if let Ok(peer) = self.peer_addr() {
+        if let Ok(peer) = self.with(|state, id| state.peer_addr(id)) {
             shown.field("peer", &peer);
         }
         shown.finish()

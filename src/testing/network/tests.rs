@@ -4,6 +4,7 @@ mod counter;
 mod datagrams;
 mod faults;
 mod retransmission;
+mod torture;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

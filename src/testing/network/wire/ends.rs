@@ -7,14 +7,46 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{End, Id, Item, State, What};
+use super::{End, HostId, Id, Item, State, What};
 use crate::io::{Slot, Way};
+use crate::testing::network::faults::{Call, is_final};
 
 impl State {
     pub(in super::super) fn attach(&mut self, id: Id, slot: Arc<Slot>) {
         if let Some(slots) = self.slots(id) {
             slots.push(slot);
         }
+    }
+
+    /// Counts a call of `host`'s. The error, if it is the one that fails.
+    fn fault(&self, call: Call, host: HostId) -> Option<Errno> {
+        let faults = self.config.faults.as_ref()?;
+        faults.next(call, &self.hosts[host].name)
+    }
+
+    /// # Errors
+    /// This is the call that fails.
+    pub(in super::super) fn may_fail(&self, call: Call, host: HostId) -> io::Result<()> {
+        self.fault(call, host)
+            .map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// As [`State::may_fail`], of a call on this socket, whose connection may be over by it.
+    pub(in super::super) fn may_break(&mut self, call: Call, id: Id) -> io::Result<()> {
+        let end = self.ends.get(&id).map(|end| end.host);
+        let host = end
+            .or_else(|| self.listeners.get(&id).map(|it| it.host))
+            .or_else(|| self.mailboxes.get(&id).map(|it| it.host));
+        let Some(error) = host.and_then(|host| self.fault(call, host)) else {
+            return Ok(());
+        };
+        if is_final(error) {
+            self.reset_peer(id);
+            self.fail(id, error);
+            // Whoever made this call is told; the next one is not told again.
+            self.take_error(id);
+        }
+        Err(error.into())
     }
 
     /// # Errors
