@@ -52,8 +52,9 @@
 //!
 //! # What it costs
 //!
-//! A switch of a coroutine that is in no span: a call and a look at two thread-locals. One that is in spans: entering or
-//! exiting each of them, which is mostly the other layers'.
+//! Measured with the registry alone, for a suspension and its resumption, which take 29 ns without the layer: 20 ns more for a
+//! coroutine that is in no span, 170 ns more in one span, 290 ns more in three. Layers that do something when a span is entered
+//! or exited come on top.
 #![forbid(unsafe_code)]
 
 mod stacks;
@@ -69,7 +70,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Makes the layer. Add it once to a subscriber, above or below others.
 ///
-/// It wants nothing by itself: with it no event and no level is enabled that was not before.
+/// It wants nothing by itself: with it no event and no level is enabled that was not before. Only a span of a level that others
+/// want elsewhere, and which their filters refuse for its target, is made; no other layer sees it.
 pub fn layer<S>() -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

@@ -70,26 +70,30 @@ fn a_new_coroutine_is_in_no_span_unless_it_is_given_one() {
 
 #[test]
 fn one_that_ends_in_spans_leaves_none_behind() {
-    explore(4, |findings| {
-        let forgets = spawn(|| {
-            std::mem::forget(entered("forgotten"));
-            yield_now();
+    explore(8, |findings| {
+        let theirs = findings.clone();
+        let between = move || theirs.claim(&[]);
+        between_coroutines(between, || {
+            let forgets = spawn(|| {
+                std::mem::forget(entered("forgotten"));
+                yield_now();
+            });
+            let forgets_at_once = spawn(|| std::mem::forget(entered("forgotten as well")));
+            let killed = spawn(|| {
+                let _span = entered("killed");
+                sleep(HOUR);
+            });
+            findings.claim(&[]);
+            sleep(MS);
+            findings.claim(&[]);
+            killed.interrupt();
+            assert!(matches!(killed.join(), Err(JoinError::Interrupted)));
+            forgets.join().unwrap();
+            forgets_at_once.join().unwrap();
+            findings.claim(&[]);
+            let later = findings.clone();
+            spawn(move || later.claim(&[])).join().unwrap();
         });
-        let forgets_at_once = spawn(|| std::mem::forget(entered("forgotten as well")));
-        let killed = spawn(|| {
-            let _span = entered("killed");
-            sleep(HOUR);
-        });
-        findings.claim(&[]);
-        sleep(MS);
-        findings.claim(&[]);
-        killed.interrupt();
-        assert!(matches!(killed.join(), Err(JoinError::Interrupted)));
-        forgets.join().unwrap();
-        forgets_at_once.join().unwrap();
-        findings.claim(&[]);
-        let later = findings.clone();
-        spawn(move || later.claim(&[])).join().unwrap();
     });
 }
 

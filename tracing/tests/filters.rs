@@ -1,7 +1,8 @@
-//! The layer changes nothing in what others want to see.
+//! The layer changes nothing in what others want to see. What one subscriber wants shows in all others of the process, so these
+//! tests are alone in theirs, and take turns.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Event, Subscriber, dispatcher};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -40,9 +41,12 @@ fn look(subscriber: impl Subscriber + Send + Sync + 'static, count: &Count) -> S
     }
 }
 
+static TURN: Mutex<()> = Mutex::new(());
+
 /// With the layer above, below, and not at all.
 macro_rules! each_way {
     ($count:ident, $layer:expr) => {{
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let without = {
             let $count = Count::default();
             look(registry().with($layer), &$count)
@@ -78,7 +82,7 @@ fn a_filter_of_another_layer_counts() {
 
 #[test]
 fn a_filter_by_target_counts() {
-    let here = || Targets::new().with_target("spans", LevelFilter::INFO);
+    let here = || Targets::new().with_target("filters", LevelFilter::INFO);
     let seen = each_way!(count, count.clone().with_filter(here()));
     assert_eq!((seen.debug_span, seen.events), (false, 1));
 }
@@ -87,4 +91,19 @@ fn a_filter_by_target_counts() {
 fn a_filter_of_the_whole_counts() {
     let seen = each_way!(count, count.clone().and_then(LevelFilter::INFO));
     assert_eq!((seen.debug_span, seen.events), (false, 1));
+}
+
+#[test]
+fn levels_that_are_wanted_elsewhere_bring_no_events() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = Count::default();
+    let targets = Targets::new()
+        .with_target("filters", LevelFilter::INFO)
+        .with_target("elsewhere", LevelFilter::TRACE);
+    let subscriber = registry()
+        .with(count.clone().with_filter(targets))
+        .with(grapeshot_tracing::layer());
+    let seen = look(subscriber, &count);
+    assert_eq!((seen.debug_event, seen.events), (false, 1));
+    assert_eq!(seen.level, Some(LevelFilter::TRACE));
 }
