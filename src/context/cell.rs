@@ -14,7 +14,7 @@ thread_local! {
 
 /// Tells threads apart, dead ones included; never 0.
 #[inline]
-fn thread_token() -> usize {
+pub(super) fn thread_token() -> usize {
     match TOKEN.get() {
         0 => new_token(),
         token => token,

@@ -16,6 +16,8 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod backtrace;
+pub(crate) mod barrier;
+mod biased;
 pub(crate) mod blocks;
 mod cell;
 mod counted;
@@ -38,6 +40,7 @@ use std::ops::{Range, RangeInclusive};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use biased::BiasedMutex;
 pub(crate) use cell::{Binder, Fresh, HandOver, PinnedCell, Scoped};
 pub(crate) use counted::{Counted, First};
 pub(crate) use prefetch::prefetch;

@@ -47,18 +47,31 @@ unsafe impl RawMutex for RawSpin {
 impl RawSpin {
     #[cold]
     fn lock_slowly(&self) {
-        let mut rounds = 0_u32;
-        loop {
-            if !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Acquire) {
-                return;
-            }
-            match rounds {
-                0..100 => std::hint::spin_loop(),
-                100..200 => thread::yield_now(),
-                _ => thread::sleep(Duration::from_micros(50)),
-            }
-            rounds = rounds.saturating_add(1);
+        let mut backoff = Backoff::new();
+        while self.0.load(Ordering::Relaxed) || self.0.swap(true, Ordering::Acquire) {
+            backoff.wait();
         }
+    }
+}
+
+/// Waiting for what takes others a few instructions, unless they have lost their processor.
+pub(super) struct Backoff(u32);
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self(0)
+    }
+
+    pub(super) fn wait(&mut self) {
+        #[cfg(loom)]
+        loom::thread::yield_now();
+        #[cfg(not(loom))]
+        match self.0 {
+            0..100 => std::hint::spin_loop(),
+            100..200 => thread::yield_now(),
+            _ => thread::sleep(Duration::from_micros(50)),
+        }
+        self.0 = self.0.saturating_add(1);
     }
 }
 

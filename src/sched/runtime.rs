@@ -13,7 +13,7 @@ use super::settings::{Config, RuntimeBuilder};
 use super::sleeper::Idle;
 use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
 use super::{Message, Shared, WorkerShared, current, report, watchdog, worker};
-use crate::context::overflow;
+use crate::context::{barrier, overflow};
 use crate::io::Poller;
 use crate::registry::stalls::Stalls;
 
@@ -89,6 +89,7 @@ impl RuntimeBuilder {
     /// The system refuses a thread or a poller: no descriptor or no memory left.
     pub fn build(self) -> io::Result<Runtime> {
         self.config.check()?;
+        barrier::prepare();
         overflow::install(current::describe);
         report::install_hook();
         let (shared, pollers) = lay_out(self.config)?;

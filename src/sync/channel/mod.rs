@@ -36,7 +36,7 @@ pub use select::{RecvArm, SendArm};
 pub use state::ChannelStatistics;
 
 use super::address;
-use crate::context::SpinMutex;
+use crate::context::BiasedMutex;
 use crate::sched::wait::{self, Outcome, WaitKind};
 use state::State;
 use std::fmt;
@@ -56,7 +56,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 fn pair<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
     let shared = Shared {
         bounded: capacity.is_some(),
-        state: SpinMutex::new(State::new(capacity)),
+        state: BiasedMutex::new(State::new(capacity)),
     };
     let shared = Arc::new(shared);
     (Sender(Arc::clone(&shared)), Receiver(shared))
@@ -64,7 +64,7 @@ fn pair<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
 
 struct Shared<T> {
     bounded: bool,
-    state: SpinMutex<State<T>>,
+    state: BiasedMutex<State<T>>,
 }
 
 /// The side of a channel that sends.

@@ -1,0 +1,212 @@
+//! A lock that leans to one thread: whoever keeps taking it alone takes it without a locked instruction.
+//!
+//! Most channels and tables are used by one worker only, and a locked instruction, which waits until all that was written
+//! before has left the processor, is most of what a lock costs.
+//!
+//! ```text
+//!   the owner                            anybody else
+//!   ─────────                            ────────────
+//!   held = true                          locked = true, by a swap: one at a time
+//!   (no fence: the compiler's only)      owner = 0
+//!   still the owner? in.                 membarrier: a fence on every thread of the process
+//!   held = false; else as the others     while held: wait. In.
+//! ```
+//!
+//! Each side writes before it reads, and the barrier of the one that comes seldom is a fence for both: either the owner finds
+//! that it is none any more, or the other finds it inside. Who took the bias away pays a system call of a microsecond or
+//! some; so a thread gets it after [`FIRST_STREAK`] uses in a row, and each time that it was taken away, sixteen times later.
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+use super::barrier;
+use super::cell::thread_token;
+use super::spin::Backoff;
+
+/// Uses in a row by one thread, as a power of two, after which it becomes the owner.
+const FIRST_STREAK: u8 = 6;
+/// Each time that the bias is taken away, the power grows by this.
+const LESS_EAGER: u8 = 4;
+/// As large as it gets.
+const LAST_STREAK: u8 = 30;
+
+/// A mutex for what is done in well under a microsecond and never blocks.
+pub(crate) struct BiasedMutex<T> {
+    raw: Raw,
+    value: UnsafeCell<T>,
+}
+
+/// Access to what a [`BiasedMutex`] protects. It stays on its thread.
+pub(crate) struct BiasedGuard<'a, T> {
+    mutex: &'a BiasedMutex<T>,
+    _here: PhantomData<*const ()>,
+}
+
+struct Raw {
+    /// The token of the thread that needs no locked instruction; 0: there is none.
+    owner: AtomicUsize,
+    /// The owner is inside, or tries to be.
+    held: AtomicBool,
+    /// Somebody else is inside, or waits for `held`.
+    locked: AtomicBool,
+    // Written by whoever is inside.
+    /// Whoever is inside came as the owner.
+    by_owner: AtomicBool,
+    /// A power of two: see [`FIRST_STREAK`].
+    patience: AtomicU8,
+    /// Uses in a row by `last`.
+    streak: AtomicU32,
+    last: AtomicUsize,
+}
+
+// SAFETY: one thread at a time gets at the value: see `Raw`.
+unsafe impl<T: Send> Sync for BiasedMutex<T> {}
+
+impl<T> BiasedMutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            raw: Raw::new(),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> BiasedGuard<'_, T> {
+        self.raw.lock(thread_token());
+        BiasedGuard {
+            mutex: self,
+            _here: PhantomData,
+        }
+    }
+}
+
+impl<T> Deref for BiasedGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard is there, so its thread is inside, alone.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for BiasedGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and the guard is borrowed alone.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for BiasedGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.raw.unlock();
+    }
+}
+
+impl Raw {
+    fn new() -> Self {
+        Self {
+            owner: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
+            locked: AtomicBool::new(false),
+            by_owner: AtomicBool::new(false),
+            patience: AtomicU8::new(FIRST_STREAK),
+            streak: AtomicU32::new(0),
+            last: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline]
+    fn lock(&self, me: usize) {
+        if !self.enter_as_owner(me) {
+            self.lock_as_one_of_many(me);
+        }
+    }
+
+    /// What others did inside before is visible: `me` was inside itself when it became the owner, and nobody but the owner has
+    /// been since.
+    #[inline]
+    fn enter_as_owner(&self, me: usize) -> bool {
+        if self.owner.load(Ordering::Relaxed) != me {
+            return false;
+        }
+        self.held.store(true, Ordering::Relaxed);
+        barrier::light();
+        let is_owner = self.owner.load(Ordering::Relaxed) == me;
+        if is_owner {
+            self.by_owner.store(true, Ordering::Relaxed);
+        } else {
+            // Release: whoever waits for this may not have seen the `unlock` before.
+            self.held.store(false, Ordering::Release);
+        }
+        is_owner
+    }
+
+    #[inline]
+    fn lock_as_one_of_many(&self, me: usize) {
+        if self.locked.swap(true, Ordering::Acquire) {
+            self.wait_for_others();
+        }
+        if self.owner.load(Ordering::Relaxed) != 0 {
+            self.revoke();
+        }
+        if self.last.load(Ordering::Relaxed) == me {
+            let streak = self.streak.load(Ordering::Relaxed) + 1;
+            self.streak.store(streak, Ordering::Relaxed);
+            if streak >> self.patience.load(Ordering::Relaxed) != 0 {
+                self.make_owner(me);
+            }
+        } else {
+            self.last.store(me, Ordering::Relaxed);
+            self.streak.store(0, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn wait_for_others(&self) {
+        let mut backoff = Backoff::new();
+        while self.locked.load(Ordering::Relaxed) || self.locked.swap(true, Ordering::Acquire) {
+            backoff.wait();
+        }
+    }
+
+    /// From the next time on, `me` needs no locked instruction. Called inside, which `me` leaves as one of many.
+    #[cold]
+    fn make_owner(&self, me: usize) {
+        self.streak.store(0, Ordering::Relaxed);
+        if barrier::is_there() {
+            self.owner.store(me, Ordering::Relaxed);
+        }
+    }
+
+    /// Called with `locked` taken. Returns when the owner is not inside and never will be as the owner.
+    #[cold]
+    fn revoke(&self) {
+        self.owner.store(0, Ordering::Relaxed);
+        barrier::heavy();
+        let mut backoff = Backoff::new();
+        while self.held.load(Ordering::Acquire) {
+            backoff.wait();
+        }
+        let patience = self.patience.load(Ordering::Relaxed) + LESS_EAGER;
+        self.patience
+            .store(patience.min(LAST_STREAK), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.by_owner.load(Ordering::Relaxed) {
+            self.by_owner.store(false, Ordering::Relaxed);
+            self.held.store(false, Ordering::Release);
+        } else {
+            self.locked.store(false, Ordering::Release);
+        }
+    }
+}
