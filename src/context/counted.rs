@@ -1,4 +1,5 @@
-//! A counted reference, as `Arc` without weak ones: several can be made, and given up, in one step.
+//! A counted reference, as `Arc` without weak ones, of one word, whatever type is behind it. Several references can be made,
+//! and given up, in one step.
 
 use std::alloc::Layout;
 use std::fmt;
@@ -10,75 +11,84 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use super::blocks;
 use super::cell::Binder;
+use super::one_of::Pointer;
 
-/// The value, whose count of references is in the word before it: so the address of what is in it does not depend on the
-/// alignment of the type that was erased. Nobody outside can name this type.
-#[repr(transparent)]
-pub(crate) struct Place<T: ?Sized>(T);
+/// The part of a value whose type everybody knows, and where the rest is. A reference is the address of this.
+#[repr(C)]
+struct Front<H, B: ?Sized> {
+    references: AtomicUsize,
+    head: H,
+    /// With what is known of its type.
+    body: NonNull<B>,
+}
 
-/// A reference to a value that lives as long as one of them does.
-pub(crate) struct Counted<T: ?Sized> {
-    place: NonNull<Place<T>>,
-    /// Dropping the last one drops a `T`.
-    _owns: PhantomData<T>,
+/// What is allocated.
+#[repr(C)]
+struct Whole<H, B: ?Sized, T> {
+    front: Front<H, B>,
+    body: T,
+}
+
+/// A reference to a head and a body that live as long as one of them does. It gives the head; see also [`Counted::body`].
+pub(crate) struct Counted<H, B: ?Sized> {
+    front: NonNull<Front<H, B>>,
+    /// Dropping the last one drops both.
+    _owns: PhantomData<(H, Box<B>)>,
 }
 
 /// Two references in the space of one. There is one of these for each value, so whoever has it has not yet bound the
 /// value's [`PinnedCell`](super::PinnedCell)s to a thread, and nobody else will.
-pub(crate) struct First<T: ?Sized>(ManuallyDrop<Counted<T>>);
+pub(crate) struct First<H, B: ?Sized>(ManuallyDrop<Counted<H, B>>);
 
-// SAFETY: as for `Arc`: a reference gives access to `&T` on any thread, and the last one drops the value there.
-unsafe impl<T: ?Sized + Send + Sync> Send for Counted<T> {}
+// SAFETY: as for `Arc`: a reference gives access to the head and the body on any thread, and the last one drops them there.
+unsafe impl<H: Send + Sync, B: ?Sized + Send + Sync> Send for Counted<H, B> {}
 // SAFETY: as above.
-unsafe impl<T: ?Sized + Send + Sync> Sync for Counted<T> {}
+unsafe impl<H: Send + Sync, B: ?Sized + Send + Sync> Sync for Counted<H, B> {}
 
-impl<T> Counted<T> {
-    /// References to a new value, which `make` makes in its place: it is large.
+impl<H, B: ?Sized> Counted<H, B> {
+    /// References to a new value, whose parts are made in their place: they are large. `erase` forgets the body's type: write
+    /// `|body| body`.
     #[inline]
-    pub(crate) fn new(make: impl FnOnce() -> T) -> (First<T>, Self) {
-        let (whole, offset) = layout(Layout::new::<T>());
-        let memory = blocks::allocate(whole);
-        // SAFETY: fresh memory with room for a count and, `offset` bytes behind its start, for the value. If `make` panics
-        // it is leaked.
-        let place = unsafe {
-            let place = memory.add(offset).cast::<Place<T>>();
-            place.write(Place(make()));
-            place
-                .cast::<AtomicUsize>()
-                .sub(1)
-                .write(AtomicUsize::new(3));
-            place
+    pub(crate) fn new<T>(
+        head: impl FnOnce() -> H,
+        body: impl FnOnce() -> T,
+        erase: fn(*mut T) -> *mut B,
+    ) -> (First<H, B>, Self) {
+        let memory = blocks::allocate(Layout::new::<Whole<H, B, T>>());
+        let whole = memory.cast::<Whole<H, B, T>>().as_ptr();
+        // SAFETY: fresh memory with room for it all. If `head` or `body` panics it is leaked.
+        let front = unsafe {
+            let place = &raw mut (*whole).body;
+            place.write(body());
+            let erased = erase(place);
+            assert!(
+                ptr::addr_eq(erased, place),
+                "erasing a type changes no address"
+            );
+            let front = &raw mut (*whole).front;
+            (&raw mut (*front).body).write(NonNull::new_unchecked(erased));
+            (&raw mut (*front).head).write(head());
+            (&raw mut (*front).references).write(AtomicUsize::new(3));
+            NonNull::new_unchecked(front)
         };
         let reference = || Self {
-            place,
+            front,
             _owns: PhantomData,
         };
         (First(ManuallyDrop::new(reference())), reference())
     }
 
-    /// Forgets the type: call it with `|place| place`.
+    /// The part whose type was erased.
     #[inline]
-    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Place<T>) -> *mut Place<U>) -> Counted<U> {
-        let this = ManuallyDrop::new(self);
-        let erased = unsize(this.place.as_ptr());
-        assert!(
-            ptr::addr_eq(erased, this.place.as_ptr()),
-            "erasing a type changes no address"
-        );
-        Counted {
-            // SAFETY: it is the same address. `unsize` cannot have made it of another type's pointer, since nobody
-            // outside can name `Place`: an unsizing coercion is all that it can do. The reference moves to the result.
-            place: unsafe { NonNull::new_unchecked(erased) },
-            _owns: PhantomData,
-        }
+    pub(crate) fn body(&self) -> &B {
+        // SAFETY: both are there as long as there is a reference.
+        unsafe { self.front.as_ref().body.as_ref() }
     }
-}
 
-impl<T: ?Sized> Counted<T> {
     /// Drops two references, in one step if they are to the same value.
     #[inline]
     pub(crate) fn drop_both(one: Self, other: Self) {
-        if ptr::addr_eq(one.place.as_ptr(), other.place.as_ptr()) {
+        if one.front == other.front {
             let one = ManuallyDrop::new(one);
             let _other = ManuallyDrop::new(other);
             // SAFETY: two references that are not used again.
@@ -92,9 +102,15 @@ impl<T: ?Sized> Counted<T> {
     /// The caller has as many, this one among them, and neither uses nor drops them again.
     #[inline]
     unsafe fn give_up(&self, references: usize) {
-        // Release, so that whoever drops the value finds everything done that others did with it.
-        if self.count().fetch_sub(references, Ordering::Release) == references {
-            fence(Ordering::Acquire);
+        let count = &self.front().references;
+        // If there are no others, nobody can make one, and nothing is left to be counted. Acquire, so that whoever drops the
+        // value finds everything done that others did with it before they released theirs.
+        let is_last = count.load(Ordering::Acquire) == references
+            || count.fetch_sub(references, Ordering::Release) == references && {
+                fence(Ordering::Acquire);
+                true
+            };
+        if is_last {
             // SAFETY: there is no other reference, so nobody can make one.
             unsafe { self.destroy() };
         }
@@ -104,7 +120,7 @@ impl<T: ?Sized> Counted<T> {
     /// This was the last reference.
     #[inline(never)]
     unsafe fn destroy(&self) {
-        /// Frees the memory even if the value's destructor panics.
+        /// Frees the memory even if a destructor panics.
         struct Memory(NonNull<u8>, Layout);
         impl Drop for Memory {
             fn drop(&mut self) {
@@ -114,92 +130,79 @@ impl<T: ?Sized> Counted<T> {
         }
         // SAFETY: the value is still there, and ours alone.
         unsafe {
-            let (whole, offset) = layout(Layout::for_value(self.place.as_ref()));
-            let _memory = Memory(self.place.cast::<u8>().sub(offset), whole);
-            ptr::drop_in_place(self.place.as_ptr());
+            let _memory = Memory(self.front.cast::<u8>(), self.layout());
+            let front = self.front.as_ptr();
+            let body = (*front).body;
+            ptr::drop_in_place(&raw mut (*front).head);
+            ptr::drop_in_place(body.as_ptr());
         }
     }
 
+    /// That of a [`Whole`].
     #[inline]
-    fn count(&self) -> &AtomicUsize {
-        // SAFETY: the count is in the word before the value, as long as there is a reference.
-        unsafe { self.place.cast::<AtomicUsize>().sub(1).as_ref() }
+    fn layout(&self) -> Layout {
+        let (layout, _) = Layout::new::<Front<H, B>>()
+            .extend(Layout::for_value(self.body()))
+            .expect("the value is in memory");
+        layout.pad_to_align()
+    }
+
+    #[inline]
+    fn front(&self) -> &Front<H, B> {
+        // SAFETY: it is there as long as there is a reference.
+        unsafe { self.front.as_ref() }
     }
 }
 
-/// The layout of a count and a value, and where in it the value starts.
-#[inline]
-fn layout(value: Layout) -> (Layout, usize) {
-    let align = value.align().max(align_of::<AtomicUsize>());
-    let offset = align.max(size_of::<AtomicUsize>());
-    let layout = Layout::from_size_align(offset + value.size(), align);
-    (
-        layout.expect("the value is in memory already, or about to be"),
-        offset,
-    )
-}
-
-impl<T> First<T> {
-    /// As [`Counted::erase`].
-    #[inline]
-    pub(crate) fn erase<U: ?Sized>(self, unsize: fn(*mut Place<T>) -> *mut Place<U>) -> First<U> {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is neither dropped nor used again; both references move to the result.
-        let reference = unsafe { ManuallyDrop::take(&mut this.0) };
-        First(ManuallyDrop::new(reference.erase(unsize)))
-    }
-}
-
-impl<T: ?Sized> First<T> {
+impl<H, B: ?Sized> First<H, B> {
     /// Another reference.
-    pub(crate) fn reference(&self) -> Counted<T> {
+    pub(crate) fn reference(&self) -> Counted<H, B> {
         Counted::clone(&self.0)
     }
 
     /// Binds what is pinned in the value to the calling thread: `bind` names it to the [`Binder`]. Gives both references.
     #[inline]
-    pub(crate) fn bind(self, bind: impl FnOnce(&T, Binder)) -> [Counted<T>; 2] {
+    pub(crate) fn bind(self, bind: impl FnOnce(&Counted<H, B>, Binder)) -> [Counted<H, B>; 2] {
         let mut this = ManuallyDrop::new(self);
-        let value = ptr::from_ref::<T>(&this);
-        let start = value.cast::<u8>() as usize;
-        bind(&this, Binder::new(start..start + size_of_val::<T>(&this)));
+        let start = this.0.front.as_ptr() as usize;
+        bind(&this.0, Binder::new(start..start + this.0.layout().size()));
         // SAFETY: `this` is neither dropped nor used again, and it stands for two.
         unsafe { [ptr::read(&*this.0), ManuallyDrop::take(&mut this.0)] }
     }
 }
 
-impl<T: ?Sized> Drop for First<T> {
+impl<H, B: ?Sized> Drop for First<H, B> {
     fn drop(&mut self) {
         // SAFETY: both references, neither of which is used again.
         unsafe { self.0.give_up(2) };
     }
 }
 
-impl<T: ?Sized> Deref for First<T> {
-    type Target = T;
+impl<H, B: ?Sized> Deref for First<H, B> {
+    type Target = H;
 
     #[inline]
-    fn deref(&self) -> &T {
+    fn deref(&self) -> &H {
         &self.0
     }
 }
 
-impl<T: ?Sized> Clone for Counted<T> {
+impl<H, B: ?Sized> Clone for Counted<H, B> {
     #[inline]
     fn clone(&self) -> Self {
         // Relaxed will do: nothing is learnt from the count.
-        if self.count().fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+        if self.front().references.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
             // References were leaked in a loop; before the count can overflow there is no way out.
             std::process::abort();
         }
         Self {
-            place: self.place,
+            front: self.front,
             _owns: PhantomData,
         }
     }
 }
 
-impl<T: ?Sized> Drop for Counted<T> {
+impl<H, B: ?Sized> Drop for Counted<H, B> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: one reference, which is not used again.
@@ -207,19 +210,34 @@ impl<T: ?Sized> Drop for Counted<T> {
     }
 }
 
-impl<T: ?Sized> Deref for Counted<T> {
-    type Target = T;
+impl<H, B: ?Sized> Deref for Counted<H, B> {
+    type Target = H;
 
     #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: alive as long as there is a reference, and shared as the type allows.
-        unsafe { &(*self.place.as_ptr()).0 }
+    fn deref(&self) -> &H {
+        &self.front().head
     }
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for Counted<T> {
+impl<H: fmt::Debug, B: ?Sized> fmt::Debug for Counted<H, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
+    }
+}
+
+// SAFETY: the address of a `Front`, which is aligned for a count.
+unsafe impl<H, B: ?Sized> Pointer for Counted<H, B> {
+    #[inline]
+    fn into_address(self) -> NonNull<()> {
+        ManuallyDrop::new(self).front.cast()
+    }
+
+    #[inline]
+    unsafe fn from_address(address: NonNull<()>) -> Self {
+        Self {
+            front: address.cast(),
+            _owns: PhantomData,
+        }
     }
 }
 
@@ -246,16 +264,24 @@ mod tests {
         }
     }
 
+    type Bird = Counted<u64, dyn Speaks>;
+
+    fn parrot(drops: &Arc<AtomicUsize>, word: u64) -> (First<u64, dyn Speaks>, Bird) {
+        Counted::new(
+            || word,
+            || Parrot(drops.clone(), word),
+            |parrot| parrot,
+        )
+    }
+
     #[test]
     fn the_last_reference_drops_it_whatever_its_type_was() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let (first, one) = Counted::new(|| Parrot(drops.clone(), 7));
-        let erased: Counted<dyn Speaks> = one.erase(|place| place);
-        let more = erased.clone();
-        assert_eq!(more.word(), "arr 7");
-        Counted::drop_both(erased, more);
-        let first: First<dyn Speaks> = first.erase(|place| place);
-        assert_eq!(first.reference().word(), first.word());
+        let (first, one) = parrot(&drops, 7);
+        let more = one.clone();
+        assert_eq!((*more, more.body().word().as_str()), (7, "arr 7"));
+        Counted::drop_both(one, more);
+        assert_eq!(*first.reference(), *first);
         assert_eq!(drops.load(Ordering::Relaxed), 0);
         drop(first);
         assert_eq!(drops.load(Ordering::Relaxed), 1);
@@ -264,7 +290,7 @@ mod tests {
     #[test]
     fn the_first_is_two() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let (first, handle) = Counted::new(|| Parrot(drops.clone(), 1));
+        let (first, handle) = parrot(&drops, 1);
         let [one, two] = first.bind(|_, _| ());
         drop(one);
         drop(handle);
@@ -276,8 +302,8 @@ mod tests {
     #[test]
     fn dropping_both_of_two_values_drops_each() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let (_, one) = Counted::new(|| Parrot(drops.clone(), 1));
-        let (_, two) = Counted::new(|| Parrot(drops.clone(), 2));
+        let (_, one) = parrot(&drops, 1);
+        let (_, two) = parrot(&drops, 2);
         Counted::drop_both(one, two);
         assert_eq!(drops.load(Ordering::Relaxed), 2);
     }
@@ -285,13 +311,13 @@ mod tests {
     #[test]
     fn threads_share_it() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let (_, parrot) = Counted::new(|| Parrot(drops.clone(), 3));
+        let (_, parrot) = parrot(&drops, 3);
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let parrot = parrot.clone();
                 std::thread::spawn(move || {
                     for _ in 0..if cfg!(miri) { 50 } else { 1_000 } {
-                        assert_eq!(parrot.clone().1, 3);
+                        assert_eq!(*parrot.clone(), 3);
                     }
                 })
             })

@@ -45,23 +45,23 @@ impl Name {
     }
 }
 
-pub(crate) struct Record<B: ?Sized> {
+/// What a reference gives. Behind it is the body: what the coroutine runs.
+pub(crate) struct Record {
     pub(crate) head: Head,
-    pub(crate) body: B,
 }
 
-pub(crate) type CoroRef = Counted<Record<dyn Body>>;
+pub(crate) type CoroRef = Counted<Record, dyn Body>;
 
 /// A coroutine that no worker has taken yet, with the two references that its worker needs: one for its table, one for its
 /// queue.
-pub(crate) type Newborn = First<Record<dyn Body>>;
+pub(crate) type Newborn = First<Record, dyn Body>;
 
 /// Binds a new coroutine to the calling thread, for good.
 #[inline]
 pub(crate) fn adopt(newborn: Newborn) -> [CoroRef; 2] {
     newborn.bind(|record, binder| {
         binder.bind(&record.head.own);
-        record.body.bind(&binder);
+        record.body().bind(&binder);
     })
 }
 
@@ -262,7 +262,7 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn as_any(&self) -> &dyn Any;
     /// An [`Outcome`], for whoever joins and knows the type.
     fn outcome(&self) -> &dyn Any;
-    /// See [`Record::discard`].
+    /// See [`CoroRef::discard`].
     fn discard(&self, head: &Head, error: JoinError);
 }
 
@@ -305,7 +305,7 @@ where
         current::with(|coroutine| {
             let coroutine = coroutine.expect("an entry runs in its coroutine");
             let run = coroutine
-                .body
+                .body()
                 .as_any()
                 .downcast_ref()
                 .expect("an entry runs in its own coroutine");
@@ -347,11 +347,11 @@ where
     }
 }
 
-impl Record<dyn Body> {
+impl CoroRef {
     /// Gives up what has not started (or will never go on): whoever joins gets `error`. On its own thread.
     #[cold]
     pub(crate) fn discard(&self, error: JoinError) {
-        self.body.discard(&self.head, error);
+        self.body().discard(&self.head, error);
     }
 }
 

@@ -10,7 +10,7 @@ use std::panic::Location;
 use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
 use super::wait::{self, Refused, WaitKind, Waiter, check_interrupt};
 use super::{Shared, current, runtime, worker};
-use crate::context::{Counted, PinnedCell, cycles};
+use crate::context::{PinnedCell, cycles};
 use crate::select::sealed::Arm;
 
 /// A coroutine's number; unique in its runtime, never used again.
@@ -118,7 +118,7 @@ impl<T: 'static> JoinHandle<T> {
 
     #[inline]
     fn outcome(&self) -> &Outcome<T> {
-        let outcome = self.coroutine().body.outcome();
+        let outcome = self.coroutine().body().outcome();
         outcome.downcast_ref().expect("spawned with this very type")
     }
 
@@ -519,13 +519,16 @@ where
         0
     };
     let id = worker::new_id(shared);
-    let (newborn, handle) = Counted::new(|| Record {
-        head: Head::new(spec.name, parent, id, shared, stack_size, spawned, scoped),
-        body: Run::new(f),
-    });
-    worker::launch(newborn.erase(|place| place), spec.placement);
+    let (newborn, handle) = CoroRef::new(
+        || Record {
+            head: Head::new(spec.name, parent, id, shared, stack_size, spawned, scoped),
+        },
+        || Run::new(f),
+        |run| run,
+    );
+    worker::launch(newborn, spec.placement);
     JoinHandle {
-        coroutine: Some(handle.erase(|place| place)),
+        coroutine: Some(handle),
         _value: PhantomData,
     }
 }

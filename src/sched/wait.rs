@@ -20,6 +20,7 @@ use super::owner::Owner;
 use super::record::CoroRef;
 use super::word::{Ending, Epoch, WaitWord};
 use super::worker::{self, Next};
+use crate::context::{OneOf, Which};
 
 pub(crate) use super::interrupt::check_interrupt;
 
@@ -204,12 +205,8 @@ impl ThreadWait {
     }
 }
 
-enum Target {
-    Coroutine(CoroRef),
-    Thread(Arc<ThreadWait>),
-    /// Of a future. It has no word: the listener itself hears once only.
-    Listener(Arc<Listener>),
-}
+/// A coroutine, a thread, or the listener of a future, which has no word: the listener itself hears once only.
+type Target = OneOf<CoroRef, Arc<ThreadWait>, Arc<Listener>>;
 
 /// The right to end one particular wait. Public only because a sealed trait of `select!` names it.
 pub struct Waiter {
@@ -222,16 +219,16 @@ impl Waiter {
     /// another waker; the grant is for the next in line.
     #[inline]
     pub(crate) fn wake(self) -> bool {
-        match self.target {
-            Target::Coroutine(coroutine) => worker::grant(coroutine, self.epoch),
-            Target::Thread(waiter) => {
+        match self.target.take() {
+            Which::First(coroutine) => worker::grant(coroutine, self.epoch),
+            Which::Second(waiter) => {
                 let granted = waiter.word.grant(self.epoch);
                 if granted {
                     waiter.thread.unpark();
                 }
                 granted
             }
-            Target::Listener(listener) => {
+            Which::Third(listener) => {
                 let waker = listener.tell();
                 waker.map(Waker::wake).is_some()
             }
@@ -243,46 +240,50 @@ impl Waiter {
     /// What is told when this is woken, for a future.
     pub(crate) fn listener(listener: Arc<Listener>) -> Self {
         Self {
-            target: Target::Listener(listener),
+            target: Target::new(Which::Third(listener)),
             epoch: Epoch::none(),
         }
     }
 
     /// As [`Waiter::wake`], for a caller that holds a lock: a waker, which is foreign code, is left for later.
     pub(crate) fn wake_later(self, wakers: &mut Vec<Waker>) -> bool {
-        match self.target {
-            Target::Listener(listener) => {
+        let Self { target, epoch } = self;
+        match target.take() {
+            Which::Third(listener) => {
                 let waker = listener.tell();
                 let granted = waker.is_some();
                 wakers.extend(waker);
                 granted
             }
-            _ => self.wake(),
+            other => {
+                let target = Target::new(other);
+                Self { target, epoch }.wake()
+            }
         }
     }
 
     /// The right to end the same wait by another arm; see [`Wait::suspend_for_any`].
     pub(crate) fn for_arm(&self, arm: u8) -> Self {
-        let target = match &self.target {
-            Target::Coroutine(coroutine) => Target::Coroutine(coroutine.clone()),
-            Target::Thread(thread) => Target::Thread(thread.clone()),
-            Target::Listener(listener) => Target::Listener(listener.clone()),
-        };
+        let target = self.target.with(|target| match target {
+            Which::First(coroutine) => Which::First(coroutine.clone()),
+            Which::Second(thread) => Which::Second(thread.clone()),
+            Which::Third(listener) => Which::Third(listener.clone()),
+        });
         Self {
-            target,
+            target: Target::new(target),
             epoch: self.epoch.with_arm(arm),
         }
     }
 
     /// Is it the caller's own?
     pub(crate) fn is_own(&self) -> bool {
-        match &self.target {
-            Target::Coroutine(coroutine) => current::with(|current| {
+        self.target.with(|target| match target {
+            Which::First(coroutine) => current::with(|current| {
                 current.is_some_and(|current| current.head.id == coroutine.head.id)
             }),
-            Target::Thread(thread) => thread.thread.id() == thread::current().id(),
-            Target::Listener(_) => false,
-        }
+            Which::Second(thread) => thread.thread.id() == thread::current().id(),
+            Which::Third(_) => false,
+        })
     }
 
     /// As [`Waiter::wake_later`], for the worker's loop: a coroutine of this worker goes straight to `ready`, which the
@@ -293,15 +294,19 @@ impl Waiter {
         ready: &mut VecDeque<CoroRef>,
         wakers: &RefCell<Vec<Waker>>,
     ) -> bool {
-        match self.target {
-            Target::Coroutine(coroutine) if worker::is_home(&coroutine) => {
-                let granted = coroutine.head.word.grant_at_home(self.epoch);
+        let Self { target, epoch } = self;
+        match target.take() {
+            Which::First(coroutine) if worker::is_home(&coroutine) => {
+                let granted = coroutine.head.word.grant_at_home(epoch);
                 if granted {
                     ready.push_back(coroutine);
                 }
                 granted
             }
-            _ => self.wake_later(&mut wakers.borrow_mut()),
+            other => {
+                let target = Target::new(other);
+                Self { target, epoch }.wake_later(&mut wakers.borrow_mut())
+            }
         }
     }
 }
@@ -358,20 +363,20 @@ fn begin(kind: WaitKind, object: usize, masked: bool) -> Result<(Wait, Waiter), 
     if thread::panicking() {
         return Err(Refused);
     }
-    // Two words, which come back in registers.
     let coroutine: Option<CoroRef> = current::with(|coroutine| {
         let coroutine = coroutine?;
         let spare = worker::with(|worker| worker?.spare(coroutine));
         Some(spare.unwrap_or_else(|| coroutine.clone()))
     });
     let (epoch, target) = match coroutine {
-        Some(coroutine) => (coroutine.head.word.begin(), Target::Coroutine(coroutine)),
+        Some(coroutine) => (coroutine.head.word.begin(), Which::First(coroutine)),
         None if observe::is_calling() => return Err(Refused),
         None => {
             let (epoch, thread) = ThreadWait::begin();
-            (epoch, Target::Thread(thread))
+            (epoch, Which::Second(thread))
         }
     };
+    let target = Target::new(target);
     let wait = Wait {
         epoch,
         object,
@@ -411,15 +416,18 @@ impl Wait {
 
     /// Gives the wait up instead of going through with it. Fails if it has been granted: by which arm.
     pub(crate) fn cancel(self, waiter: &Waiter) -> Result<(), u8> {
-        let word = match &waiter.target {
-            Target::Coroutine(coroutine) => &coroutine.head.word,
-            Target::Thread(thread) => &thread.word,
-            Target::Listener(_) => unreachable!("no `Wait` belongs to a listener"),
-        };
-        let cancelled = word.grant(self.epoch);
-        let ending = word.ending();
-        // What is due is raised by the next call: an interrupt is a fact, and does not get lost.
-        word.end();
+        let (cancelled, ending) = waiter.target.with(|target| {
+            let word = match target {
+                Which::First(coroutine) => &coroutine.head.word,
+                Which::Second(thread) => &thread.word,
+                Which::Third(_) => unreachable!("no `Wait` belongs to a listener"),
+            };
+            let cancelled = word.grant(self.epoch);
+            let ending = word.ending();
+            // What is due is raised by the next call: an interrupt is a fact, and does not get lost.
+            word.end();
+            (cancelled, ending)
+        });
         match ending {
             Some(Ending::Granted(arm)) if !cancelled => Err(arm),
             _ => Ok(()),

@@ -119,7 +119,7 @@ impl Worker {
         let stack = self.stacks.borrow_mut().take(head.stack_size)?;
         head.stack_start
             .store(stack.bounds().start, Ordering::Relaxed);
-        Ok(Context::new(stack, coroutine.body.entry()))
+        Ok(Context::new(stack, coroutine.body().entry()))
     }
 
     /// An ended coroutine leaves the table, at once or a little later.
