@@ -139,7 +139,7 @@ impl Scopes {
     /// What is due now and not shielded off: an end that was asked for, else the outermost deadline.
     #[inline]
     pub(crate) fn due(&self, killed: bool) -> Option<Cause> {
-        if !killed && !self.attention.get() {
+        if !self.may_be_due(killed) {
             return None;
         }
         if killed && self.shields.get() == 0 {
@@ -150,6 +150,12 @@ impl Scopes {
             .iter()
             .find(|scope| scope.expired)
             .map(|scope| Cause::Deadline(scope.id))
+    }
+
+    /// False: nothing is due.
+    #[inline(always)]
+    fn may_be_due(&self, killed: bool) -> bool {
+        killed || self.attention.get()
     }
 
     /// Arms a timer for each visible scope that has none, or finds its deadline past.
@@ -247,14 +253,26 @@ pub(crate) fn of_thread() -> Result<Option<Duration>, Interrupt> {
 }
 
 /// Raises an interrupt that is due. Every blocking call begins with this; while the caller unwinds it does nothing.
-#[inline]
+#[inline(always)]
 pub(crate) fn check_interrupt() {
+    let may_be_due = current::with(|coroutine| {
+        coroutine.is_none_or(|coroutine| {
+            let head = &coroutine.head;
+            head.own.get().scopes.may_be_due(head.is_interrupted())
+        })
+    });
+    if may_be_due {
+        look_closer();
+    }
+}
+
+#[cold]
+fn look_closer() {
     if let Some(interrupt) = due() {
         raise(interrupt);
     }
 }
 
-#[inline]
 fn due() -> Option<Interrupt> {
     with_scopes(|scopes, head| match head {
         Some(head) => scopes.due(head.is_interrupted()),
