@@ -210,3 +210,163 @@ impl Raw {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+
+    /// Two words that are written one after the other: whoever is inside finds them the same.
+    struct Pair {
+        raw: Raw,
+        words: [AtomicU32; 2],
+    }
+
+    impl Pair {
+        /// Leaning to the thread `1`.
+        fn leaning() -> Arc<Self> {
+            let pair = Self {
+                raw: Raw::new(),
+                words: [AtomicU32::new(0), AtomicU32::new(0)],
+            };
+            pair.raw.owner.store(1, Ordering::Relaxed);
+            Arc::new(pair)
+        }
+
+        /// As the thread `me`.
+        fn add(&self, me: usize) {
+            self.raw.lock(me);
+            let [one, two] = self.words.each_ref();
+            let value = one.load(Ordering::Relaxed);
+            one.store(value + 1, Ordering::Relaxed);
+            assert_eq!(
+                two.load(Ordering::Relaxed),
+                value,
+                "somebody else is inside"
+            );
+            two.store(value + 1, Ordering::Relaxed);
+            self.raw.unlock();
+        }
+
+        fn value(&self) -> u32 {
+            self.words[1].load(Ordering::Relaxed)
+        }
+    }
+
+    /// The owner is at it while another takes the bias away.
+    #[test]
+    fn the_owner_and_another_are_never_both_inside() {
+        loom::model(|| {
+            let pair = Pair::leaning();
+            let owner = {
+                let pair = pair.clone();
+                loom::thread::spawn(move || {
+                    pair.add(1);
+                    pair.add(1);
+                })
+            };
+            pair.add(2);
+            owner.join().unwrap();
+            assert_eq!(pair.value(), 3);
+        });
+    }
+
+    /// Two others come at the same time: one of them takes the bias away, and the other waits for it.
+    #[test]
+    fn two_others_and_the_owner_are_never_both_inside() {
+        loom::model(|| {
+            let pair = Pair::leaning();
+            let others = [1, 2].map(|me| {
+                let pair = pair.clone();
+                loom::thread::spawn(move || pair.add(me))
+            });
+            pair.add(3);
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(pair.value(), 3);
+        });
+    }
+
+    /// It leans to a thread again, while another is at it.
+    #[test]
+    fn a_new_owner_and_another_are_never_both_inside() {
+        loom::model(|| {
+            let pair = Pair::leaning();
+            pair.raw.owner.store(0, Ordering::Relaxed);
+            pair.raw.patience.store(0, Ordering::Relaxed);
+            let other = {
+                let pair = pair.clone();
+                loom::thread::spawn(move || pair.add(2))
+            };
+            // The second time in a row makes it the owner, if nobody comes between.
+            for _ in 0..3 {
+                pair.add(1);
+            }
+            other.join().unwrap();
+            assert_eq!(pair.value(), 4);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const EAGER: u32 = 1 << FIRST_STREAK;
+
+    #[test]
+    fn it_leans_to_who_keeps_using_it_and_away_when_others_come() {
+        barrier::prepare();
+        let mutex = Arc::new(BiasedMutex::new(0));
+        let leans = |mutex: &BiasedMutex<u32>| mutex.raw.owner.load(Ordering::Relaxed) != 0;
+        for _ in 0..EAGER {
+            *mutex.lock() += 1;
+        }
+        assert!(!leans(&mutex));
+        *mutex.lock() += 1;
+        assert_eq!(leans(&mutex), barrier::is_there());
+        *mutex.lock() += 1;
+        let other = mutex.clone();
+        std::thread::spawn(move || *other.lock() += 1)
+            .join()
+            .unwrap();
+        assert!(!leans(&mutex));
+        for _ in 0..2 * EAGER {
+            *mutex.lock() += 1;
+        }
+        assert!(!leans(&mutex), "it takes longer after each time");
+        assert_eq!(*mutex.lock(), 3 * EAGER + 3);
+    }
+
+    #[test]
+    fn excludes_others_whoever_it_leans_to() {
+        const ROUNDS: u64 = 20_000;
+        barrier::prepare();
+        let count = Arc::new(BiasedMutex::new((0_u64, 0_u64)));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let count = count.clone();
+                std::thread::spawn(move || {
+                    for round in 0..ROUNDS {
+                        // So that it comes to lean, and is taken away, again and again.
+                        count.raw.patience.store(2, Ordering::Relaxed);
+                        let mut both = count.lock();
+                        assert_eq!(both.1, 2 * both.0);
+                        both.0 += 1;
+                        both.1 = both.0 * 2;
+                        drop(both);
+                        if round % 64 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(*count.lock(), (4 * ROUNDS, 8 * ROUNDS));
+    }
+}

@@ -267,11 +267,7 @@ mod tests {
     type Bird = Counted<u64, dyn Speaks>;
 
     fn parrot(drops: &Arc<AtomicUsize>, word: u64) -> (First<u64, dyn Speaks>, Bird) {
-        Counted::new(
-            || word,
-            || Parrot(drops.clone(), word),
-            |parrot| parrot,
-        )
+        Counted::new(|| word, || Parrot(drops.clone(), word), |parrot| parrot)
     }
 
     #[test]

@@ -80,13 +80,12 @@ impl<A: Pointer, B: Pointer, C: Pointer> OneOf<A, B, C> {
     #[inline]
     pub(crate) fn with<R>(&self, look: impl FnOnce(Which<&A, &B, &C>) -> R) -> R {
         // SAFETY: it is not dropped, since it stays ours.
-        match ManuallyDrop::new(unsafe { self.read() }) {
-            ref it => look(match &**it {
-                Which::First(first) => Which::First(first),
-                Which::Second(second) => Which::Second(second),
-                Which::Third(third) => Which::Third(third),
-            }),
-        }
+        let it = ManuallyDrop::new(unsafe { self.read() });
+        look(match &*it {
+            Which::First(first) => Which::First(first),
+            Which::Second(second) => Which::Second(second),
+            Which::Third(third) => Which::Third(third),
+        })
     }
 
     /// # Safety

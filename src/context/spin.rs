@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+#[cfg(not(loom))]
 use std::time::Duration;
 
 use parking_lot::lock_api::{self, GuardNoSend, RawMutex};

@@ -49,7 +49,7 @@ use std::time::Instant;
 use crossbeam_queue::SegQueue;
 use slab::Slab;
 
-use crate::context::SpinMutex;
+use crate::context::BiasedMutex;
 use crate::context::sample::Thread;
 use crate::io::Reactor;
 use crate::registry::stalls::Stalls;
@@ -91,7 +91,7 @@ impl Shared {
 /// The part of a worker that other threads see.
 pub(crate) struct WorkerShared {
     pub(crate) index: usize,
-    table: SpinMutex<Table>,
+    table: BiasedMutex<Table>,
     /// As `table.unstarted.len()`, to be read without the lock.
     unstarted: AtomicUsize,
     inbox: SegQueue<Message>,
@@ -163,7 +163,7 @@ impl WorkerShared {
     fn new(index: usize, reactor: Reactor) -> Self {
         Self {
             index,
-            table: SpinMutex::new(Table::default()),
+            table: BiasedMutex::new(Table::default()),
             unstarted: AtomicUsize::new(0),
             inbox: SegQueue::new(),
             sleeper: Sleeper::new(),
