@@ -58,8 +58,19 @@ const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Runs a command that runs tests. Fails unless some ran and all passed.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+    run_tests_inspected(command, |_| {})
+}
+
+/// As [`run_tests`], and shows each line to `inspect`.
+pub(crate) fn run_tests_inspected(
+    command: &mut Command,
+    mut inspect: impl FnMut(&str),
+) -> Result<Tally> {
     let mut tally = Tally::default();
-    let status = shell::run_inspected(command, SILENCE, |line| tally.count(line))?;
+    let status = shell::run_inspected(command, SILENCE, |line| {
+        tally.count(line);
+        inspect(line);
+    })?;
     ensure!(
         status.success(),
         "{} tests failed, {} passed ({status})",

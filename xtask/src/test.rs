@@ -64,7 +64,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     sections.run("tests", || tests(options.quick));
     if !options.quick {
-        sections.run("failing system calls", torture::sample);
+        sections.run("failing system calls", || torture::sample(false));
+        sections.run("failing system calls of the demo", || torture::sample(true));
+        sections.run("failing calls in simulations", torture::simulated);
         sections.run("model checks (loom)", models::run);
         sections.run("Miri", miri::run);
         sections.run("AddressSanitizer", asan::run);

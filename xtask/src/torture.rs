@@ -1,8 +1,11 @@
 //! `cargo xtask torture`: what SQLite and curl do to themselves. One run counts the system calls that can fail; then the
-//! program (`tests/src/bin/torture.rs`) runs again for each of them, and that one fails.
+//! program (`tests/src/bin/torture.rs`, or the demo) runs again for each of them, and that one fails.
 //!
 //! A run must end by itself, and soon. Either everything came back although a call failed, or the program says what failed,
 //! with the system's error. A hang, a crash, a panic, and a failure without a reason are defects.
+
+mod demo;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::section::Outcome;
+use crate::section::{self, Outcome};
 use crate::{place, shell};
 
 #[derive(clap::Args)]
@@ -26,57 +29,41 @@ pub(crate) struct Options {
     /// Only these system calls, by comma.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Of the demo with its visitors, not of the small server with its clients.
+    #[arg(long)]
+    demo: bool,
 }
-
-/// What may go wrong, as the manual pages say. `close` is not here: one that fails has closed all the same, but one that
-/// strace makes fail is never made, and the peer waits for an end that does not come.
-const FAULTS: &[(&str, &[&str])] = &[
-    ("mmap", &["ENOMEM"]),
-    ("madvise", &["ENOMEM"]),
-    ("mprotect", &["ENOMEM"]),
-    ("munmap", &["ENOMEM"]),
-    ("brk", &["ENOMEM"]),
-    ("clone3", &["EAGAIN"]),
-    ("epoll_create1", &["EMFILE", "ENOMEM"]),
-    ("epoll_ctl", &["ENOMEM", "ENOSPC"]),
-    ("eventfd2", &["EMFILE", "ENOMEM"]),
-    ("fcntl", &["EMFILE"]),
-    ("socket", &["EMFILE", "ENOBUFS"]),
-    ("bind", &["ENOMEM"]),
-    ("listen", &["ENOBUFS"]),
-    ("connect", &["ENOBUFS", "EINTR"]),
-    ("accept4", &["EMFILE", "ENOBUFS", "ECONNABORTED", "EINTR"]),
-    ("setsockopt", &["ENOMEM"]),
-    ("getsockopt", &["ENOBUFS"]),
-    ("shutdown", &["ENOBUFS"]),
-    ("read", &["EIO", "EINTR"]),
-    ("recvfrom", &["ENOMEM", "EINTR"]),
-    ("write", &["EIO", "ENOSPC", "EINTR"]),
-    ("sendto", &["ENOBUFS", "EINTR"]),
-    ("splice", &["ENOMEM"]),
-    ("pipe2", &["EMFILE", "ENFILE"]),
-    ("openat", &["EMFILE", "ENOMEM"]),
-    ("statx", &["ENOMEM"]),
-    ("pidfd_open", &["EMFILE"]),
-    ("waitid", &["EINTR"]),
-    ("epoll_wait", &["EINTR"]),
-    ("poll", &["EINTR", "ENOMEM"]),
-];
 
 /// A run takes some hundred milliseconds, and gives itself ten seconds; a loaded machine gets more.
 const LIMIT: Duration = Duration::from_secs(60);
 /// In CI: some two hundred runs, in ten seconds.
 const SAMPLE: u64 = 6;
 
+/// In CI, of the demo: each of its runs takes a second or two.
+const SAMPLE_OF_DEMO: u64 = 1;
+
+/// Runs what is tortured once, under strace with these arguments.
+type Once<'a> = &'a dyn Fn(&[&str]) -> Result<Run>;
+
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let program = build()?;
-    let tally = torture(&program, options)?;
+    let tally = if options.demo {
+        torture_demo(options)?
+    } else {
+        let program = build()?;
+        torture(&|it| once(&program, it), &[faults::COMMON], options)?
+    };
     println!("{tally}");
     tally.verdict()
 }
 
+fn torture_demo(options: &Options) -> Result<Tally> {
+    let demo = demo::Demo::build()?;
+    let faults = [faults::COMMON, faults::OF_DEMO];
+    torture(&|it| demo.once(it), &faults, options)
+}
+
 /// The part that runs with the tests.
-pub(crate) fn sample() -> Result<Outcome> {
+pub(crate) fn sample(demo: bool) -> Result<Outcome> {
     if place::in_path("strace").is_none() {
         return Ok(Outcome::Skipped("strace is not installed".into()));
     }
@@ -86,16 +73,38 @@ pub(crate) fn sample() -> Result<Outcome> {
     if let How::NotTraced(why) = &plain.how {
         return Ok(Outcome::Skipped(format!("strace cannot attach: {why}")));
     }
-    let tally = torture(
-        &program,
-        &Options {
-            sample: SAMPLE,
-            only: Vec::new(),
-        },
-    )?;
+    let options = Options {
+        sample: if demo { SAMPLE_OF_DEMO } else { SAMPLE },
+        only: Vec::new(),
+        demo,
+    };
+    let tally = if demo {
+        torture_demo(&options)?
+    } else {
+        torture(&|it| once(&program, it), &[faults::COMMON], &options)?
+    };
     println!("{tally}");
     tally.verdict()?;
     Ok(Outcome::Done(None))
+}
+
+/// The tests that go through every call of a simulated network, again and with their figures.
+pub(crate) fn simulated() -> Result<Outcome> {
+    let mut command = shell::cargo(&["test", "--lib", "--test", "torture"]);
+    for package in ["grapeshot", "grapeshot-http", "grapeshot-websocket"] {
+        command.args(["-p", package]);
+    }
+    command.args(["--", "tortur", "--nocapture", "--test-threads=1"]);
+    let mut runs = 0;
+    let count = |line: &str| {
+        let figures = line.strip_prefix("tortured: ");
+        let first = figures.and_then(|it| it.split(' ').next());
+        runs += first.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    };
+    let tally = section::run_tests_inspected(&mut command, count)?;
+    println!("{runs} runs, in each of which another call failed");
+    ensure!(runs > 0, "no call was made to fail");
+    Ok(Outcome::Done(Some(tally)))
 }
 
 fn build() -> Result<PathBuf> {
@@ -121,7 +130,8 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} went on, {} said what failed, {} were not reached, {} defects",
+            "{} runs: {} went on, {} said what failed, {} were not reached, {} defects",
+            self.went_on + self.said_why + self.not_reached + self.defects.len() as u64,
             self.went_on,
             self.said_why,
             self.not_reached,
@@ -147,19 +157,20 @@ impl Tally {
     }
 }
 
-fn torture(program: &Path, options: &Options) -> Result<Tally> {
-    let counts = count(program)?;
+fn torture(once: Once<'_>, faults: &[&[(&str, &[&str])]], options: &Options) -> Result<Tally> {
+    let counts = count(once)?;
     let mut tally = Tally::default();
     println!("{:<14} {:<13} {:>4}  outcome", "call", "error", "N");
-    for (call, errors) in FAULTS {
+    for (call, errors) in faults.iter().copied().flatten() {
         if !options.only.is_empty() && !options.only.iter().any(|only| only == call) {
             continue;
         }
-        let count = counts.get(*call).copied().unwrap_or(0);
+        let (skipped, count) = counts.get(*call).copied().unwrap_or_default();
         for error in *errors {
-            for number in chosen(count, options.sample) {
+            for number in chosen(count - skipped, options.sample) {
+                let number = skipped + number;
                 let inject = format!("inject={call}:error={error}:when={number}");
-                let ended = once(program, &["-e", &format!("trace={call}"), "-e", &inject])?;
+                let ended = once(&["-e", &format!("trace={call}"), "-e", &inject])?;
                 let outcome = match ended.how {
                     How::NotTraced(why) => bail!("strace cannot attach: {why}"),
                     _ if !ended.injected => {
@@ -197,9 +208,10 @@ fn chosen(count: u64, sample: u64) -> Vec<u64> {
     (0..sample).map(|at| 1 + at * count / sample).collect()
 }
 
-/// How often a thread makes each call at most: strace counts by thread.
-fn count(program: &Path) -> Result<BTreeMap<String, u64>> {
-    let ended = once(program, &["-e", "trace=all"])?;
+/// How often a thread makes each call at most, since strace counts by thread; and how many of these are the loader's and
+/// std's, before `main`, which end the process as they like.
+fn count(once: Once<'_>) -> Result<BTreeMap<String, (u64, u64)>> {
+    let ended = once(&["-e", "trace=all"])?;
     ensure!(
         matches!(ended.how, How::WentOn),
         "the program fails with nothing done to it: {:?}",
@@ -208,28 +220,33 @@ fn count(program: &Path) -> Result<BTreeMap<String, u64>> {
     Ok(counted(&ended.log))
 }
 
-fn counted(log: &str) -> BTreeMap<String, u64> {
+fn counted(log: &str) -> BTreeMap<String, (u64, u64)> {
+    // What is traced from its start begins so; std's last call before `main` gives its thread a stack for signals.
+    let mut early = log.lines().next().is_some_and(|it| it.contains("execve("));
     let mut of_threads: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for line in log.lines() {
         let Some((thread, call)) = line.split_once(char::is_whitespace) else {
             continue;
         };
-        let Some((name, _)) = call.trim_start().split_once('(') else {
+        let Some((name, arguments)) = call.trim_start().split_once('(') else {
             continue;
         };
         if name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
-            *of_threads.entry((thread, name)).or_default() += 1;
+            let of_thread = of_threads.entry((thread, name)).or_default();
+            *of_thread += 1;
+            let (skipped, most) = counts.entry(name.to_owned()).or_default();
+            *most = (*most).max(*of_thread);
+            if early {
+                *skipped = *of_thread;
+            }
         }
+        early &= !(name == "sigaltstack" && arguments.starts_with('{'));
     }
-    let mut most = BTreeMap::new();
-    for ((_, name), count) in of_threads {
-        let known: &mut u64 = most.entry(name.to_owned()).or_default();
-        *known = count.max(*known);
-    }
-    most
+    counts
 }
 
 struct Run {
@@ -364,9 +381,18 @@ mod tests {
         let log = "7  read(0, \"go\\n\", 8) = 3\n7  mmap(NULL, 1) = 0\n8  read(3, 0) = 0\n8  read(3, 0) = 0\n\
                    8  <... read resumed>) = 1\n7  +++ exited with 0 +++\n";
         let counts = counted(log);
-        assert_eq!(counts["read"], 2);
-        assert_eq!(counts["mmap"], 1);
+        assert_eq!(counts["read"], (0, 2));
+        assert_eq!(counts["mmap"], (0, 1));
         assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn what_comes_before_main_is_skipped() {
+        let log = "7 execve(\"mmo\") = 0\n7 mmap(NULL, 1) = 0\n7 sigaltstack(NULL, {}) = 0\n7 mmap(NULL, 1) = 0\n\
+                   7 sigaltstack({ss_sp=1}, NULL) = 0\n7 mmap(NULL, 1) = 0\n8 mmap(NULL, 1) = 0\n8 read(0) = 0\n";
+        let counts = counted(log);
+        assert_eq!(counts["mmap"], (2, 3));
+        assert_eq!(counts["read"], (0, 1));
     }
 
     #[test]

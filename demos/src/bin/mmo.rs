@@ -1,6 +1,7 @@
 //! `cargo run --release --bin mmo`: a living world made of coroutines.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +16,8 @@ impl log::Log for Warnings {
     }
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("mmo: {}", record.args());
+            // `eprintln` would panic where nobody can read it.
+            let _ = writeln!(std::io::stderr(), "mmo: {}", record.args());
         }
     }
     fn flush(&self) {}

@@ -1,6 +1,6 @@
 //! The program: starts everything, waits for a signal, ends everything.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,15 +65,18 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
             result
         })
     };
-    println!("{} NPCs live at   http://{address}/", options.npcs);
-    println!(
+    say(&format!(
+        "{} NPCs live at   http://{address}/",
+        options.npcs
+    ));
+    say(&format!(
         "attach a console with   cargo run --release --bin console -- {}",
         options.backdoor.display()
-    );
-    println!(
+    ));
+    say(&format!(
         "started in {} ms; Ctrl-C stops",
         started.elapsed().as_millis()
-    );
+    ));
 
     ending.wait();
     let stopping = Instant::now();
@@ -126,11 +129,16 @@ fn watch_signals(ending: &Arc<Event>) -> io::Result<grapeshot::JoinHandle<()>> {
     let mut signals = Signals::new(&[SIGTERM, SIGINT])?;
     let ending = Arc::clone(ending);
     Ok(Builder::new().name("signals").spawn(move || {
-        while let Ok(signal) = signals.wait() {
-            if ending.is_set() {
-                std::process::exit(128 + signal);
+        loop {
+            match signals.wait() {
+                Ok(signal) if ending.is_set() => std::process::exit(128 + signal),
+                Ok(_) => ending.set(),
+                // Whoever gave up listening would be killed by the next signal.
+                Err(error) => {
+                    log::warn!("listening for signals: {error}; trying again");
+                    grapeshot::sleep(Duration::from_millis(100));
+                }
             }
-            ending.set();
         }
     }))
 }
@@ -155,17 +163,24 @@ fn farewell(stopping: Instant) {
     }
     let took = stopping.elapsed().as_millis();
     if left.is_empty() {
-        println!("stopped in {took} ms, no coroutine left behind");
+        say(&format!("stopped in {took} ms, no coroutine left behind"));
     } else {
         let names: Vec<_> = left
             .iter()
             .take(5)
             .map(|coroutine| coroutine.name.as_str())
             .collect();
-        println!(
+        say(&format!(
             "stopped in {took} ms, {} coroutines left behind: {}",
             left.len(),
             names.join(", ")
-        );
+        ));
+    }
+}
+
+/// Prints a line. Where nobody can read it, the world goes on: `println` would panic.
+fn say(line: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        log::warn!("cannot print {line:?}: {error}");
     }
 }
