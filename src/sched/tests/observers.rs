@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{HOUR, MS, simulate, swallow};
+use super::{HOUR, MS, SECOND, simulate, swallow};
 use crate::sync::channel::RecvError;
 use crate::sync::{Mutex, channel};
 use crate::{
@@ -145,10 +145,15 @@ fn an_observer_never_waits() {
     simulate(move || {
         let before = refused();
         at_a_switch(|| {
-            let (_sender, receiver) = channel::unbounded::<()>();
+            let (sender, receiver) = channel::unbounded::<()>();
+            // Were it to wait, then not for ever.
+            let (done, waits) = std::sync::mpsc::channel::<()>();
+            thread::spawn(move || {
+                let _ = waits.recv_timeout(60 * SECOND);
+                drop(sender);
+            });
             assert_eq!(receiver.recv(), Err(RecvError::Refused));
-            sleep(HOUR);
-            yield_now();
+            drop(done);
             let mutex = Mutex::new(());
             let _lock = mutex.lock();
             let panics = swallow(|| drop(mutex.lock())).is_none()
