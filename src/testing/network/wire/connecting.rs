@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
-use super::{End, HostId, Id, Item, Listener, SECOND, SYN_ATTEMPTS, State, What};
+use super::{End, HostId, Id, Item, Listener, SECOND, SYN_ATTEMPTS, State, What, clash};
 use crate::io::Way;
 use crate::testing::network::trace::Kind;
 
@@ -119,25 +119,15 @@ impl State {
     pub(in super::super) fn listen(
         &mut self,
         host: HostId,
-        mut addr: SocketAddr,
+        addr: SocketAddr,
         backlog: usize,
         shares_port: bool,
     ) -> io::Result<Id> {
-        self.must_be_up(host)?;
-        if self.find(host, addr.ip()) != Some(host) {
-            return Err(Errno::ADDRNOTAVAIL.into());
-        }
-        if addr.port() == 0 {
-            addr.set_port(self.port(host));
-        }
-        let taken = self.listeners.values().any(|it| {
-            let (one, other) = (it.addr.ip(), addr.ip());
-            it.host == host
-                && it.addr.port() == addr.port()
-                && (one == other || one.is_unspecified() || other.is_unspecified())
-                && !(it.shares_port && shares_port)
-        });
-        if taken {
+        let addr = self.own_address(host, addr)?;
+        let mut listeners = self.listeners.values();
+        if listeners
+            .any(|it| it.host == host && clash(it.addr, addr) && !(it.shares_port && shares_port))
+        {
             return Err(Errno::ADDRINUSE.into());
         }
         let id = self.next_id;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{HostId, Id, State, Time, What};
+use super::{HostId, Id, State, Time, What, clash};
 use crate::io::{Slot, Way};
 use crate::testing::network::trace::Kind;
 
@@ -93,24 +93,14 @@ impl State {
     pub(in super::super) fn bind(
         &mut self,
         host: HostId,
-        mut local: SocketAddr,
+        local: SocketAddr,
         shares_port: bool,
     ) -> io::Result<Id> {
-        self.must_be_up(host)?;
-        if self.find(host, local.ip()) != Some(host) {
-            return Err(Errno::ADDRNOTAVAIL.into());
-        }
-        if local.port() == 0 {
-            local.set_port(self.port(host));
-        }
-        let taken = self.mailboxes.values().any(|it| {
-            let (one, other) = (it.local.ip(), local.ip());
-            it.host == host
-                && it.local.port() == local.port()
-                && (one == other || one.is_unspecified() || other.is_unspecified())
-                && !(it.shares_port && shares_port)
-        });
-        if taken {
+        let local = self.own_address(host, local)?;
+        let mut boxes = self.mailboxes.values();
+        if boxes
+            .any(|it| it.host == host && clash(it.local, local) && !(it.shares_port && shares_port))
+        {
             return Err(Errno::ADDRINUSE.into());
         }
         let id = self.next_id;

@@ -14,6 +14,7 @@ mod ends;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -281,6 +282,18 @@ impl State {
         self.hosts.iter().position(|host| IpAddr::V4(host.ip) == ip)
     }
 
+    /// Where a socket of `host`'s that is bound to `address` is: with a port of its own if none was chosen.
+    fn own_address(&mut self, host: HostId, mut address: SocketAddr) -> io::Result<SocketAddr> {
+        self.must_be_up(host)?;
+        if self.find(host, address.ip()) != Some(host) {
+            return Err(Errno::ADDRNOTAVAIL.into());
+        }
+        if address.port() == 0 {
+            address.set_port(self.port(host));
+        }
+        Ok(address)
+    }
+
     fn port(&mut self, host: HostId) -> u16 {
         loop {
             let port = self.hosts[host].next_port;
@@ -360,4 +373,10 @@ fn ordered(one: HostId, other: HostId) -> (HostId, HostId) {
 fn nanos(range: &RangeInclusive<Duration>) -> RangeInclusive<Time> {
     let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4);
     nanos(*range.start())..=nanos(*range.end())
+}
+
+/// Would two sockets of a host get what is sent to the same address?
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, others) = (one.ip(), other.ip());
+    one.port() == other.port() && (ip == others || ip.is_unspecified() || others.is_unspecified())
 }
