@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::io::sealed_polls::Polls;
 use crate::io::{PollRead, PollWrite, Polled, Way};
 
-/// A stream of ours (TCP, Unix, an end of a pipe) for futures.
+/// A stream of ours (TCP, Unix, an end of a pipe, any [`Descriptor`](crate::io::Descriptor)) for futures.
 ///
 /// A poll tries the call; if it would have to wait, it leaves the waker with the worker's poller. Reading and writing may
 /// wait at the same time, each with a waker of its own. Polls may come from any thread and any executor, whose wakers
@@ -142,13 +142,15 @@ impl<T: PollWrite> AsyncWrite for Async<T> {
         stream.poll_write(polled, context, bufs)
     }
 
-    /// Does nothing: a stream keeps nothing back on this side.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Does nothing for a stream, which keeps nothing back on this side.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (stream, polled) = self.writing();
+        stream.poll_flush(polled, context)
     }
 
-    /// Ends the writing side.
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ends the writing side; that of a [`Descriptor`](crate::io::Descriptor) when it is dropped, and no sooner.
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
         Poll::Ready(self.get_ref().end_writing())
     }
 }

@@ -42,7 +42,7 @@ use crate::sched::wait::WaitKind;
 ///
 /// Regular files are always ready, says the system. Calls on one work, but wait for the disk, and the worker with them.
 pub struct Descriptor<T: AsFd> {
-    source: Source<T>,
+    pub(super) source: Source<T>,
 }
 
 impl<T: AsFd> Descriptor<T> {

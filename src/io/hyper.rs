@@ -49,11 +49,13 @@ impl<T: PollWrite> Write for Async<T> {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (stream, polled) = self.writing();
+        stream.poll_flush(polled, context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Write::poll_flush(self.as_mut(), context))?;
         Poll::Ready(self.get_ref().end_writing())
     }
 }

@@ -13,6 +13,8 @@ mod copy;
 #[cfg(target_os = "linux")]
 mod datagrams;
 mod descriptor;
+#[cfg(feature = "futures-io")]
+mod descriptor_polls;
 mod endpoint;
 mod group;
 #[cfg(feature = "hyper")]

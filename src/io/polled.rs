@@ -109,7 +109,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What futures can read: a stream, or an end of a pipe.
+/// What futures can read: a stream, an end of a pipe, a descriptor.
 pub trait PollRead: sealed::Polls {
     /// Reads into memory that need not be initialised; so many bytes of it are then.
     #[doc(hidden)]
@@ -133,7 +133,7 @@ pub trait PollRead: sealed::Polls {
     }
 }
 
-/// What futures can write: a stream, or an end of a pipe.
+/// What futures can write: a stream, an end of a pipe, a descriptor.
 pub trait PollWrite: sealed::Polls {
     #[doc(hidden)]
     fn poll_write(
@@ -142,6 +142,12 @@ pub trait PollWrite: sealed::Polls {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>>;
+
+    /// Does nothing: a stream keeps nothing back on this side.
+    #[doc(hidden)]
+    fn poll_flush(&self, _: &mut Polled, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Lets futures poll a type, by the calls that its blocking methods make. The type holds a `source: Source<_>`.
