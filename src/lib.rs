@@ -85,13 +85,11 @@ pub use futures::block_on::block_on;
 pub use grapeshot_macros::{main, test};
 pub use local::LocalKey;
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
+pub use sched::join::{JoinError, JoinHandle, LocalJoinHandle};
 pub use sched::observe::{Observed, Observer, observe};
 pub use sched::runtime::{Runtime, StillRunning, run};
 pub use sched::scope::{InParallelError, Scope, ScopedJoinHandle, in_parallel, join_all, scope};
 pub use sched::settings::RuntimeBuilder;
-pub use sched::spawn::{
-    Builder, CoroutineId, JoinError, JoinHandle, LocalJoinHandle, Placement, SpawnError, spawn,
-    spawn_local,
-};
+pub use sched::spawn::{Builder, CoroutineId, Placement, SpawnError, spawn, spawn_local};
 pub use sched::wait::{Refused, yield_now};
 pub use time::{sleep, sleep_until};

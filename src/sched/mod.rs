@@ -5,12 +5,14 @@
 //! | `record` | what is known of a coroutine |
 //! | `word` | who ends a wait (model-checked) |
 //! | `wait` | the one way to suspend, the one way to wake |
+//! | `kind` | what is waited for, by name |
 //! | `listener` | a wait of a future |
 //! | `interrupt` | timeouts, interrupts, shields |
 //! | `sleeper` | how a worker sleeps and is woken (model-checked) |
 //! | `worker` | the loop |
 //! | `balance` | where new coroutines go: placing and stealing |
-//! | `spawn` | starting and joining |
+//! | `spawn` | starting |
+//! | `join` | joining |
 //! | `scope` | children that may borrow, and end before their scope does |
 //! | `runtime` | starting and stopping it all |
 //! | `settings` | what can be chosen of it |
@@ -23,6 +25,8 @@ pub(crate) mod balance;
 pub(crate) mod current;
 mod foreign_lock;
 pub(crate) mod interrupt;
+pub(crate) mod join;
+mod kind;
 pub(crate) mod listener;
 pub(crate) mod observe;
 pub(crate) mod owner;
@@ -53,10 +57,10 @@ use crate::context::BiasedMutex;
 use crate::context::sample::Thread;
 use crate::io::Reactor;
 use crate::registry::stalls::Stalls;
+use join::JoinError;
 use record::{CoroRef, Newborn};
 use settings::Config;
 use sleeper::{Idle, Sleeper};
-use spawn::JoinError;
 
 /// The part of a runtime that all threads see. It lives as long as the process: a few kilobytes for each runtime that
 /// ever was, so that a waker which comes late finds something that refuses it.

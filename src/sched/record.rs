@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::interrupt::{Raised, Scopes};
-use super::spawn::JoinError;
+use super::join::JoinError;
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
 use super::{Shared, current};

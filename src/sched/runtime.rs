@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::join::{JoinError, JoinHandle};
 use super::settings::{Config, RuntimeBuilder};
 use super::sleeper::Idle;
-use super::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_in};
+use super::spawn::{Builder, Placement, spawn_in};
 use super::{Message, Shared, WorkerShared, current, report, watchdog, worker};
 use crate::context::{barrier, overflow};
 use crate::io::Poller;

@@ -1,17 +1,13 @@
-//! Starting coroutines and learning what became of them.
+//! Starting coroutines.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::io;
-use std::marker::PhantomData;
 use std::panic::Location;
 
-use super::record::{CoroRef, Head, Name, Outcome, Record, Run};
-use super::wait::{self, Refused, WaitKind, Waiter, check_interrupt};
+use super::join::{JoinHandle, LocalJoinHandle};
+use super::record::{CoroRef, Head, Name, Record, Run};
 use super::{Shared, current, runtime, worker};
 use crate::context::{PinnedCell, cycles};
-use crate::select::sealed::Arm;
 
 /// A coroutine's number; unique in its runtime, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,245 +16,6 @@ pub struct CoroutineId(pub u64);
 impl fmt::Display for CoroutineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// Why [`JoinHandle::join`] has no value to give.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// It panicked; this is the payload, for [`std::panic::resume_unwind`] or [`JoinError::message`].
-    #[error("the coroutine panicked: {}", message(.0.as_ref()))]
-    Panicked(Box<dyn Any + Send>),
-    /// It was asked to end: by [`JoinHandle::interrupt`], from the console, or by the runtime's shutdown.
-    #[error("the coroutine was interrupted")]
-    Interrupted,
-    /// There was no memory for its stack, so it never ran.
-    #[error("the coroutine could not start: no memory for its stack: {0}")]
-    NoStack(io::Error),
-    /// The caller unwinds, so it cannot wait.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-}
-
-impl JoinError {
-    /// The panic's message, if there was one.
-    pub fn message(&self) -> Option<&str> {
-        match self {
-            Self::Panicked(payload) => Some(message(payload.as_ref())),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Panicked(payload) => f
-                .debug_tuple("Panicked")
-                .field(&message(payload.as_ref()))
-                .finish(),
-            Self::Interrupted => f.write_str("Interrupted"),
-            Self::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
-            Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
-        }
-    }
-}
-
-pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(a payload that is not text)")
-}
-
-/// The right to wait for a coroutine's end. Dropped, it lets the coroutine run on.
-pub struct JoinHandle<T: 'static> {
-    /// `None` once its outcome was taken.
-    coroutine: Option<CoroRef>,
-    _value: PhantomData<fn() -> T>,
-}
-
-impl<T: 'static> JoinHandle<T> {
-    /// Waits for the end. **May suspend**; on a plain thread it blocks.
-    ///
-    /// # Errors
-    /// [`JoinError::Panicked`] with the panic, [`JoinError::Interrupted`] if it was asked to end.
-    pub fn join(mut self) -> Result<T, JoinError> {
-        check_interrupt();
-        let outcome = self.outcome();
-        if !outcome.is_done() {
-            let head = &self.coroutine().head;
-            let (wait, waiter) = wait::prepare(WaitKind::Join, head.id as usize)?;
-            head.wake_at_end(outcome, waiter);
-            if let wait::Outcome::Interrupted(interrupt) = wait.suspend() {
-                interrupt.raise();
-            }
-        }
-        let result = outcome.take().unwrap_or(Err(JoinError::Interrupted));
-        // So there is nothing left for `drop` to look at.
-        self.coroutine = None;
-        result
-    }
-
-    /// Lets the coroutine run on, and gives a reference to it.
-    #[inline]
-    pub(crate) fn detach(mut self) -> CoroRef {
-        drop(self.outcome().abandon());
-        self.coroutine.take().expect("joining consumes the handle")
-    }
-
-    #[inline]
-    fn coroutine(&self) -> &CoroRef {
-        self.coroutine
-            .as_ref()
-            .expect("joining consumes the handle")
-    }
-
-    #[inline]
-    fn outcome(&self) -> &Outcome<T> {
-        let outcome = self.coroutine().body().outcome();
-        outcome.downcast_ref().expect("spawned with this very type")
-    }
-
-    /// Asks the coroutine to end: from now on every blocking call that it makes outside a [`shield`](crate::shield)
-    /// unwinds. Returns at once; asking again changes nothing. One that has not started never will.
-    pub fn interrupt(&self) {
-        worker::interrupt(self.coroutine());
-    }
-
-    /// Has it ended?
-    pub fn is_finished(&self) -> bool {
-        self.outcome().is_done()
-    }
-
-    /// Its number.
-    pub fn id(&self) -> CoroutineId {
-        CoroutineId(self.coroutine().head.id)
-    }
-
-    /// Its name: the one given, or the place in the code that spawned it.
-    pub fn name(&self) -> String {
-        self.coroutine().head.name.with(str::to_owned)
-    }
-}
-
-/// Joining, as an arm of a [`select!`](crate::select!).
-pub struct JoinArm<'a, T: 'static> {
-    handle: &'a JoinHandle<T>,
-    listed: bool,
-    output: Option<Result<T, JoinError>>,
-}
-
-impl<T: 'static> JoinHandle<T> {
-    /// For `select!`.
-    #[doc(hidden)]
-    pub fn __select_join(&self) -> JoinArm<'_, T> {
-        JoinArm {
-            handle: self,
-            listed: false,
-            output: None,
-        }
-    }
-}
-
-impl<T: 'static> JoinArm<'_, T> {
-    /// What came of it; `None` if it was not chosen.
-    pub fn into_output(self) -> Option<Result<T, JoinError>> {
-        self.output
-    }
-}
-
-impl<T: 'static> Arm for JoinArm<'_, T> {
-    fn attempt(&mut self) -> bool {
-        let outcome = self.handle.outcome();
-        if outcome.is_done() {
-            self.output = Some(outcome.take().unwrap_or(Err(JoinError::Interrupted)));
-        }
-        self.output.is_some()
-    }
-
-    fn enlist(&mut self, waiter: Waiter) -> bool {
-        let outcome = self.handle.outcome();
-        if outcome.is_done() {
-            return false;
-        }
-        // If it ends at this moment, this wakes the caller by this arm.
-        self.handle.coroutine().head.wake_at_end(outcome, waiter);
-        self.listed = true;
-        true
-    }
-
-    fn complete(&mut self) -> bool {
-        self.listed = false;
-        self.attempt()
-    }
-
-    fn withdraw(&mut self) {
-        if std::mem::take(&mut self.listed) {
-            self.handle.coroutine().head.forget_joiner();
-        }
-    }
-}
-
-impl<T: 'static> Drop for JoinHandle<T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.coroutine.is_some() {
-            drop(self.outcome().abandon());
-        }
-    }
-}
-
-impl<T: 'static> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("id", &self.id().0)
-            .field("name", &self.name())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A [`JoinHandle`] of [`spawn_local`]: its value need not be `Send`, so it stays on its worker.
-pub struct LocalJoinHandle<T: 'static> {
-    handle: JoinHandle<PinnedCell<Cell<Option<T>>>>,
-    /// Neither `Send` nor `Sync`.
-    _local: PhantomData<*const ()>,
-}
-
-impl<T: 'static> LocalJoinHandle<T> {
-    /// As [`JoinHandle::join`]. **May suspend.**
-    ///
-    /// # Errors
-    /// As [`JoinHandle::join`].
-    pub fn join(self) -> Result<T, JoinError> {
-        let value = self.handle.join()?;
-        Ok(value
-            .get()
-            .take()
-            .expect("put there by the coroutine, taken once"))
-    }
-
-    /// As [`JoinHandle::interrupt`].
-    pub fn interrupt(&self) {
-        self.handle.interrupt();
-    }
-
-    /// As [`JoinHandle::is_finished`].
-    pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
-    }
-
-    /// As [`JoinHandle::id`].
-    pub fn id(&self) -> CoroutineId {
-        self.handle.id()
-    }
-}
-
-impl<T: 'static> fmt::Debug for LocalJoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt(f)
     }
 }
 
@@ -380,10 +137,7 @@ impl Builder {
             PinnedCell::bound(Cell::new(Some(f())))
         };
         let handle = spawn_in(runtime::here(), self.with_site(Location::caller()), body);
-        LocalJoinHandle {
-            handle,
-            _local: PhantomData,
-        }
+        LocalJoinHandle::new(handle)
     }
 
     pub(crate) fn with_site(self, site: &'static Location<'static>) -> Spec {
@@ -527,8 +281,5 @@ where
         |run| run,
     );
     worker::launch(newborn, spec.placement);
-    JoinHandle {
-        coroutine: Some(handle),
-        _value: PhantomData,
-    }
+    JoinHandle::new(handle)
 }

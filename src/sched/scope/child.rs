@@ -9,8 +9,9 @@ use super::family::Payload;
 use crate::Scope;
 use crate::context::HandOver;
 use crate::sched::interrupt::Raised;
+use crate::sched::join::{JoinError, message};
 use crate::sched::record::{CoroRef, EndedBy, Joiner, Outcome};
-use crate::sched::spawn::{CoroutineId, JoinError, message};
+use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::{self, WaitKind, check_interrupt};
 use crate::sched::{Shared, current, worker};
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::panic::Location;
 
 use super::Failure;
-use crate::sched::spawn::{Builder, JoinError};
+use crate::sched::join::JoinError;
+use crate::sched::spawn::Builder;
 
 /// Runs each closure in a coroutine of its own, waits for all, and returns what came of each, in their order. **May
 /// suspend**; on a plain thread it blocks.

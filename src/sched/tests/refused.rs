@@ -2,8 +2,9 @@
 
 use super::Drops;
 use crate::registry;
+use crate::sched::join::{JoinError, JoinHandle};
 use crate::sched::runtime::{Runtime, lay_out};
-use crate::sched::spawn::{Builder, JoinError, JoinHandle, Placement, spawn_unlimited};
+use crate::sched::spawn::{Builder, Placement, spawn_unlimited};
 use crate::sched::{Shared, WorkerShared};
 use std::panic::Location;
 use std::sync::Mutex;

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::atomic::{Ordering, fence};
 
+use super::super::join::JoinError;
 use super::super::record::{self, CoroRef, Newborn};
-use super::super::spawn::JoinError;
 use super::super::{balance, raise};
 use super::{START, STRIKE, Worker};
 use crate::context::{Context, cycles};

@@ -10,9 +10,11 @@
 //! Only `run_one` ever resumes a coroutine.
 
 mod admission;
+mod chance;
 mod idle;
 mod simulation;
 mod stopping;
+mod thread;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -21,19 +23,20 @@ use std::sync::atomic::{Ordering, fence};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::join::JoinError;
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
-use super::spawn::{JoinError, Placement};
+use super::spawn::Placement;
 use super::wait::Waiter;
 use super::word::Epoch;
-use super::{Message, Shared, WorkerShared, balance, current, observe, raise, scope};
-use crate::context::overflow::SignalStack;
-use crate::context::sample::Thread;
-use crate::context::{StackPool, Switched, blocks, cycles, prefetch};
+use super::{Message, Shared, WorkerShared, balance, current, observe, raise};
+use crate::context::{StackPool, Switched, cycles, prefetch};
 use crate::io::Poller;
 use crate::testing;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
+pub(crate) use chance::random;
 pub(crate) use simulation::ClockHeld;
+pub(crate) use thread::main;
 
 /// Resumes between two looks at the poller, the timers and the inbox.
 const BUDGET: u32 = 256;
@@ -190,34 +193,6 @@ pub(crate) fn interrupt(coroutine: &CoroRef) {
         _ => coroutine.head.runtime.workers[home as usize]
             .send(Message::Interrupt(coroutine.clone())),
     });
-}
-
-/// A number below `count`, left to chance; in a simulation, to the seed.
-pub(crate) fn random(count: usize) -> usize {
-    thread_local! {
-        static STATE: Cell<u64> = const { Cell::new(0) };
-    }
-    let step = |state: &Cell<u64>| {
-        let x = xorshift(state.get());
-        state.set(x);
-        (x % count as u64) as usize
-    };
-    let simulated = with(|worker| worker.and_then(|worker| worker.shuffle.as_ref()).map(step));
-    simulated.unwrap_or_else(|| {
-        STATE.with(|state| {
-            if state.get() == 0 {
-                state.set(cycles::now() | 1);
-            }
-            step(state)
-        })
-    })
-}
-
-/// Enough randomness to visit every order.
-fn xorshift(mut x: u64) -> u64 {
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^ x << 17
 }
 
 /// A fresh id.
@@ -652,59 +627,6 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
     {
         ready.push_back(coroutine);
     }
-}
-
-/// Keeps this thread on one of the processors that the process may use.
-#[cfg(target_os = "linux")]
-fn pin(index: usize) {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let pinned = sched_getaffinity(None).and_then(|allowed| {
-        let count = (allowed.count() as usize).max(1);
-        let processor = (0..CpuSet::MAX_CPU)
-            .filter(|&processor| allowed.is_set(processor))
-            .nth(index % count);
-        let mut one = CpuSet::new();
-        one.set(processor.unwrap_or_default());
-        sched_setaffinity(None, &one)
-    });
-    if let Err(error) = pinned {
-        log::warn!("worker {index} is not pinned to a processor: the system refused it: {error}");
-    }
-}
-
-/// There is no such call here.
-#[cfg(not(target_os = "linux"))]
-fn pin(_index: usize) {}
-
-/// The body of a worker's thread.
-pub(super) fn main(shared: &'static Shared, index: usize, poller: Poller) {
-    /// Coroutines catch their own panics. One of the worker itself would leave all of them suspended for ever.
-    struct EndsProcess;
-    impl Drop for EndsProcess {
-        fn drop(&mut self) {
-            eprintln!(
-                "grapeshot: a worker panicked outside its coroutines; this is a bug in grapeshot"
-            );
-            std::process::abort();
-        }
-    }
-    let _signal_stack = SignalStack::new();
-    let guard = EndsProcess;
-    let _ = shared.workers[index].thread.set(Thread::current());
-    if shared.config.pin_workers {
-        pin(index);
-    }
-    // From now on this thread keeps many blocks, and trims them.
-    blocks::trim();
-    WORKER.with(|cell| {
-        let worker = cell.get_or_init(|| Worker::new(shared, index, poller));
-        worker.run();
-        shared.workers[index].close();
-    });
-    while scope::keeps_thread() {
-        std::thread::park();
-    }
-    std::mem::forget(guard);
 }
 
 /// The coroutine with this id, if it lives.

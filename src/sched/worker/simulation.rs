@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::record::CoroRef;
-use super::{Worker, xorshift};
+use super::Worker;
+use super::chance::xorshift;
 
 impl Worker {
     /// Takes one of the ready coroutines, whose order the seed decides.

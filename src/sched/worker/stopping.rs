@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::join::JoinError;
 use super::super::record::CoroRef;
-use super::super::spawn::JoinError;
 use super::Worker;
 
 impl Worker {
