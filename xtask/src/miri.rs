@@ -30,9 +30,11 @@ const ALONE: &[&str] = &[
 ];
 /// Tests of several threads: again in other orders, with other values of relaxed loads.
 const TOGETHER: &[&str] = &[
+    "context::biased::",
     "context::cell::",
     "context::counted::",
     "context::lend::",
+    "context::one_of::",
     "context::spin::",
     "sched::tests::refused::",
     "sync::tests::threads::",
