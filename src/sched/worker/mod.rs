@@ -39,7 +39,7 @@ pub(crate) use simulation::ClockHeld;
 pub(crate) use thread::main;
 
 /// Resumes between two looks at the poller, the timers and the inbox.
-const BUDGET: u32 = 256;
+pub(super) const BUDGET: u32 = 256;
 /// Nanoseconds after which a worker looks there though its budget is not used up.
 const SLICE: u64 = 200_000;
 /// Without accounting, resumes between two looks at the time.
