@@ -1,14 +1,13 @@
 //! What `select!` promises: one thing is done and no other, nothing is lost, nobody starves.
 
+mod conserved;
 #[cfg(target_os = "linux")]
 mod events;
 mod latest;
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::net::{TcpListener, TcpStream};
@@ -384,87 +383,4 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::yield_now();
     }
-}
-
-/// Random programs: senders and receivers over a few channels of all kinds, by `select!` and by plain calls, with
-/// timeouts at random moments. Every message that was sent is received once, or is still there.
-#[test]
-fn messages_are_conserved() {
-    simulate(|seed| {
-        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut random = move |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
-        let channels: Vec<_> = (0..3)
-            .map(|_| match random(3) {
-                0 => channel::bounded::<usize>(0),
-                1 => channel::bounded(1 + random(3) as usize),
-                _ => channel::unbounded(),
-            })
-            .collect();
-        let next = Arc::new(AtomicUsize::new(0));
-        let workers: Vec<_> = (0..6)
-            .map(|_| {
-                let channels = channels.clone();
-                let next = next.clone();
-                let plan: Vec<_> = (0..20).map(|_| (random(6), random(3), random(5))).collect();
-                spawn(move || {
-                    let (mut sent, mut received) = (BTreeSet::new(), BTreeSet::new());
-                    for (what, first, patience) in plan {
-                        let one = &channels[first as usize];
-                        let two = &channels[(first as usize + 1) % 3];
-                        let number = next.fetch_add(2, Ordering::Relaxed);
-                        let patience = patience as u32 * MS;
-                        // Whether a step was taken is decided in it, so that an interrupt cannot come between.
-                        let _elapsed = with_timeout(patience, || match what {
-                            0 => select! {
-                                recv(one.1) -> message => _ = received.insert(message.unwrap()),
-                                recv(two.1) -> message => _ = received.insert(message.unwrap()),
-                            },
-                            1 => select! {
-                                send(one.0, number) -> done => { done.unwrap(); sent.insert(number); }
-                                recv(two.1) -> message => _ = received.insert(message.unwrap()),
-                            },
-                            2 => select! {
-                                send(one.0, number) -> done => { done.unwrap(); sent.insert(number); }
-                                send(two.0, number + 1) -> done => { done.unwrap(); sent.insert(number + 1); }
-                                after(MS) => (),
-                            },
-                            3 => {
-                                one.0.send(number).unwrap();
-                                sent.insert(number);
-                            }
-                            4 => _ = received.insert(one.1.recv().unwrap()),
-                            _ => select! {
-                                recv(one.1) -> message => _ = received.insert(message.unwrap()),
-                                default => yield_now(),
-                            },
-                        });
-                    }
-                    (sent, received)
-                })
-            })
-            .collect();
-        let (mut sent, mut received) = (BTreeSet::new(), BTreeSet::new());
-        let mut count = 0;
-        for worker in workers {
-            let (theirs, got) = worker.join().unwrap();
-            count += got.len();
-            sent.extend(theirs);
-            received.extend(got);
-        }
-        for (_, from) in &channels {
-            for message in from.try_iter() {
-                count += 1;
-                received.insert(message);
-            }
-            let waits = from.statistics();
-            assert_eq!(waits.recv.waiting + waits.send.waiting, 0);
-        }
-        assert_eq!(count, received.len(), "one was received twice");
-        assert_eq!(sent, received);
-    });
 }

@@ -15,9 +15,9 @@ use crate::sync::{Event, channel};
 use crate::{JoinHandle, Runtime, sleep, spawn, yield_now};
 
 /// What is looked for each time: a timer that is due, a byte in a socket, a message from a plain thread.
-const TIMES: u64 = 10;
+const TIMES: u64 = 4;
 /// If nothing gets through for so many turns, nothing ever will.
-const HOPELESS: u64 = 1_000_000;
+const HOPELESS: u64 = 200_000;
 
 /// The turns of those who keep the worker busy.
 #[derive(Clone, Default)]

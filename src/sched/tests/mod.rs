@@ -4,6 +4,7 @@
 //! interleavings and a failure can be had again by its seed. What needs real threads is in the package
 //! `grapeshot-tests`.
 
+mod across;
 mod fairness;
 #[cfg(target_os = "linux")]
 mod idle;
