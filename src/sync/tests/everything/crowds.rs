@@ -2,6 +2,7 @@
 
 use super::{Inside, Planned, Ship, inner, moment, pause, step};
 use crate::net::TcpStream;
+use crate::sync::broadcast::RecvError;
 use crate::sync::tests::{Count, Random};
 use crate::{
     JoinError, JoinHandle, block_on, futures, in_parallel, join_all, registry, scope, select,
@@ -145,7 +146,7 @@ fn side_by_side(ship: &Ship, random: &mut Random, depth: u32) {
 
 fn first_of_several(ship: &Ship, random: &mut Random) {
     let (limit, nap) = (moment(random), moment(random));
-    match random.below(3) {
+    match random.below(4) {
         0 => select! {
             recv(ship.receiver) -> message => if message.is_ok() { ship.received.up(); },
             recv(ship.boat.1) -> message => if message.is_ok() { ship.received.up(); },
@@ -157,6 +158,14 @@ fn first_of_several(ship: &Ship, random: &mut Random) {
                 send(ship.sender, 1) -> sent => if sent.is_ok() { ship.sent.up(); },
                 send(ship.boat.0, 1) -> sent => if sent.is_ok() { ship.sent.up(); },
                 join(child.0) -> ended => ended.expect("nobody else can interrupt it"),
+            }
+        }
+        2 => {
+            let (mut news, mut course) = (ship.news.subscribe(), ship.course.subscribe());
+            select! {
+                recv(news) -> heard => assert_ne!(heard, Err(RecvError::Disconnected)),
+                changed(course) -> seen => _ = seen.expect("the ship is there"),
+                after(limit) => {}
             }
         }
         _ => select! {
