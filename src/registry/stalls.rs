@@ -182,7 +182,8 @@ fn log_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
     Ok(())
 }
 
-/// The coroutines of this runtime that held their worker for too long, the latest last; 64 of them are kept.
+/// The coroutines of this runtime that held their worker for too long, the latest last; 64 of them are kept, rather those that
+/// are not over.
 pub fn stalls() -> Vec<Stall> {
     runtime::running().map_or_else(Vec::new, |shared| shared.stalls.all())
 }
@@ -191,16 +192,16 @@ pub fn stalls() -> Vec<Stall> {
 pub(crate) struct Stalls(Mutex<Kept>);
 
 struct Kept {
-    stalls: VecDeque<Stall>,
-    /// The number of the first of them.
-    first: u64,
+    /// With their numbers, which rise.
+    stalls: VecDeque<(u64, Stall)>,
+    next: u64,
 }
 
 impl Stalls {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Kept {
             stalls: VecDeque::new(),
-            first: 0,
+            next: 0,
         }))
     }
 
@@ -208,18 +209,20 @@ impl Stalls {
     pub(crate) fn push(&self, stall: Stall) -> u64 {
         let mut kept = self.0.lock();
         if kept.stalls.len() == KEPT {
-            kept.stalls.pop_front();
-            kept.first += 1;
+            let over = kept.stalls.iter().position(|(_, stall)| stall.over);
+            kept.stalls.remove(over.unwrap_or(0));
         }
-        kept.stalls.push_back(stall);
-        kept.first + kept.stalls.len() as u64 - 1
+        let number = kept.next;
+        kept.next += 1;
+        kept.stalls.push_back((number, stall));
+        number
     }
 
     /// Changes the one with this number, if it is still kept, and returns it.
     pub(crate) fn change(&self, number: u64, change: impl FnOnce(&mut Stall)) -> Option<Stall> {
         let mut kept = self.0.lock();
-        let place = usize::try_from(number.checked_sub(kept.first)?).ok()?;
-        let stall = kept.stalls.get_mut(place)?;
+        let place = kept.stalls.binary_search_by_key(&number, |(it, _)| *it);
+        let (_, stall) = kept.stalls.get_mut(place.ok()?)?;
         change(stall);
         Some(stall.clone())
     }
@@ -230,7 +233,8 @@ impl Stalls {
     }
 
     fn all(&self) -> Vec<Stall> {
-        self.0.lock().stalls.iter().cloned().collect()
+        let kept = self.0.lock();
+        kept.stalls.iter().map(|(_, stall)| stall.clone()).collect()
     }
 }
 
@@ -271,6 +275,12 @@ mod tests {
             );
         }
         assert!(stalls.all().iter().all(|stall| stall.over));
+        let lasting = stalls.push(stall(KEPT + 10));
+        for n in 0..2 * KEPT {
+            let number = stalls.push(stall(n));
+            stalls.change(number, |stall| stall.over = true);
+        }
+        assert!(stalls.change(lasting, |_| ()).is_some(), "it lasts");
     }
 
     #[test]

@@ -14,11 +14,13 @@
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::WorkerShared;
 use super::record::CoroRef;
 use crate::context::memory;
-use crate::context::sample::{FRAMES, Thread};
+use crate::context::sample::{Errand, FRAMES, Thread};
 use crate::registry::stalls::{ForeignLock, LockHolder};
 use crate::registry::{self, Frame};
 
@@ -26,6 +28,9 @@ use crate::registry::{self, Frame};
 const ERRAND: usize = 1024;
 /// Bytes of stacks that are searched, at most. It takes some tens of milliseconds of the watchdog's thread.
 const SEARCHED: usize = 256 << 20;
+/// How long a thread that was just asked may take to sleep again, and how often to look.
+const PATIENCE: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Holders that are named, at most.
 const NAMED: usize = 4;
 
@@ -150,32 +155,52 @@ impl Kind {
     }
 }
 
+/// The thread did not answer in time, or moves: ask again.
+#[derive(Debug)]
+pub(super) struct Unclear;
+
 /// The lock of others that the thread of `worker` sleeps in, if one of the worker's own coroutines seems to have it.
-/// `frames` is where `running`, which runs there, was a moment ago.
+/// `running` runs there; the thread slept on `futex` a moment ago, and after that it was in `frames`.
 pub(super) fn find(
     worker: &WorkerShared,
     running: &CoroRef,
+    futex: Option<usize>,
     frames: &[Frame],
-) -> Option<ForeignLock> {
-    let look = Look::at(worker, running)?;
+) -> Result<Option<ForeignLock>, Unclear> {
+    let Some((thread, futex)) = worker.thread.get().copied().zip(futex) else {
+        return match Kind::of(frames) {
+            Some(_) => Err(Unclear),
+            None => Ok(None),
+        };
+    };
+    if frames.is_empty() {
+        return Err(Unclear);
+    }
+    let look = Look {
+        worker,
+        thread,
+        running,
+        futex,
+        resumes: worker.figures.resumes.load(Ordering::Acquire),
+    };
+    look.settles()?;
     let kind = match Kind::of(frames) {
         Some(kind) => kind,
         None if is_ours_by_pthread(&look, frames) => Kind::Pthread,
-        None => return None,
+        None => return Ok(None),
     };
-    let locks = kind.locks(look.futex);
-    let mut holders = look.search(kind, &locks)?;
-    // It went on meanwhile: whatever was seen is not what it waited for.
-    if holders.is_empty() || !look.holds() {
-        return None;
+    let holders = look.search(kind, &kind.locks(futex))?;
+    // Had it gone on meanwhile, what was seen would not be what it waits for.
+    look.settles()?;
+    if holders.is_empty() {
+        return Ok(None);
     }
-    holders.truncate(NAMED);
-    Some(ForeignLock {
+    Ok(Some(ForeignLock {
         kind: kind.name(),
         instead: kind.instead(),
-        futex: look.futex,
+        futex,
         holders,
-    })
+    }))
 }
 
 /// Does it sleep in a `pthread_mutex_t` that has written down this very thread as its owner?
@@ -203,33 +228,29 @@ struct Look<'a> {
     resumes: u64,
 }
 
-impl<'a> Look<'a> {
-    fn at(worker: &'a WorkerShared, running: &'a CoroRef) -> Option<Self> {
-        let resumes = worker.figures.resumes.load(Ordering::Acquire);
-        let thread = *worker.thread.get()?;
-        let look = Self {
-            worker,
-            thread,
-            running,
-            futex: thread.futex()?,
-            resumes,
-        };
-        look.holds().then_some(look)
-    }
-
-    /// Nothing has moved on that worker since.
-    fn holds(&self) -> bool {
-        let figures = &self.worker.figures;
-        figures.running.load(Ordering::Acquire) == self.running.head.id
-            && figures.resumes.load(Ordering::Acquire) == self.resumes
-            && self.thread.futex() == Some(self.futex)
+impl Look<'_> {
+    /// Waits until it sleeps again, as it was asked a moment ago. It is an error if something has moved on that worker since
+    /// the look began.
+    fn settles(&self) -> Result<(), Unclear> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let figures = &self.worker.figures;
+            let sleeps = self.thread.futex();
+            let same = figures.running.load(Ordering::Acquire) == self.running.head.id
+                && figures.resumes.load(Ordering::Acquire) == self.resumes;
+            match sleeps {
+                Some(futex) if same && futex == self.futex => return Ok(()),
+                None if same && Instant::now() < deadline => thread::sleep(LOOK_EVERY),
+                _ => return Err(Unclear),
+            }
+        }
     }
 
     /// The suspended coroutines that have one of the addresses on their stacks; those where it looks like a guard, if
-    /// there are any. `None`: it cannot be known.
-    fn search(&self, kind: Kind, locks: &[usize]) -> Option<Vec<LockHolder>> {
+    /// there are any.
+    fn search(&self, kind: Kind, locks: &[usize]) -> Result<Vec<LockHolder>, Unclear> {
         if locks.is_empty() {
-            return None;
+            return Ok(Vec::new());
         }
         let (mut guards, mut others) = (Vec::new(), Vec::new());
         let mut position = Some(0);
@@ -240,7 +261,10 @@ impl<'a> Look<'a> {
             position = self.worker.coroutines(from, ERRAND, &mut records);
             let used = self.used(&records)?;
             for (coroutine, used) in records.iter().zip(used) {
-                left = left.checked_sub(used.len())?;
+                let Some(rest) = left.checked_sub(used.len()) else {
+                    return Ok(Vec::new());
+                };
+                left = rest;
                 match has_one(used, locks, kind) {
                     Some(true) => guards.push(coroutine.clone()),
                     Some(false) => others.push(coroutine.clone()),
@@ -249,17 +273,15 @@ impl<'a> Look<'a> {
             }
         }
         let found = if guards.is_empty() { others } else { guards };
-        Some(
-            found
-                .iter()
-                .take(NAMED + 1)
-                .map(|it| self.describe(it))
-                .collect(),
-        )
+        found
+            .iter()
+            .take(NAMED)
+            .map(|it| self.describe(it))
+            .collect()
     }
 
     /// The used parts of the stacks of these. Their own thread tells, as nobody else may look.
-    fn used(&self, coroutines: &[CoroRef]) -> Option<Vec<Range<usize>>> {
+    fn used(&self, coroutines: &[CoroRef]) -> Result<Vec<Range<usize>>, Unclear> {
         let mut used = vec![0..0; coroutines.len()];
         let mut errand = || {
             for (coroutine, used) in coroutines.iter().zip(&mut used) {
@@ -271,11 +293,16 @@ impl<'a> Look<'a> {
                 }
             }
         };
-        let told = self.thread.send_on(self.running.head.stack(), &mut errand);
-        told.then_some(used)
+        self.send(&mut errand)?;
+        Ok(used)
     }
 
-    fn describe(&self, coroutine: &CoroRef) -> LockHolder {
+    fn send(&self, errand: Errand<'_>) -> Result<(), Unclear> {
+        let told = self.thread.send_on(self.running.head.stack(), errand);
+        told.then_some(()).ok_or(Unclear)
+    }
+
+    fn describe(&self, coroutine: &CoroRef) -> Result<LockHolder, Unclear> {
         let mut addresses = Vec::with_capacity(FRAMES);
         let mut errand = || {
             if let Some(own) = coroutine.head.own.try_get()
@@ -288,15 +315,16 @@ impl<'a> Look<'a> {
                 });
             }
         };
-        self.thread.send_on(self.running.head.stack(), &mut errand);
+        self.send(&mut errand)?;
         let info = registry::info(coroutine);
-        LockHolder {
+        let frames = addresses.into_iter().flat_map(registry::resolve);
+        Ok(LockHolder {
             id: info.id,
             name: info.name,
             site: info.site,
             waits_for: info.waits_for,
-            backtrace: addresses.into_iter().flat_map(registry::resolve).collect(),
-        }
+            backtrace: frames.collect(),
+        })
     }
 }
 

@@ -160,8 +160,10 @@ struct Stretch {
     since: Instant,
     /// What its thread had got at the second of those looks.
     usage: Option<Usage>,
-    /// Reported when it lasts as long as this.
+    /// Looked at when it lasts as long as this.
     due: Duration,
+    /// Logged when it lasts as long as this, even if there is no more to say than before.
+    log_due: Duration,
     /// Its number in the registry, once it was reported.
     number: Option<u64>,
 }
@@ -204,8 +206,12 @@ impl Watch {
                 .get_or_insert_with(|| Stretch::new(self.shared, worker, track.first, self.limit));
             let lasted = now.saturating_duration_since(stretch.since);
             if lasted >= stretch.due {
-                stretch.due = lasted * AGAIN;
-                report(self.shared, worker, seen.0, stretch, lasted);
+                let told = report(self.shared, worker, seen.0, stretch, lasted);
+                stretch.due = if told {
+                    lasted * AGAIN
+                } else {
+                    lasted + lasted / 4 + self.limit
+                };
             }
         }
     }
@@ -232,30 +238,33 @@ impl Stretch {
                 .clamp(first - limit / 2, first),
             usage: worker.thread.get().and_then(|thread| thread.usage()),
             due: limit,
+            log_due: limit,
             number: None,
         }
     }
 }
 
-/// Reports a coroutine that still holds its worker.
+/// Reports a coroutine that still holds its worker. False: its thread did not say all that it may when it is asked again.
 fn report(
     shared: &'static Shared,
     worker: &WorkerShared,
     id: u64,
     stretch: &mut Stretch,
     lasted: Duration,
-) {
+) -> bool {
     let Some(coroutine) = worker.running(id) else {
-        return;
+        return true;
     };
     let thread = worker.thread.get();
+    let futex = thread.and_then(|thread| thread.futex());
     let addresses = thread.and_then(|thread| thread.sample(coroutine.head.stack()));
     let backtrace: Vec<_> = addresses
         .unwrap_or_default()
         .into_iter()
         .flat_map(registry::resolve)
         .collect();
-    let lock = foreign_lock::find(worker, &coroutine, &backtrace);
+    let lock = foreign_lock::find(worker, &coroutine, futex, &backtrace);
+    let told = lock.is_ok();
     let usage = thread.and_then(|thread| thread.usage());
     let spent = usage.zip(stretch.usage);
     let stall = Stall {
@@ -268,15 +277,21 @@ fn report(
         over: false,
         ran: spent.map(|(now, then)| now.ran.saturating_sub(then.ran)),
         queued: spent.map(|(now, then)| now.queued.saturating_sub(then.queued)),
-        lock,
+        lock: lock.ok().flatten(),
         backtrace,
     };
     let text = stall.to_string();
+    // Another answer that was not one is no news.
+    let is_news = stretch.number.is_none() || told || lasted >= stretch.log_due;
     match stretch.number {
         None => stretch.number = Some(shared.stalls.push(stall)),
         Some(number) => drop(shared.stalls.change(number, |kept| *kept = stall)),
     }
-    log::warn!("{text}");
+    if is_news {
+        stretch.log_due = lasted * AGAIN;
+        log::warn!("{text}");
+    }
+    told
 }
 
 /// A coroutine let go of its worker.

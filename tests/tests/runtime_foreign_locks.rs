@@ -24,7 +24,7 @@ fn there(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 fn in_two_workers(main: impl FnOnce() + Send + 'static) {
     let runtime = Runtime::builder()
         .workers(2)
-        .latency_limit(Duration::from_millis(10));
+        .latency_limit(Duration::from_millis(50));
     runtime.build().unwrap().run(main);
 }
 
