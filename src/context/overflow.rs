@@ -211,3 +211,196 @@ fn report(culprit: &Culprit<'_>, frame: usize) {
         show(&mut err, last, &addresses[last..]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output};
+    use std::sync::atomic::{AtomicPtr, Ordering};
+
+    use super::*;
+    use crate::Builder;
+
+    /// Runs `f` in a process of its own, which it ends: this program again, with the test of that name alone.
+    fn end_of(test: &str, f: impl FnOnce()) -> Option<Output> {
+        const ALONE: &str = "GRAPESHOT_TEST_ALONE";
+        let test = format!("context::overflow::tests::{test}");
+        if std::env::var(ALONE).is_ok_and(|name| name == test) {
+            f();
+            return None;
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &test, "--nocapture", "--test-threads=1"])
+            .env(ALONE, &test)
+            .output();
+        Some(output.unwrap())
+    }
+
+    fn signal(output: &Output) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&output.status)
+    }
+
+    fn said(output: &Output) -> String {
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// A function of C that faults, far from any stack's guard.
+    #[inline(never)]
+    fn has_c_read(address: *const libc::c_char) -> usize {
+        // SAFETY: none. It is there to fault, in a process that is there for it.
+        unsafe { libc::strlen(address) }
+    }
+
+    fn fault_in_a_coroutine() {
+        let nowhere = std::hint::black_box(8 as *const libc::c_char as usize);
+        crate::run(move || {
+            let culprit = Builder::new().name("culprit");
+            culprit.spawn(move || has_c_read(nowhere as _)).join()
+        })
+        .unwrap();
+    }
+
+    #[inline(never)]
+    fn dig(depth: u64) -> u64 {
+        let dug = std::hint::black_box([depth; 64]);
+        if depth == u64::MAX {
+            0
+        } else {
+            dig(depth + 1) + dug[1]
+        }
+    }
+
+    fn overflow_in_a_coroutine() {
+        crate::run(|| Builder::new().name("digger").spawn(|| dig(0)).join()).unwrap();
+    }
+
+    fn handle(handler: libc::sighandler_t, flags: libc::c_int) {
+        for signal in [libc::SIGSEGV, libc::SIGBUS] {
+            // SAFETY: each caller passes a handler of the kind that its flags say.
+            unsafe {
+                let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+                action.sa_sigaction = handler;
+                action.sa_flags = flags;
+                libc::sigaction(signal, &raw const action, ptr::null_mut());
+            }
+        }
+    }
+
+    /// The application's: it knows the address, and ends the process in its own way.
+    extern "C" fn takes_all(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+        // SAFETY: the kernel's `info`, and the end of the process.
+        unsafe {
+            libc::_exit(if (*info).si_addr() as usize == 8 {
+                42
+            } else {
+                43
+            })
+        }
+    }
+
+    extern "C" fn takes_the_number(signal: libc::c_int) {
+        // SAFETY: the end of the process.
+        unsafe { libc::_exit(100 + signal) }
+    }
+
+    static CLOSED: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+    /// One that mends what was wrong, as garbage collectors have it.
+    extern "C" fn opens_the_page(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+        let page = CLOSED.load(Ordering::Relaxed);
+        // SAFETY: a page of the test's own.
+        unsafe { libc::mprotect(page, page_size(), libc::PROT_READ) };
+    }
+
+    #[test]
+    fn a_fault_in_c_ends_the_process_as_ever() {
+        let Some(ended) = end_of("a_fault_in_c_ends_the_process_as_ever", || {
+            // The test program has std's, which does the same.
+            handle(libc::SIG_DFL, 0);
+            fault_in_a_coroutine();
+        }) else {
+            return;
+        };
+        assert_eq!(signal(&ended), Some(libc::SIGSEGV), "{ended:?}");
+        assert!(!said(&ended).contains("overflow"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_fault_in_c_with_stds_handler_does_too() {
+        let name = "a_fault_in_c_with_stds_handler_does_too";
+        let Some(ended) = end_of(name, fault_in_a_coroutine) else {
+            return;
+        };
+        assert_eq!(signal(&ended), Some(libc::SIGSEGV), "{ended:?}");
+        assert!(!said(&ended).contains("overflow"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_fault_that_is_ignored_ends_the_process_too() {
+        let name = "a_fault_that_is_ignored_ends_the_process_too";
+        let Some(ended) = end_of(name, || {
+            handle(libc::SIG_IGN, 0);
+            fault_in_a_coroutine();
+        }) else {
+            return;
+        };
+        assert_eq!(signal(&ended), Some(libc::SIGSEGV), "{ended:?}");
+    }
+
+    #[test]
+    fn the_applications_handler_gets_the_fault() {
+        let Some(ended) = end_of("the_applications_handler_gets_the_fault", || {
+            handle(takes_all as *const () as usize, libc::SA_SIGINFO);
+            fault_in_a_coroutine();
+        }) else {
+            return;
+        };
+        assert_eq!(ended.status.code(), Some(42), "{ended:?}");
+    }
+
+    #[test]
+    fn the_applications_handler_does_not_get_the_overflow() {
+        let name = "the_applications_handler_does_not_get_the_overflow";
+        let Some(ended) = end_of(name, || {
+            handle(takes_all as *const () as usize, libc::SA_SIGINFO);
+            overflow_in_a_coroutine();
+        }) else {
+            return;
+        };
+        assert_eq!(signal(&ended), Some(libc::SIGABRT), "{ended:?}");
+        let said = said(&ended);
+        assert!(
+            said.contains("'digger'") && said.contains("has overflowed its stack"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_handler_without_siginfo_gets_the_fault() {
+        let Some(ended) = end_of("a_handler_without_siginfo_gets_the_fault", || {
+            handle(takes_the_number as *const () as usize, 0);
+            fault_in_a_coroutine();
+        }) else {
+            return;
+        };
+        assert_eq!(ended.status.code(), Some(100 + libc::SIGSEGV), "{ended:?}");
+    }
+
+    #[test]
+    fn a_handler_that_mends_it_lets_the_coroutine_go_on() {
+        let Some(ended) = end_of("a_handler_that_mends_it_lets_the_coroutine_go_on", || {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a fresh mapping.
+            let page =
+                unsafe { libc::mmap(ptr::null_mut(), page_size(), libc::PROT_NONE, flags, -1, 0) };
+            CLOSED.store(page, Ordering::Relaxed);
+            handle(opens_the_page as *const () as usize, libc::SA_SIGINFO);
+            let page = page as usize;
+            let read = crate::run(move || crate::spawn(move || has_c_read(page as _)).join());
+            assert_eq!(read.unwrap(), 0, "an empty string");
+            std::process::exit(44);
+        }) else {
+            return;
+        };
+        assert_eq!(ended.status.code(), Some(44), "{ended:?}");
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::panic::{Location, resume_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,8 @@ impl RuntimeBuilder {
     /// Starts the workers.
     ///
     /// # Errors
-    /// The system refuses a thread or a poller: no descriptor or no memory left.
+    /// The system refuses a thread or a poller: no descriptor or no memory left. What was started by then has ended, and
+    /// nothing of it is left.
     pub fn build(self) -> io::Result<Runtime> {
         self.config.check()?;
         barrier::prepare();
@@ -99,14 +100,26 @@ impl RuntimeBuilder {
             threads: Vec::new(),
         };
         for (index, poller) in pollers.into_iter().enumerate() {
-            // If this fails, dropping `runtime` stops those that were started.
             let thread = thread::Builder::new().name(shared.config.thread_name.of(index));
-            runtime
-                .threads
-                .push(thread.spawn(move || worker::main(shared, index, poller))?);
+            let main = move || worker::main(shared, index, poller);
+            match thread.spawn(main) {
+                Ok(thread) => runtime.threads.push(thread),
+                Err(cause) => {
+                    // Dropping `runtime` stops those that were started; the others are closed by nobody else.
+                    shared.workers[index..].iter().for_each(WorkerShared::close);
+                    return Err(NoThread::error(
+                        format!("for worker {index} of {}", shared.workers.len()),
+                        "ask for fewer with `Runtime::builder().workers(..)`",
+                        cause,
+                    ));
+                }
+            }
         }
         if shared.config.latency_limit.is_some() {
-            watchdog::watch(shared)?;
+            watchdog::watch(shared).map_err(|cause| {
+                let advice = "do without it: `Runtime::builder().latency_limit(None)`";
+                NoThread::error("for the watchdog".to_owned(), advice, cause)
+            })?;
         }
         if shared.config.seed.is_none() {
             RUNNING.lock().push(shared);
@@ -137,6 +150,29 @@ pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller
         stalls: Stalls::new(),
     }));
     Ok((shared, pollers))
+}
+
+/// The system's own error does not say what to do.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no thread {what}: {cause}; raise the limit of threads (`ulimit -u`) or of memory, or {advice}"
+)]
+struct NoThread {
+    what: String,
+    advice: &'static str,
+    #[source]
+    cause: io::Error,
+}
+
+impl NoThread {
+    fn error(what: String, advice: &'static str, cause: io::Error) -> io::Error {
+        // Not of the cause's kind, which is "would block".
+        io::Error::other(Self {
+            what,
+            advice,
+            cause,
+        })
+    }
 }
 
 impl Runtime {
@@ -231,34 +267,41 @@ impl Drop for Runtime {
 
 /// Waits for threads with a limit, which `std` cannot.
 struct Ended {
-    state: std::sync::Arc<(Mutex<bool>, Condvar)>,
+    state: Arc<(Mutex<bool>, Condvar)>,
+    /// What could not be left to a thread that waits for them.
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Ended {
     fn watch(threads: Vec<thread::JoinHandle<()>>) -> Self {
-        let state = std::sync::Arc::new((Mutex::new(false), Condvar::new()));
-        let signal = state.clone();
+        let state = Arc::new((Mutex::new(false), Condvar::new()));
+        let threads = Arc::new(Mutex::new(threads));
+        let (signal, theirs) = (state.clone(), threads.clone());
         let join = move || {
-            for thread in threads {
-                // A worker's panic was printed by its own hook.
+            for thread in std::mem::take(&mut *theirs.lock()) {
+                // A worker's panic has ended the process.
                 let _ = thread.join();
             }
             *signal.0.lock() = true;
             signal.1.notify_all();
         };
-        // Without a thread to wait on, say that they have ended: there is nothing better to do when none is left.
-        if thread::Builder::new()
-            .name("grapeshot-stop".into())
-            .spawn(join)
-            .is_err()
-        {
-            *state.0.lock() = true;
+        let waiting = thread::Builder::new().name("grapeshot-stop".into());
+        let left = match waiting.spawn(join) {
+            Ok(_) => Vec::new(),
+            Err(_) => std::mem::take(&mut *threads.lock()),
+        };
+        Self {
+            state,
+            threads: Mutex::new(left),
         }
-        Self { state }
     }
 
     fn wait(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
+        let mut threads = self.threads.lock();
+        if !threads.is_empty() {
+            return Self::look(&mut threads, deadline);
+        }
         let mut ended = self.state.0.lock();
         while !*ended {
             if self.state.1.wait_until(&mut ended, deadline).timed_out() {
@@ -266,6 +309,20 @@ impl Ended {
             }
         }
         *ended
+    }
+
+    /// Where there is no thread to wait on: looks at them, every now and then.
+    fn look(threads: &mut Vec<thread::JoinHandle<()>>, deadline: Instant) -> bool {
+        const LOOK_EVERY: Duration = Duration::from_millis(1);
+        loop {
+            for thread in threads.extract_if(.., |thread| thread.is_finished()) {
+                let _ = thread.join();
+            }
+            if threads.is_empty() || Instant::now() >= deadline {
+                return threads.is_empty();
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 }
 

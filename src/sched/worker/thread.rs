@@ -1,5 +1,7 @@
 //! The thread of a worker.
 
+use std::io::Write;
+
 use super::super::{Shared, scope};
 use super::{WORKER, Worker};
 use crate::context::blocks;
@@ -31,18 +33,23 @@ fn pin(_index: usize) {}
 
 /// The body of a worker's thread.
 pub(crate) fn main(shared: &'static Shared, index: usize, poller: Poller) {
-    /// Coroutines catch their own panics. One of the worker itself would leave all of them suspended for ever.
-    struct EndsProcess;
+    /// Coroutines catch their own panics. One of the worker itself would leave all of them suspended for ever, and whoever
+    /// joins them.
+    struct EndsProcess(usize);
     impl Drop for EndsProcess {
         fn drop(&mut self) {
-            eprintln!(
-                "grapeshot: a worker panicked outside its coroutines; this is a bug in grapeshot"
+            // There is nobody to tell if it fails.
+            let _ = writeln!(
+                std::io::stderr(),
+                "grapeshot: worker {} panicked outside of its coroutines, which could never go on, so the process ends. \
+                 Unless the panic above is of your own logger, this is a bug in grapeshot",
+                self.0
             );
             std::process::abort();
         }
     }
     let _signal_stack = SignalStack::new();
-    let guard = EndsProcess;
+    let guard = EndsProcess(index);
     let _ = shared.workers[index].thread.set(Thread::current());
     if shared.config.pin_workers {
         pin(index);

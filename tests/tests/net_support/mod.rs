@@ -26,10 +26,26 @@ pub struct Ended {
 ///
 /// `None` in that process: the caller then does what is to be done there, else it looks at what becomes of the child.
 pub fn alone(name: &str) -> Option<Child> {
+    start_alone(name, &mut Command::new(env::current_exe().unwrap()))
+}
+
+/// As [`alone`], as a user without rights if this is root, to whom many a limit is none.
+pub fn alone_without_rights(name: &str) -> Option<Child> {
+    use std::os::unix::process::CommandExt;
+    // Nobody else's threads count for that user. By its path the program may be out of reach for it.
+    const NOBODYS: u32 = 747_000;
+    let mut program = Command::new("/proc/self/exe");
+    if rustix::process::getuid().is_root() {
+        program.uid(NOBODYS).gid(NOBODYS);
+    }
+    start_alone(name, &mut program)
+}
+
+fn start_alone(name: &str, program: &mut Command) -> Option<Child> {
     if env::var_os(ALONE).is_some_and(|alone| alone == name) {
         return None;
     }
-    let child = Command::new(env::current_exe().unwrap())
+    let child = program
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ALONE, name)
         .stdin(Stdio::piped())
