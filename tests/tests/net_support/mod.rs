@@ -48,6 +48,8 @@ fn start_alone(name: &str, program: &mut Command) -> Option<Child> {
     let child = program
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ALONE, name)
+        // Naming the functions of a backtrace takes seconds on a busy machine, and nobody reads it.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
