@@ -1,7 +1,7 @@
 //! A bridge to libraries that are made of futures.
 //!
 //! [`block_on`] drives a future in a coroutine, [`spawn`] gives it a coroutine of its own, [`sleep`] is a future that is
-//! done when its time has come. With the feature `futures-io`, [`Async`] presents our streams, pipes and descriptors as `AsyncRead`
+//! done when its time has come. With the feature `futures-io`, `Async` presents our streams, pipes and descriptors as `AsyncRead`
 //! and `AsyncWrite`; with the feature `hyper` as hyper's `rt::Read` and `rt::Write`, and `Executor` and `Timer` are what
 //! hyper wants besides. No other runtime runs then: the futures are polled by coroutines, and our pollers wake them.
 //!
