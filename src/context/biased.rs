@@ -15,6 +15,9 @@
 //! Each side writes before it reads, and the barrier of the one that comes seldom is a fence for both: either the owner finds
 //! that it is none any more, or the other finds it inside. Who took the bias away pays a system call of a microsecond or
 //! some; so a thread gets it after [`FIRST_STREAK`] uses in a row, and each time that it was taken away, sixteen times later.
+//!
+//! A former owner may lose its processor just before `held = true`, and take that back much later, when there is a new owner.
+//! So each thread that becomes the owner has a `held` of its own, which no other thread ever writes.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -34,6 +37,8 @@ const FIRST_STREAK: u8 = 6;
 const LESS_EAGER: u8 = 4;
 /// As large as it gets.
 const LAST_STREAK: u8 = 30;
+/// To so many threads a lock leans in its life.
+const OWNERS: usize = 4;
 
 /// A mutex for what is done in well under a microsecond and never blocks.
 pub(crate) struct BiasedMutex<T> {
@@ -48,15 +53,17 @@ pub(crate) struct BiasedGuard<'a, T> {
 }
 
 struct Raw {
-    /// The token of the thread that needs no locked instruction; 0: there is none.
+    /// The thread that needs no locked instruction: its token times [`OWNERS`], and its place in `held`. 0: there is none.
     owner: AtomicUsize,
-    /// The owner is inside, or tries to be.
-    held: AtomicBool,
+    /// The owner is inside, or tries to be. Each written by one thread only, for good.
+    held: [AtomicBool; OWNERS],
     /// Somebody else is inside, or waits for `held`.
     locked: AtomicBool,
     // Written by whoever is inside.
-    /// Whoever is inside came as the owner.
-    by_owner: AtomicBool,
+    /// Whoever is inside came as the owner, with this place in `held`, counted from 1; 0: as one of many.
+    by_owner: AtomicU8,
+    /// Whose each place in `held` is; 0: nobody's yet.
+    places: [AtomicUsize; OWNERS],
     /// A power of two: see [`FIRST_STREAK`].
     patience: AtomicU8,
     /// Uses in a row by `last`.
@@ -114,9 +121,10 @@ impl Raw {
     fn new() -> Self {
         Self {
             owner: AtomicUsize::new(0),
-            held: AtomicBool::new(false),
+            held: std::array::from_fn(|_| AtomicBool::new(false)),
             locked: AtomicBool::new(false),
-            by_owner: AtomicBool::new(false),
+            by_owner: AtomicU8::new(0),
+            places: std::array::from_fn(|_| AtomicUsize::new(0)),
             patience: AtomicU8::new(FIRST_STREAK),
             streak: AtomicU32::new(0),
             last: AtomicUsize::new(0),
@@ -134,17 +142,22 @@ impl Raw {
     /// been since.
     #[inline]
     fn enter_as_owner(&self, me: usize) -> bool {
-        if self.owner.load(Ordering::Relaxed) != me {
+        let owner = self.owner.load(Ordering::Relaxed);
+        if owner / OWNERS != me {
             return false;
         }
-        self.held.store(true, Ordering::Relaxed);
+        let held = &self.held[owner % OWNERS];
+        // Nobody else writes it. Whoever waits for itself would wait for ever; here it would not even wait.
+        assert!(!held.load(Ordering::Relaxed), "locked twice by one thread");
+        held.store(true, Ordering::Relaxed);
         barrier::light();
-        let is_owner = self.owner.load(Ordering::Relaxed) == me;
+        let is_owner = self.owner.load(Ordering::Relaxed) == owner;
         if is_owner {
-            self.by_owner.store(true, Ordering::Relaxed);
+            let place = (owner % OWNERS) as u8;
+            self.by_owner.store(place + 1, Ordering::Relaxed);
         } else {
             // Release: whoever waits for this may not have seen the `unlock` before.
-            self.held.store(false, Ordering::Release);
+            held.store(false, Ordering::Release);
         }
         is_owner
     }
@@ -154,8 +167,9 @@ impl Raw {
         if !self.try_shut_out() {
             self.wait_for_others();
         }
-        if self.owner.load(Ordering::Relaxed) != 0 {
-            self.revoke();
+        let owner = self.owner.load(Ordering::Relaxed);
+        if owner != 0 {
+            self.revoke(owner);
         }
         if self.last.load(Ordering::Relaxed) == me {
             let streak = self.streak.load(Ordering::Relaxed) + 1;
@@ -194,23 +208,29 @@ impl Raw {
     #[cold]
     fn make_owner(&self, me: usize) {
         self.streak.store(0, Ordering::Relaxed);
-        if barrier::is_there() {
-            self.owner.store(me, Ordering::Relaxed);
+        if !barrier::is_there() {
+            return;
         }
+        let fits = |place: &AtomicUsize| [0, me].contains(&place.load(Ordering::Relaxed));
+        let Some(place) = self.places.iter().position(fits) else {
+            return;
+        };
+        self.places[place].store(me, Ordering::Relaxed);
+        self.owner.store(me * OWNERS + place, Ordering::Relaxed);
     }
 
     /// Called with `locked` taken. Returns when the owner is not inside and never will be as the owner.
     #[cold]
-    fn revoke(&self) {
+    fn revoke(&self, owner: usize) {
         self.owner.store(0, Ordering::Relaxed);
         barrier::heavy();
+        let held = &self.held[owner % OWNERS];
         let mut backoff = Backoff::new();
-        while self.held.load(Ordering::Acquire) {
+        while held.load(Ordering::Acquire) {
             backoff.wait();
             // As in `looks_taken`.
             #[cfg(loom)]
-            while self
-                .held
+            while held
                 .compare_exchange(false, false, Ordering::Acquire, Ordering::Relaxed)
                 .is_err()
             {
@@ -224,11 +244,12 @@ impl Raw {
 
     #[inline]
     fn unlock(&self) {
-        if self.by_owner.load(Ordering::Relaxed) {
-            self.by_owner.store(false, Ordering::Relaxed);
-            self.held.store(false, Ordering::Release);
-        } else {
-            self.locked.store(false, Ordering::Release);
+        match usize::from(self.by_owner.load(Ordering::Relaxed)) {
+            0 => self.locked.store(false, Ordering::Release),
+            place => {
+                self.by_owner.store(0, Ordering::Relaxed);
+                self.held[(place - 1) % OWNERS].store(false, Ordering::Release);
+            }
         }
     }
 }
@@ -251,7 +272,8 @@ mod models {
                 raw: Raw::new(),
                 words: [AtomicU32::new(0), AtomicU32::new(0)],
             };
-            pair.raw.owner.store(1, Ordering::Relaxed);
+            pair.raw.places[0].store(1, Ordering::Relaxed);
+            pair.raw.owner.store(OWNERS, Ordering::Relaxed);
             Arc::new(pair)
         }
 
@@ -290,6 +312,24 @@ mod models {
             pair.add(2);
             owner.join().unwrap();
             assert_eq!(pair.value(), 3);
+        });
+    }
+
+    /// One that was the owner a moment ago meets the next owner, whose claim it must not take back.
+    #[test]
+    fn a_former_owner_and_the_next_are_never_both_inside() {
+        loom::model(|| {
+            let pair = Pair::leaning();
+            let former = {
+                let pair = pair.clone();
+                loom::thread::spawn(move || pair.add(1))
+            };
+            for _ in 0..3 {
+                pair.raw.patience.store(0, Ordering::Relaxed);
+                pair.add(2);
+            }
+            former.join().unwrap();
+            assert_eq!(pair.value(), 4);
         });
     }
 
@@ -343,6 +383,21 @@ mod tests {
         }
         assert!(!leans(&mutex), "it takes longer after each time");
         assert_eq!(*mutex.lock(), 3 * EAGER + 3);
+    }
+
+    #[test]
+    fn a_thread_that_would_wait_for_itself_is_told() {
+        barrier::prepare();
+        if !barrier::is_there() {
+            return;
+        }
+        let mutex = BiasedMutex::new(0);
+        (0..=EAGER).for_each(|_| drop(mutex.lock()));
+        let guard = mutex.lock();
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| *mutex.lock()));
+        assert!(again.is_err());
+        drop(guard);
+        assert_eq!(*mutex.lock(), 0);
     }
 
     #[test]
