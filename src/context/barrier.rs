@@ -38,8 +38,15 @@ pub(super) fn heavy() {
     #[cfg(all(target_os = "linux", not(loom), not(miri)))]
     {
         use rustix::thread::{MembarrierCommand, membarrier};
-        // It fails only for a process that is not registered.
-        membarrier(MembarrierCommand::PrivateExpedited).expect("the process is registered");
+        if let Err(error) = membarrier(MembarrierCommand::PrivateExpedited) {
+            // The process is registered, so a filter has come since. Whoever owns a lock cannot be told, and with this one
+            // left locked all others would wait for ever.
+            eprintln!(
+                "grapeshot: the system refuses membarrier(2), which it had granted when the first runtime started: {error}; \
+                 let the filter of system calls permit it, or install it earlier"
+            );
+            std::process::abort();
+        }
     }
     #[cfg(loom)]
     loom::sync::atomic::fence(Ordering::SeqCst);
