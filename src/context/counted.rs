@@ -47,12 +47,12 @@ unsafe impl<H: Send + Sync, B: ?Sized + Send + Sync> Sync for Counted<H, B> {}
 
 impl<H, B: ?Sized> Counted<H, B> {
     /// References to a new value, whose parts are made in their place: they are large. `erase` forgets the body's type: write
-    /// `|body| body`.
+    /// `|body| body`. It is given a reference, for from a mere address it could make a body of any type.
     #[inline]
     pub(crate) fn new<T>(
         head: impl FnOnce() -> H,
         body: impl FnOnce() -> T,
-        erase: fn(*mut T) -> *mut B,
+        erase: for<'a> fn(&'a mut T) -> &'a mut B,
     ) -> (First<H, B>, Self) {
         let memory = blocks::allocate(Layout::new::<Whole<H, B, T>>());
         let whole = memory.cast::<Whole<H, B, T>>().as_ptr();
@@ -60,13 +60,14 @@ impl<H, B: ?Sized> Counted<H, B> {
         let front = unsafe {
             let place = &raw mut (*whole).body;
             place.write(body());
-            let erased = erase(place);
+            let erased = NonNull::from(erase(&mut *place));
             assert!(
-                ptr::addr_eq(erased, place),
-                "erasing a type changes no address"
+                ptr::addr_eq(erased.as_ptr(), place)
+                    && Layout::for_value(erased.as_ref()) == Layout::new::<T>(),
+                "erasing a type changes neither address nor size"
             );
             let front = &raw mut (*whole).front;
-            (&raw mut (*front).body).write(NonNull::new_unchecked(erased));
+            (&raw mut (*front).body).write(erased);
             (&raw mut (*front).head).write(head());
             (&raw mut (*front).references).write(AtomicUsize::new(3));
             NonNull::new_unchecked(front)
@@ -128,13 +129,20 @@ impl<H, B: ?Sized> Counted<H, B> {
                 unsafe { blocks::free(self.0, self.1) };
             }
         }
+        /// Drops the body even if the head's destructor panics: it may have what somebody waits for.
+        struct Body<B: ?Sized>(NonNull<B>);
+        impl<B: ?Sized> Drop for Body<B> {
+            fn drop(&mut self) {
+                // SAFETY: it is still there, and ours alone.
+                unsafe { ptr::drop_in_place(self.0.as_ptr()) };
+            }
+        }
         // SAFETY: the value is still there, and ours alone.
         unsafe {
             let _memory = Memory(self.front.cast::<u8>(), self.layout());
             let front = self.front.as_ptr();
-            let body = (*front).body;
+            let _body = Body((*front).body);
             ptr::drop_in_place(&raw mut (*front).head);
-            ptr::drop_in_place(body.as_ptr());
         }
     }
 
@@ -162,10 +170,10 @@ impl<H, B: ?Sized> First<H, B> {
 
     /// Binds what is pinned in the value to the calling thread: `bind` names it to the [`Binder`]. Gives both references.
     #[inline]
-    pub(crate) fn bind(self, bind: impl FnOnce(&Counted<H, B>, Binder)) -> [Counted<H, B>; 2] {
+    pub(crate) fn bind(self, bind: impl FnOnce(&Counted<H, B>, &Binder)) -> [Counted<H, B>; 2] {
         let mut this = ManuallyDrop::new(self);
         let start = this.0.front.as_ptr() as usize;
-        bind(&this.0, Binder::new(start..start + this.0.layout().size()));
+        bind(&this.0, &Binder::new(start..start + this.0.layout().size()));
         // SAFETY: `this` is neither dropped nor used again, and it stands for two.
         unsafe { [ptr::read(&*this.0), ManuallyDrop::take(&mut this.0)] }
     }
@@ -302,6 +310,58 @@ mod tests {
         let (_, two) = parrot(&drops, 2);
         Counted::drop_both(one, two);
         assert_eq!(drops.load(Ordering::Relaxed), 2);
+    }
+
+    /// The alignment of a page, or more than one behind the front.
+    #[test]
+    fn bodies_of_every_alignment_and_size_are_where_they_belong() {
+        fn check<T: fmt::Debug + Send + Sync + 'static>(body: fn() -> T) {
+            let (first, one) =
+                Counted::<u8, dyn fmt::Debug + Send + Sync>::new(|| 5, body, |body| body);
+            let place = ptr::from_ref(one.body()).addr();
+            assert_eq!(place % align_of::<T>(), 0, "{:?}", Layout::new::<T>());
+            assert_eq!(
+                (*one, format!("{:?}", one.body())),
+                (5, format!("{:?}", body()))
+            );
+            let [two, three] = first.bind(|_, _| ());
+            Counted::drop_both(one, two);
+            drop(three);
+        }
+        #[derive(Debug)]
+        #[repr(align(64))]
+        struct Line(#[expect(dead_code, reason = "shown")] Vec<u8>);
+        #[derive(Debug)]
+        #[repr(align(4096))]
+        struct Page(#[expect(dead_code, reason = "shown")] String);
+        #[derive(Debug)]
+        #[repr(align(256))]
+        struct Nothing;
+        check(|| ());
+        check(|| 1_u8);
+        check(|| Line(vec![1, 2]));
+        check(|| Page("seven".into()));
+        check(|| Nothing);
+    }
+
+    #[test]
+    fn a_body_is_dropped_though_the_heads_destructor_panics() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (first, one) = Counted::<Panics, dyn Speaks>::new(
+            || Panics,
+            || Parrot(drops.clone(), 1),
+            |parrot| parrot,
+        );
+        drop(first);
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(one)));
+        assert!(dropped.is_err());
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(crate) type Newborn = First<Record, dyn Body>;
 pub(crate) fn adopt(newborn: Newborn) -> [CoroRef; 2] {
     newborn.bind(|record, binder| {
         binder.bind(&record.head.own);
-        record.body().bind(&binder);
+        record.body().bind(binder);
     })
 }
 
