@@ -1,12 +1,13 @@
 //! What `join` gives.
 
 use std::cell::RefCell;
+use std::fmt::Debug;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{HOUR, MS, simulate};
+use super::{HOUR, MS, simulate, simulate_some};
 use crate::{Builder, JoinError, Placement, Runtime, sleep, spawn, spawn_local, yield_now};
 
 #[test]
@@ -25,6 +26,42 @@ fn a_value() {
             .collect();
         let sum: u32 = many.into_iter().map(|child| child.join().unwrap()).sum();
         assert_eq!(sum, (0..50).sum());
+    });
+}
+
+/// What a closure captures and what it returns are in the record, between its neighbours, and in between on its stack.
+#[test]
+fn values_that_want_a_cache_line_or_a_page_for_themselves() {
+    #[derive(Clone, Debug, PartialEq)]
+    #[repr(align(64))]
+    struct Line(String);
+    #[derive(Clone, Debug, PartialEq)]
+    #[repr(align(4096))]
+    struct Page(String);
+
+    fn check<T: Clone + Debug + PartialEq + Send + 'static>(value: T) {
+        let is_aligned = |value: &T| (&raw const *value).is_aligned();
+        let children: Vec<_> = (0..3)
+            .map(|_| {
+                let value = value.clone();
+                spawn(move || {
+                    assert!(is_aligned(&value));
+                    yield_now();
+                    value
+                })
+            })
+            .collect();
+        for child in children {
+            let returned = child.join().unwrap();
+            assert!(is_aligned(&returned));
+            assert_eq!(returned, value);
+        }
+        drop(spawn(move || is_aligned(&value)));
+    }
+
+    simulate_some(20, || {
+        check(Line("seven".into()));
+        check(Page("eight".into()));
     });
 }
 
