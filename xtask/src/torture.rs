@@ -95,10 +95,13 @@ pub(crate) fn simulated() -> Result<Outcome> {
         command.args(["-p", package]);
     }
     command.args(["--", "tortur", "--nocapture", "--test-threads=1"]);
+    // Programs with planted defects panic here.
+    command.env("RUST_BACKTRACE", "0");
     let mut runs = 0;
     let count = |line: &str| {
-        let figures = line.strip_prefix("tortured: ");
-        let first = figures.and_then(|it| it.split(' ').next());
+        // It comes behind the test's name, on the same line.
+        let figures = line.split_once("tortured: ");
+        let first = figures.and_then(|(_, it)| it.split(' ').next());
         runs += first.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
     };
     let tally = section::run_tests_inspected(&mut command, count)?;
