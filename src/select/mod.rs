@@ -196,6 +196,13 @@ macro_rules! __select {
     (@parse [$($done:tt)*] $kind:ident $args:tt => $body:expr) => {
         $crate::__select!(@parse [$($done)* (arm [$kind $args] [_] [$body])])
     };
+    (@parse [$($done:tt)*] $($rest:tt)+) => {
+        ::core::compile_error!(::core::concat!(
+            "no arm of select! begins so: `",
+            ::core::stringify!($($rest)+),
+            "`; an arm is `recv(receiver) -> message => what to do,` or `after(duration) => what to do,`, and its docs list the others",
+        ))
+    };
 
     (@expand [$(($arm:ident [$($make:tt)*] [$value:pat] [$body:expr]))*] $waits:literal $otherwise:expr) => {{
         // The arms end here: what is behind the arrows may use what they borrowed.
@@ -230,4 +237,12 @@ macro_rules! __select {
     (@make next ($watcher:expr $(,)?)) => { ($watcher).__select_next() };
     (@make readable ($socket:expr $(,)?)) => { ($socket).__select_readable() };
     (@make writable ($socket:expr $(,)?)) => { ($socket).__select_writable() };
+    (@make $kind:ident $args:tt) => {
+        ::core::compile_error!(::core::concat!(
+            "select! has no arm `",
+            ::core::stringify!($kind $args),
+            "`; there are recv(receiver), send(sender, message), changed(receiver), join(handle), after(duration), at(instant), \
+             wait(it), next(watcher), readable(it), writable(it) and default",
+        ))
+    };
 }
