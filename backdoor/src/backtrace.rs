@@ -84,10 +84,14 @@ pub(crate) fn place(frames: &[Frame]) -> String {
         .map_or_else(String::new, |frame| name(frame, &places))
 }
 
-/// A place in the code as `src/npc.rs:114`: the end of its path tells places apart, and the line must not be cut off.
+/// A place in the code as `mmo/npc.rs:114`, or `http/src/server.rs:78`, since every package has a `src`: the end of its path
+/// tells places apart, and the line must not be cut off.
 pub(crate) fn shorten(site: &Location<'_>) -> String {
     let file = site.file();
     let folder = file.rmatch_indices('/').nth(1);
+    let folder = folder
+        .filter(|&(slash, _)| !file[slash..].starts_with("/src/"))
+        .or_else(|| file.rmatch_indices('/').nth(2));
     let end = folder.map_or(file, |(slash, _)| &file[slash + 1..]);
     format!("{end}:{}", site.line())
 }
@@ -306,7 +310,10 @@ mod tests {
     #[test]
     fn a_site_is_the_end_of_its_path() {
         let here = Location::caller();
-        assert_eq!(shorten(here), format!("src/backtrace.rs:{}", here.line()));
+        assert_eq!(
+            shorten(here),
+            format!("backdoor/src/backtrace.rs:{}", here.line())
+        );
     }
 
     #[test]
