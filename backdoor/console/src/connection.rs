@@ -158,7 +158,9 @@ impl Connection {
             Some(Event::Interrupt) => Err(Lost("interrupted".into())),
             Some(_) => Err(stranger()),
             None => Err(Lost(
-                "something took the connection but does not greet; is the server stuck?".into(),
+                "something took the connection but does not greet. If it is your server, a coroutine may hold the worker \
+                 that serves consoles: the server's log then says which (\"has held worker\")"
+                    .into(),
             )),
         }
     }
