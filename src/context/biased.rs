@@ -16,8 +16,8 @@
 //! that it is none any more, or the other finds it inside. Who took the bias away pays a system call of a microsecond or
 //! some; so a thread gets it after [`FIRST_STREAK`] uses in a row, and each time that it was taken away, sixteen times later.
 //!
-//! A former owner may lose its processor just before `held = true`, and take that back much later, when there is a new owner.
-//! So each thread that becomes the owner has a `held` of its own, which no other thread ever writes.
+//! A former owner may lose its processor just before `held = true`, and take that back much later. So nobody else ever writes
+//! `held`: a lock leans to one thread in its life, the first that keeps using it.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -37,8 +37,13 @@ const FIRST_STREAK: u8 = 6;
 const LESS_EAGER: u8 = 4;
 /// As large as it gets.
 const LAST_STREAK: u8 = 30;
-/// To so many threads a lock leans in its life.
-const OWNERS: usize = 4;
+
+/// Whoever is inside came as one of many.
+const AS_ONE_OF_MANY: u8 = 0;
+/// Whoever is inside came as the owner.
+const AS_OWNER: u8 = 1;
+/// Whoever is inside came as one of many, and will be the owner.
+const BECOMES_OWNER: u8 = 2;
 
 /// A mutex for what is done in well under a microsecond and never blocks.
 pub(crate) struct BiasedMutex<T> {
@@ -53,17 +58,17 @@ pub(crate) struct BiasedGuard<'a, T> {
 }
 
 struct Raw {
-    /// The thread that needs no locked instruction: its token times [`OWNERS`], and its place in `held`. 0: there is none.
+    /// The token of the thread that needs no locked instruction; 0: there is none. Never another than `favourite`.
     owner: AtomicUsize,
-    /// The owner is inside, or tries to be. Each written by one thread only, for good.
-    held: [AtomicBool; OWNERS],
+    /// The owner is inside, or tries to be. Written by `favourite` only.
+    held: AtomicBool,
     /// Somebody else is inside, or waits for `held`.
     locked: AtomicBool,
     // Written by whoever is inside.
-    /// Whoever is inside came as the owner, with this place in `held`, counted from 1; 0: as one of many.
-    by_owner: AtomicU8,
-    /// Whose each place in `held` is; 0: nobody's yet.
-    places: [AtomicUsize; OWNERS],
+    /// How whoever is inside came.
+    entered: AtomicU8,
+    /// The only thread that is ever the owner; 0: it is not known yet.
+    favourite: AtomicUsize,
     /// A power of two: see [`FIRST_STREAK`].
     patience: AtomicU8,
     /// Uses in a row by `last`.
@@ -121,10 +126,10 @@ impl Raw {
     fn new() -> Self {
         Self {
             owner: AtomicUsize::new(0),
-            held: std::array::from_fn(|_| AtomicBool::new(false)),
+            held: AtomicBool::new(false),
             locked: AtomicBool::new(false),
-            by_owner: AtomicU8::new(0),
-            places: std::array::from_fn(|_| AtomicUsize::new(0)),
+            entered: AtomicU8::new(AS_ONE_OF_MANY),
+            favourite: AtomicUsize::new(0),
             patience: AtomicU8::new(FIRST_STREAK),
             streak: AtomicU32::new(0),
             last: AtomicUsize::new(0),
@@ -142,22 +147,22 @@ impl Raw {
     /// been since.
     #[inline]
     fn enter_as_owner(&self, me: usize) -> bool {
-        let owner = self.owner.load(Ordering::Relaxed);
-        if owner / OWNERS != me {
+        if self.owner.load(Ordering::Relaxed) != me {
             return false;
         }
-        let held = &self.held[owner % OWNERS];
-        // Nobody else writes it. Whoever waits for itself would wait for ever; here it would not even wait.
-        assert!(!held.load(Ordering::Relaxed), "locked twice by one thread");
-        held.store(true, Ordering::Relaxed);
+        // Whoever waits for itself would wait for ever; here it would not even wait.
+        assert!(
+            !self.held.load(Ordering::Relaxed),
+            "locked twice by one thread"
+        );
+        self.held.store(true, Ordering::Relaxed);
         barrier::light();
-        let is_owner = self.owner.load(Ordering::Relaxed) == owner;
+        let is_owner = self.owner.load(Ordering::Relaxed) == me;
         if is_owner {
-            let place = (owner % OWNERS) as u8;
-            self.by_owner.store(place + 1, Ordering::Relaxed);
+            self.entered.store(AS_OWNER, Ordering::Relaxed);
         } else {
             // Release: whoever waits for this may not have seen the `unlock` before.
-            held.store(false, Ordering::Release);
+            self.held.store(false, Ordering::Release);
         }
         is_owner
     }
@@ -167,15 +172,14 @@ impl Raw {
         if !self.try_shut_out() {
             self.wait_for_others();
         }
-        let owner = self.owner.load(Ordering::Relaxed);
-        if owner != 0 {
-            self.revoke(owner);
+        if self.owner.load(Ordering::Relaxed) != 0 {
+            self.revoke();
         }
         if self.last.load(Ordering::Relaxed) == me {
             let streak = self.streak.load(Ordering::Relaxed) + 1;
             self.streak.store(streak, Ordering::Relaxed);
             if streak >> self.patience.load(Ordering::Relaxed) != 0 {
-                self.make_owner(me);
+                self.favour(me);
             }
         } else {
             self.last.store(me, Ordering::Relaxed);
@@ -204,33 +208,29 @@ impl Raw {
         !cfg!(loom) && self.locked.load(Ordering::Relaxed)
     }
 
-    /// From the next time on, `me` needs no locked instruction. Called inside, which `me` leaves as one of many.
+    /// After this time, `me` needs no locked instruction. Called inside.
     #[cold]
-    fn make_owner(&self, me: usize) {
+    fn favour(&self, me: usize) {
         self.streak.store(0, Ordering::Relaxed);
-        if !barrier::is_there() {
+        if !barrier::is_there() || ![0, me].contains(&self.favourite.load(Ordering::Relaxed)) {
             return;
         }
-        let fits = |place: &AtomicUsize| [0, me].contains(&place.load(Ordering::Relaxed));
-        let Some(place) = self.places.iter().position(fits) else {
-            return;
-        };
-        self.places[place].store(me, Ordering::Relaxed);
-        self.owner.store(me * OWNERS + place, Ordering::Relaxed);
+        self.favourite.store(me, Ordering::Relaxed);
+        self.entered.store(BECOMES_OWNER, Ordering::Relaxed);
     }
 
     /// Called with `locked` taken. Returns when the owner is not inside and never will be as the owner.
     #[cold]
-    fn revoke(&self, owner: usize) {
+    fn revoke(&self) {
         self.owner.store(0, Ordering::Relaxed);
         barrier::heavy();
-        let held = &self.held[owner % OWNERS];
         let mut backoff = Backoff::new();
-        while held.load(Ordering::Acquire) {
+        while self.held.load(Ordering::Acquire) {
             backoff.wait();
             // As in `looks_taken`.
             #[cfg(loom)]
-            while held
+            while self
+                .held
                 .compare_exchange(false, false, Ordering::Acquire, Ordering::Relaxed)
                 .is_err()
             {
@@ -244,13 +244,19 @@ impl Raw {
 
     #[inline]
     fn unlock(&self) {
-        match usize::from(self.by_owner.load(Ordering::Relaxed)) {
-            0 => self.locked.store(false, Ordering::Release),
-            place => {
-                self.by_owner.store(0, Ordering::Relaxed);
-                self.held[(place - 1) % OWNERS].store(false, Ordering::Release);
+        match self.entered.load(Ordering::Relaxed) {
+            AS_ONE_OF_MANY => {}
+            AS_OWNER => {
+                self.entered.store(AS_ONE_OF_MANY, Ordering::Relaxed);
+                return self.held.store(false, Ordering::Release);
+            }
+            _ => {
+                self.entered.store(AS_ONE_OF_MANY, Ordering::Relaxed);
+                let favourite = self.favourite.load(Ordering::Relaxed);
+                self.owner.store(favourite, Ordering::Relaxed);
             }
         }
+        self.locked.store(false, Ordering::Release);
     }
 }
 
@@ -272,8 +278,8 @@ mod models {
                 raw: Raw::new(),
                 words: [AtomicU32::new(0), AtomicU32::new(0)],
             };
-            pair.raw.places[0].store(1, Ordering::Relaxed);
-            pair.raw.owner.store(OWNERS, Ordering::Relaxed);
+            pair.raw.favourite.store(1, Ordering::Relaxed);
+            pair.raw.owner.store(1, Ordering::Relaxed);
             Arc::new(pair)
         }
 
@@ -315,7 +321,7 @@ mod models {
         });
     }
 
-    /// One that was the owner a moment ago meets the next owner, whose claim it must not take back.
+    /// One that was the owner a moment ago meets another that keeps using the lock.
     #[test]
     fn a_former_owner_and_the_next_are_never_both_inside() {
         loom::model(|| {

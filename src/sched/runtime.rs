@@ -86,6 +86,9 @@ impl std::error::Error for StillRunning {}
 impl RuntimeBuilder {
     /// Starts the workers.
     ///
+    /// A filter of system calls (seccomp) belongs before the first runtime; one that is installed later must permit
+    /// `membarrier`.
+    ///
     /// # Errors
     /// The system refuses a thread or a poller: no descriptor or no memory left. What was started by then has ended, and
     /// nothing of it is left.
