@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use grapeshot::net::{TcpListener, TcpStream, UnixStream};
 use grapeshot::signal::{SIGPIPE, SIGTERM, Signals};
 use grapeshot::{Builder, JoinError, Runtime, registry, spawn};
-use net_support::{alone, assert_passed, end_of, open_descriptors, until};
+use net_support::{Brittle, alone, assert_passed, end_of, open_descriptors, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 /// Uses up whatever stack there is.
@@ -348,17 +348,6 @@ fn an_overflow_on_a_plain_thread_is_the_threads() {
         ended.stderr
     );
     assert!(!ended.stderr.contains("coroutine '"), "{}", ended.stderr);
-}
-
-/// Panics where it is dropped.
-struct Brittle;
-
-impl Drop for Brittle {
-    fn drop(&mut self) {
-        if std::hint::black_box(true) {
-            panic!("broken in a destructor");
-        }
-    }
 }
 
 #[test]

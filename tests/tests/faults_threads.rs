@@ -10,7 +10,9 @@ use std::task::{Context, Wake};
 use std::time::Duration;
 
 use grapeshot::{Builder, JoinError, Runtime, fs, registry, sleep, spawn, unblock};
-use net_support::{alone, alone_without_rights, assert_passed, end_of, open_descriptors, until};
+use net_support::{
+    Brittle, alone, alone_without_rights, assert_passed, end_of, open_descriptors, until,
+};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -192,17 +194,6 @@ fn a_worker_that_dies_takes_the_process_with_it_and_says_so() {
         "so the process ends",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
-    }
-}
-
-/// Panics where it is dropped.
-struct Brittle;
-
-impl Drop for Brittle {
-    fn drop(&mut self) {
-        if std::hint::black_box(true) {
-            panic!("broken in a destructor");
-        }
     }
 }
 

@@ -128,3 +128,14 @@ pub fn until(mut what: impl FnMut() -> bool) {
         grapeshot::yield_now();
     }
 }
+
+/// Panics where it is dropped.
+pub struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        if std::hint::black_box(true) {
+            panic!("broken in a destructor");
+        }
+    }
+}
