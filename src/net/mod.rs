@@ -32,7 +32,8 @@
 //! ([`TcpListener::accept_many`]) or datagrams ([`UdpSocket::recv_many`]) at once; a listener for each worker
 //! ([`ListenOptions::bind_per_worker`]); descriptors over Unix sockets ([`UnixStream::send_fds`]) and a peer's credentials
 //! ([`UnixStream::peer_cred`]). [`io::copy`](crate::io::copy) and [`io::send_file`](crate::io::send_file) copy without
-//! carrying the bytes through this process.
+//! carrying the bytes through this process. [`Stream`] and [`Listener`] are what protocols work on: sockets, TLS, or
+//! streams of your own.
 //!
 //! # What is not as in std
 //!
@@ -62,6 +63,7 @@
 mod accept;
 mod addr;
 mod calls;
+mod carrier;
 mod connect;
 mod datagram;
 mod datagrams;
@@ -87,6 +89,7 @@ pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV
 
 pub use accept::{Incoming, UnixIncoming};
 pub use addr::ToSocketAddrs;
+pub use carrier::{Listener, Peer, Stream, TakingTurns};
 pub use datagrams::{Batch, Datagram};
 pub use options::{ConnectOptions, ListenOptions};
 pub use race::ConnectErrors;

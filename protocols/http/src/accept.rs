@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grapeshot::net::Listener;
 use rustix::io::Errno;
 
 use crate::server::{Inner, spawn_connection};
-use crate::stream::Listener;
 
 /// First and longest pause after an `accept` that found a resource exhausted.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use grapeshot::net::Shutdown;
+use grapeshot::net::{Peer, Shutdown, Stream};
 use grapeshot::{catch_panic, with_timeout};
 
 use crate::body::Decoder;
@@ -24,7 +24,6 @@ use crate::head::{Head, Scanner};
 use crate::output::Output;
 use crate::request::{Body, Failed, Request};
 use crate::response::Response;
-use crate::stream::{Peer, Stream};
 use crate::{Error, HandlerError, Refusal, Status, date};
 
 /// The buffer requests are received in, to begin with. It grows to what the limits allow.

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use grapeshot::net::{Peer, Stream};
+
 use crate::output::Output;
 use crate::server::Counters;
-use crate::stream::{Peer, Stream};
 use crate::{Error, Limits};
 
 /// What the server and a connection of its tell each other.

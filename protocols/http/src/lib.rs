@@ -36,19 +36,18 @@ mod response;
 mod scan;
 mod server;
 mod status;
-mod stream;
 mod target;
 mod writer;
 
 pub use error::{Error, Refusal};
 pub use files::{Assets, StaticFiles};
+pub use grapeshot::net::{Listener, Peer, Stream, TakingTurns};
 pub use head::Version;
 pub use limits::Limits;
 pub use request::Request;
 pub use response::{Response, Upgraded};
 pub use server::{Server, Statistics};
 pub use status::Status;
-pub use stream::{Listener, Peer, Stream, TakingTurns};
 pub use writer::BodyWriter;
 
 /// What a handler may fail with: anything that is an error.

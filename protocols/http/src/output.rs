@@ -2,9 +2,9 @@
 
 use std::io::IoSlice;
 
+use grapeshot::net::Stream;
 use grapeshot::with_timeout;
 
-use crate::stream::Stream;
 use crate::{Error, Limits};
 
 /// Bytes gathered before a write is made although more answers could join.

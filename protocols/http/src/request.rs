@@ -3,12 +3,12 @@
 use std::io::{self, Read};
 use std::ops::Deref;
 
+use grapeshot::net::Peer;
 use grapeshot::with_timeout;
 
 use crate::body::{Decoder, Step};
 use crate::exchange::Exchange;
 use crate::head::HeadView;
-use crate::stream::Peer;
 use crate::{Error, Refusal};
 
 /// A request. Its head is there; its content is read from the connection as the handler reads it (`Request` is

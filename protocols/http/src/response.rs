@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use grapeshot::net::Stream;
+
 use crate::body::is_token;
 use crate::encode::{encode_length, encode_start};
 use crate::exchange::{Answer, Exchange};
 use crate::request::Request;
-use crate::stream::Stream;
 use crate::writer::{BodyWriter, Coding};
 use crate::{Error, Status};
 

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use grapeshot::net::Shutdown;
+use grapeshot::net::{Listener, Peer, Shutdown, Stream};
 use grapeshot::sync::Event;
 use grapeshot::{Builder, JoinError, JoinHandle};
 
 use crate::accept::accept_loop;
 use crate::connection::{Connection, DynHandler};
 use crate::exchange::{Context, Control};
-use crate::stream::{Listener, Peer, Stream};
 use crate::{HandlerError, Limits, Refusal, Request, Response};
 
 /// An HTTP/1.1 server: a handler and the limits under which it is called. A clone is the same server.

@@ -1,17 +1,45 @@
-//! The streams and listeners a server works on.
+//! What a protocol works on, whatever carries it: streams and listeners.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
-use grapeshot::net::{Shutdown, TcpListener, TcpStream, UnixListener, UnixStream};
-use grapeshot::sync::Mutex;
+use super::{TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::sync::Mutex;
 
-/// A byte stream that one coroutine may read while another writes: what `&TcpStream` is.
+/// A byte stream that one coroutine may read while another writes: what `&TcpStream` is. TCP, TLS, Unix sockets and
+/// whatever else a protocol can run on implement it; `&dyn Stream` is [`Read`] and [`Write`] for who wants those:
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// use grapeshot::net::{Stream, UnixStream};
+///
+/// fn greet(mut stream: &dyn Stream) -> std::io::Result<String> {
+///     stream.write_all(b"HELO example.org\r\n")?;
+///     let mut answer = String::new();
+///     BufReader::new(stream).read_line(&mut answer)?;
+///     Ok(answer)
+/// }
+/// # let (ours, theirs) = UnixStream::pair()?;
+/// # (&theirs).write_all(b"250 example.net\r\n")?;
+/// # assert_eq!(greet(&ours)?, "250 example.net\r\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// A read that is left by unwinding (a timeout, an interrupt) must have consumed nothing; sockets keep that promise.
 /// A write that is left so may have sent a part, and whoever called it never uses the stream again.
 pub trait Stream: Send + Sync + 'static {
+    /// Does what must be done before the first byte: a TLS handshake, for instance. Who serves connections calls it in
+    /// the connection's own coroutine and bounds it by a time; reading and writing do it too if nobody did. Called
+    /// again, it does nothing. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of the stream: it is of no use then.
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// As [`Read::read`]. **May suspend.**
     ///
     /// # Errors
@@ -65,6 +93,9 @@ macro_rules! socket {
 socket!(TcpStream, UnixStream);
 
 impl<S: Stream + ?Sized> Stream for Arc<S> {
+    fn prepare(&self) -> io::Result<()> {
+        (**self).prepare()
+    }
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (**self).read(buffer)
     }
@@ -76,6 +107,27 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)
+    }
+}
+
+/// Reading **may suspend**.
+impl Read for &dyn Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Stream::read(*self, buffer)
+    }
+}
+
+/// Writing **may suspend**.
+impl Write for &dyn Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::write(*self, bytes)
+    }
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Stream::write_vectored(*self, slices)
+    }
+    /// Does nothing: a stream keeps nothing back.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -118,8 +170,8 @@ pub enum Peer {
     Unknown,
 }
 
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(address) => address.fmt(f),
             Peer::Unix => f.write_str("unix"),
@@ -128,12 +180,13 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// What a server accepts connections from.
+/// What a server accepts connections from: sockets, or sockets under TLS.
 pub trait Listener: Send + 'static {
     /// What it accepts.
     type Stream: Stream;
 
-    /// Waits for the next connection. **May suspend.**
+    /// Waits for the next connection. It does not wait for anything of that connection's: see [`Stream::prepare`].
+    /// **May suspend.**
     ///
     /// # Errors
     /// Those of `accept(2)`.
