@@ -110,7 +110,7 @@ pub struct CoroutineInfo {
     pub state: State,
     /// What it waits for, if it is suspended.
     pub waits_for: Option<WaitFor>,
-    /// Since its spawn; zero without accounting.
+    /// Since its spawn, which is dated by when its spawner was resumed (or a few spawns ago); zero without accounting.
     pub age: Duration,
     /// Processor time; zero without accounting.
     pub cpu: Duration,

@@ -94,7 +94,7 @@ pub(crate) struct Head {
     pub(crate) waits_on: AtomicUsize,
     /// Cycles, at the latest suspension.
     pub(crate) since: AtomicU64,
-    /// Cycles, at the spawn.
+    /// Cycles, at the spawn; see `worker::stamp`.
     pub(crate) spawned: u64,
     /// Cycles on the processor so far, up to the latest suspension.
     pub(crate) cpu: AtomicU64,

@@ -7,7 +7,7 @@ use std::panic::Location;
 use super::join::{JoinHandle, LocalJoinHandle};
 use super::record::{CoroRef, Head, Name, Record, Run};
 use super::{Shared, current, runtime, worker};
-use crate::context::{PinnedCell, cycles};
+use crate::context::PinnedCell;
 
 /// A coroutine's number; unique in its runtime, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,7 +268,7 @@ where
     let parent = spec.scope_of.unwrap_or_else(current::id);
     let stack_size = spec.stack_size.unwrap_or(shared.config.stack_size);
     let spawned = if shared.config.accounting {
-        cycles::now()
+        worker::stamp(shared)
     } else {
         0
     };

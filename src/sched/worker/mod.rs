@@ -107,7 +107,7 @@ pub(crate) struct Worker {
     round: Cell<u32>,
     /// Calls completed in a row without a suspension.
     selfish: Cell<u32>,
-    /// Cycles, at the latest switch.
+    /// Cycles, at the latest switch, or when ids were last taken.
     stamp: Cell<u64>,
     /// Cycles, when an idle worker was last woken to steal.
     roused: Cell<u64>,
@@ -193,6 +193,16 @@ pub(crate) fn interrupt(coroutine: &CoroRef) {
         _ => coroutine.head.runtime.workers[home as usize]
             .send(Message::Interrupt(coroutine.clone())),
     });
+}
+
+/// Cycles, when this thread's worker last looked: that is what a spawn is dated by, since a look costs as much as half a
+/// switch. It was when the spawner was resumed, or a few spawns ago. A thread that is no worker of `shared` looks anew.
+#[inline]
+pub(crate) fn stamp(shared: &'static Shared) -> u64 {
+    with(|worker| match worker {
+        Some(worker) if std::ptr::eq(worker.shared, shared) => worker.stamp.get(),
+        _ => cycles::now(),
+    })
 }
 
 /// A fresh id.
@@ -371,6 +381,10 @@ impl Worker {
         if id == end {
             id = self.shared.next_id.fetch_add(IDS, Ordering::Relaxed);
             end = id + IDS;
+            // Who spawns without end shall not date them all by its latest resume.
+            if self.shared.config.accounting {
+                self.stamp.set(cycles::now());
+            }
         }
         self.ids.set((id + 1, end));
         id
