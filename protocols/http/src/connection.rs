@@ -20,20 +20,17 @@ use grapeshot::{catch_panic, with_timeout};
 use crate::body::Decoder;
 use crate::encode::encode_failure;
 use crate::exchange::{Answer, Context, Control, Exchange};
+use crate::handler::Reply;
 use crate::head::{Head, Scanner};
 use crate::output::Output;
 use crate::request::{Body, Failed, Request};
 use crate::response::Response;
-use crate::{Error, HandlerError, Refusal, Status, date};
+use crate::{Error, Handler, HandlerError, Refusal, Rejection, Status, date};
 
 /// The buffer requests are received in, to begin with. It grows to what the limits allow.
 const INPUT: usize = 4 << 10;
 /// Room behind a head, for content.
 const WINDOW: usize = 1 << 10;
-
-/// A handler, as the server keeps it.
-pub(crate) type DynHandler =
-    dyn Fn(&mut Request<'_>, Response<'_>) -> Result<(), HandlerError> + Send + Sync;
 
 /// Why the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +82,7 @@ impl Connection {
     }
 
     /// Serves until one side has had enough. **May suspend.**
-    pub(crate) fn serve(mut self, handler: &DynHandler) {
+    pub(crate) fn serve(mut self, handler: &dyn Handler) {
         let end = self.serve_requests(handler);
         if end == End::Leave {
             return;
@@ -96,7 +93,7 @@ impl Connection {
         }
     }
 
-    fn serve_requests(&mut self, handler: &DynHandler) -> End {
+    fn serve_requests(&mut self, handler: &dyn Handler) -> End {
         loop {
             let end = match self.read_head() {
                 Ok(Some(range)) => self.exchange(range, handler),
@@ -189,7 +186,7 @@ impl Connection {
     }
 
     /// Handles one request; `Some` if it was the last of this connection. **May suspend.**
-    fn exchange(&mut self, range: std::ops::Range<usize>, handler: &DynHandler) -> Option<End> {
+    fn exchange(&mut self, range: std::ops::Range<usize>, handler: &dyn Handler) -> Option<End> {
         if let Err(refusal) = self.head.parse(&self.input[range.clone()]) {
             return Some(self.refuse(refusal));
         }
@@ -224,7 +221,7 @@ impl Connection {
             received,
         );
         let mut request = Request::new(view, body);
-        let outcome = catch_panic(|| handler(&mut request, Response::new(&exchange)));
+        let outcome = catch_panic(|| handler.handle(&mut request, Response::new(&exchange)));
         let end = conclude(outcome, &mut request, &exchange, context);
         let (pos, stop) = request.body.rest_bounds();
         self.start = range.end + pos;
@@ -241,7 +238,7 @@ fn conclude(
     exchange: &Exchange<'_>,
     context: &Context,
 ) -> Option<End> {
-    let failure = match outcome {
+    let failure = match outcome.map(|result| answer_rejection(result, request)) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
             let peers = request.body.failed() != Failed::No
@@ -301,6 +298,29 @@ fn conclude(
         return Some(End::Linger);
     }
     None
+}
+
+/// Answers a handler's error that says how. **May suspend.**
+fn answer_rejection(
+    result: Result<(), HandlerError>,
+    request: &Request<'_>,
+) -> Result<(), HandlerError> {
+    let Err(error) = result else {
+        return result;
+    };
+    let Some(response) = request
+        .unanswered()
+        .filter(|_| request.body.failed() == Failed::No)
+    else {
+        return Err(error);
+    };
+    if let Some(status) = error.downcast_ref::<Status>() {
+        return status.reply(response);
+    }
+    match error.downcast::<Rejection>() {
+        Ok(rejection) => rejection.reply(response),
+        Err(error) => Err(error),
+    }
 }
 
 /// Answers for a handler that did not.

@@ -84,6 +84,16 @@ impl std::fmt::Debug for Exchange<'_> {
 }
 
 impl Exchange<'_> {
+    /// Whether an answer can still be begun.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        // While the output is borrowed, its write is being left.
+        self.answer.get() == Answer::None
+            && self
+                .output
+                .try_borrow()
+                .is_ok_and(|output| !output.is_broken())
+    }
+
     /// Whether the connection must be closed after an answer whose head is written now.
     pub(crate) fn must_close(&self) -> bool {
         self.close.get()

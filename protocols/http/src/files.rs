@@ -7,6 +7,7 @@ mod path;
 pub use assets::Assets;
 pub use folder::StaticFiles;
 
+use crate::handler::not_found;
 use crate::{Error, Request, Response, Status};
 
 /// The media type by a name's extension; texts are taken to be UTF-8.
@@ -37,10 +38,6 @@ fn only_reading<'c>(
         .header("Allow", "GET, HEAD")
         .send_text("only GET and HEAD\n")?;
     Ok(None)
-}
-
-fn not_found(response: Response<'_>) -> Result<(), Error> {
-    response.status(Status::NOT_FOUND).send_text("not found\n")
 }
 
 /// Whether `If-None-Match` names this entity tag, compared weakly (RFC 9110, section 13.1.2).

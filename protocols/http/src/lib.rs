@@ -28,6 +28,7 @@ mod encode;
 mod error;
 mod exchange;
 mod files;
+mod handler;
 pub mod head;
 mod limits;
 mod output;
@@ -42,11 +43,15 @@ mod writer;
 pub use error::{Error, Refusal};
 pub use files::{Assets, StaticFiles};
 pub use grapeshot::net::{Listener, Peer, Stream, TakingTurns};
+pub use handler::{
+    Answering, Handler, Handlers, Html, Json, Redirect, Rejection, Reply, RouteError, Router,
+    TimeLimit, VirtualHosts, Wrapped, answer, handler,
+};
 pub use head::Version;
 pub use limits::Limits;
 pub use request::Request;
 pub use response::{Response, Upgraded};
-pub use server::{Server, Statistics};
+pub use server::{Server, ServerBuilder, Statistics};
 pub use status::Status;
 pub use writer::BodyWriter;
 

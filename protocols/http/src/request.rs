@@ -1,7 +1,10 @@
 //! What a handler is given of a request: its head, and its content as a `Read`.
 
+use std::any::{Any, TypeId};
 use std::io::{self, Read};
 use std::ops::Deref;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use grapeshot::net::Peer;
 use grapeshot::with_timeout;
@@ -9,7 +12,7 @@ use grapeshot::with_timeout;
 use crate::body::{Decoder, Step};
 use crate::exchange::Exchange;
 use crate::head::HeadView;
-use crate::{Error, Refusal};
+use crate::{Error, Refusal, Rejection, Response, Status};
 
 /// A request. Its head is there; its content is read from the connection as the handler reads it (`Request` is
 /// `Read`). The methods of the head are those of [`HeadView`], to which it dereferences.
@@ -20,11 +23,82 @@ use crate::{Error, Refusal};
 pub struct Request<'c> {
     head: HeadView<'c>,
     pub(crate) body: Body<'c>,
+    /// What the parameters of the routes stand for, decoded; of the same name the last counts.
+    params: Vec<(Arc<str>, String)>,
+    /// So many bytes of the path were matched by the routes that led here.
+    matched: usize,
+    extensions: Vec<(TypeId, Box<dyn Any>)>,
 }
 
 impl<'c> Request<'c> {
     pub(crate) fn new(head: HeadView<'c>, body: Body<'c>) -> Self {
-        Self { head, body }
+        Self {
+            head,
+            body,
+            params: Vec::new(),
+            matched: 0,
+            extensions: Vec::new(),
+        }
+    }
+
+    /// What a parameter of the route stands for, percent-decoded; empty if the route has none of that name.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.params
+            .iter()
+            .rev()
+            .find(|(other, _)| **other == *name)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// What a parameter of the route stands for, as a number or whatever else can be made of it.
+    ///
+    /// # Errors
+    /// A [`Rejection`] with 400 if nothing can; a handler may pass it on.
+    pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Rejection> {
+        self.text(name).parse().map_err(|_| {
+            let text = format!("{name:?} in the path is not what it should be");
+            Rejection::new(Status::BAD_REQUEST, text)
+        })
+    }
+
+    pub(crate) fn add_param(&mut self, name: Arc<str>, value: String) {
+        self.params.push((name, value));
+    }
+
+    /// What a `{rest...}` of the routes left of the path, beginning with its slash, still percent-encoded; the whole path,
+    /// if there was none. A handler that serves what lies below some path goes by this.
+    #[must_use]
+    pub fn subpath(&self) -> &'c str {
+        &self.head.path()[self.matched..]
+    }
+
+    pub(crate) fn descend(&mut self, bytes: usize) {
+        self.matched += bytes;
+    }
+
+    /// Keeps a value for the handlers further inside: who was authenticated, for instance. One of the same type is replaced.
+    pub fn insert<T: Any>(&mut self, value: T) {
+        let id = TypeId::of::<T>();
+        self.extensions.retain(|(other, _)| *other != id);
+        self.extensions.push((id, Box::new(value)));
+    }
+
+    /// The value of this type that a handler further outside [inserted](Request::insert).
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        let id = TypeId::of::<T>();
+        let (_, value) = self.extensions.iter().find(|(other, _)| *other == id)?;
+        value.downcast_ref()
+    }
+
+    /// A response to this request, if no answer was begun: for who called a handler that left without one.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<Response<'c>> {
+        self.body
+            .exchange
+            .is_unanswered()
+            .then(|| Response::new(self.body.exchange))
     }
 
     /// The value of a header, if it occurs and is ASCII or UTF-8; of several the first.

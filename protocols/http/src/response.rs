@@ -69,6 +69,27 @@ impl<'c> Response<'c> {
         self
     }
 
+    /// Adds a `Content-Type`, unless there is one.
+    pub(crate) fn default_type(mut self, media_type: &str) -> Self {
+        if !self.has_header("Content-Type") {
+            self.line("Content-Type", media_type.as_bytes());
+        }
+        self
+    }
+
+    /// Whether a header of this name was added.
+    #[must_use]
+    pub fn has_header(&self, name: &str) -> bool {
+        let (bytes, wanted) = (&*self.headers, name.as_bytes());
+        let at = |line: usize| bytes.get(line..line + wanted.len());
+        let begins = |line: usize| {
+            at(line).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+                && bytes.get(line + wanted.len()) == Some(&b':')
+        };
+        !bytes.is_empty()
+            && (begins(0) || memchr::memchr_iter(b'\n', bytes).any(|end| begins(end + 1)))
+    }
+
     fn line(&mut self, name: &str, value: &[u8]) {
         self.headers.extend_from_slice(name.as_bytes());
         self.headers.extend_from_slice(b": ");

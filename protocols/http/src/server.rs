@@ -11,9 +11,9 @@ use grapeshot::sync::Event;
 use grapeshot::{Builder, JoinError, JoinHandle};
 
 use crate::accept::accept_loop;
-use crate::connection::{Connection, DynHandler};
+use crate::connection::Connection;
 use crate::exchange::{Context, Control};
-use crate::{HandlerError, Limits, Refusal, Request, Response};
+use crate::{Handler, HandlerError, Limits, Refusal, Request, Response};
 
 /// An HTTP/1.1 server: a handler and the limits under which it is called. A clone is the same server.
 ///
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 pub(crate) struct Inner {
-    handler: Box<DynHandler>,
+    handler: Box<dyn Handler>,
     context: Arc<Context>,
     table: Mutex<Table>,
 }
@@ -106,6 +106,42 @@ pub struct Statistics {
     pub accept_full: u64,
 }
 
+/// Settings of a [`Server`].
+///
+/// ```
+/// use grapeshot_http::{Limits, Router, Server};
+///
+/// let mut limits = Limits::default();
+/// limits.body = 64 << 20;
+/// let server = Server::builder().limits(limits).build(Router::new().get("/", |_| "hello"));
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ServerBuilder {
+    context: Context,
+}
+
+impl ServerBuilder {
+    /// What a peer may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.context.limits = limits;
+        self
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn build(self, handler: impl Handler) -> Server {
+        let inner = Inner {
+            handler: Box::new(handler),
+            context: Arc::new(self.context),
+            table: Mutex::default(),
+        };
+        Server {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
 impl Server {
     /// A server that answers with `handler`, with default [`Limits`].
     pub fn new<F, E>(handler: F) -> Self
@@ -122,19 +158,17 @@ impl Server {
         F: Fn(&mut Request<'_>, Response<'_>) -> Result<(), E> + Send + Sync + 'static,
         E: Into<HandlerError>,
     {
-        let inner = Inner {
-            handler: Box::new(move |request: &mut Request<'_>, response: Response<'_>| {
-                handler(request, response).map_err(Into::into)
-            }),
-            context: Arc::new(Context {
-                limits,
-                ..Context::default()
-            }),
-            table: Mutex::default(),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self::builder().limits(limits).build(handler)
+    }
+
+    /// A server that answers with a [`Handler`]: a [`Router`](crate::Router), for instance. With default [`Limits`].
+    pub fn with_handler(handler: impl Handler) -> Self {
+        Self::builder().build(handler)
+    }
+
+    /// A server of which more is to be said than its handler.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
     }
 
     /// Accepts from `listener` and serves until [`shutdown`](Server::shutdown), then waits for the connections to

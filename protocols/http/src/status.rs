@@ -96,6 +96,9 @@ impl Status {
     }
 }
 
+/// A handler that fails with a status is answered for with that status.
+impl std::error::Error for Status {}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason() {

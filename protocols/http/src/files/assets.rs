@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use super::{media_type, none_match_fails, not_found, only_reading};
-use crate::{Error, Request, Response, Status};
+use crate::{Error, Handler, HandlerError, Request, Response, Status};
 
 /// Files embedded in the program, served by their paths.
 ///
@@ -54,7 +54,7 @@ impl Assets {
         let Some(response) = only_reading(request, response)? else {
             return Ok(());
         };
-        let Some(asset) = self.find(request.path()) else {
+        let Some(asset) = self.find(request.subpath()) else {
             return not_found(response);
         };
         // The browser asks each time whether its copy is still right: the next version of the program serves others.
@@ -79,5 +79,20 @@ impl Assets {
                         .strip_prefix(path)
                         .is_some_and(|rest| rest == "index.html"))
         })
+    }
+}
+
+impl Handler for Assets {
+    fn handle(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+    ) -> Result<(), HandlerError> {
+        Ok(self.answer(request, response)?)
+    }
+
+    /// Whether there is such an asset.
+    fn matches(&self, request: &Request<'_>) -> bool {
+        self.find(request.subpath()).is_some()
     }
 }

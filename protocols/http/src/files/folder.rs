@@ -11,7 +11,7 @@ use grapeshot::fs::File;
 
 use super::path::segments;
 use super::{media_type, none_match_fails, not_found, only_reading};
-use crate::{Error, Request, Response, Status};
+use crate::{Error, Handler, HandlerError, Request, Response, Status};
 
 /// Serves the regular files below a folder. Nothing outside of it is reachable: not by `..` in any coding, not by
 /// an absolute path, and not by a symbolic link that leads out (on Linux the kernel itself resolves the path beneath
@@ -67,10 +67,10 @@ impl StaticFiles {
         let Some(response) = only_reading(request, response)? else {
             return Ok(());
         };
-        let Some(mut segments) = segments(request.path(), self.dot_files) else {
+        let Some(mut segments) = segments(request.subpath(), self.dot_files) else {
             return not_found(response);
         };
-        let wants_folder = request.path().ends_with('/');
+        let wants_folder = request.subpath().ends_with('/');
         if wants_folder {
             segments.push("index.html".to_owned());
         }
@@ -133,6 +133,16 @@ impl StaticFiles {
             let metadata = file.metadata()?;
             Ok((file, metadata))
         })?
+    }
+}
+
+impl Handler for StaticFiles {
+    fn handle(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+    ) -> Result<(), HandlerError> {
+        Ok(self.answer(request, response)?)
     }
 }
 
