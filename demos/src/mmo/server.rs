@@ -51,6 +51,8 @@ pub fn server(world: &Arc<World>, pulses: &Arc<Pulses>, patience: Duration) -> S
     limits.message = wire::LONGEST_FROM_BROWSER as u64;
     limits.write_wait = patience;
     limits.close_wait = CLOSE_WAIT;
+    // A browser that says nothing for a while is dismissed, though it might answer pings.
+    limits.ping_every = None;
     let site = Site {
         world: Arc::clone(world),
         pulses: Arc::clone(pulses),

@@ -1,25 +1,42 @@
-//! A client: the opening handshake over a stream that is connected already. Small, for tests and load; what it sends
-//! is masked, what it receives must not be.
+//! A client: from an address, or over a stream that is connected already. What it sends is masked, what it receives
+//! must not be.
+//!
+//! ```no_run
+//! use grapeshot_websocket::client::Connect;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = Connect::new()
+//!     .protocols(["chat.v2", "chat.v1"])
+//!     .header("Authorization", "Bearer 1234")
+//!     .open("ws://localhost:9001/chat")?;
+//! socket.send_text("hello")?;
+//! println!("{:?}", socket.recv()?);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::io;
 use std::sync::Arc;
 
-use grapeshot_http::Stream;
+use grapeshot::net::{Stream, TcpStream};
+use grapeshot::with_timeout;
 
+use crate::address::Address;
 use crate::frame::Role;
-use crate::handshake::{accept_key, new_key};
+use crate::handshake::{accept_key, is_token, lists, new_key};
 use crate::limits::Limits;
-use crate::socket::WebSocket;
+use crate::socket::{Terms, WebSocket};
 
 /// The longest answer to a handshake that is read.
 const ANSWER: usize = 8 << 10;
 const HEADERS: usize = 64;
 
 /// Settings of a client's handshake.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Connect {
     origin: Option<String>,
     protocols: Vec<String>,
+    headers: Vec<(String, String)>,
     limits: Limits,
 }
 
@@ -33,9 +50,12 @@ pub enum ConnectError {
     /// The answer is no valid answer to this handshake.
     #[error("the server's answer is wrong: {0}")]
     Answer(&'static str),
-    /// The host, path or a setting has a character that cannot be in a request.
+    /// The address, or a setting, cannot be in a request.
     #[error("misuse: {0}")]
     Misuse(&'static str),
+    /// There was no connection, or no answer, within [`Limits::handshake`].
+    #[error("the server did not answer the handshake in time")]
+    Timeout,
     /// The stream failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -46,10 +66,35 @@ pub enum ConnectError {
 /// # Errors
 /// As [`Connect::connect`].
 pub fn connect(stream: impl Stream, host: &str, path: &str) -> Result<WebSocket, ConnectError> {
-    Connect::default().connect(stream, host, path)
+    Connect::new().connect(stream, host, path)
+}
+
+/// Connects to an address such as `ws://localhost:9001/chat`, with default settings; see [`Connect::open`].
+///
+/// # Errors
+/// As [`Connect::open`].
+pub fn open(address: &str) -> Result<WebSocket, ConnectError> {
+    Connect::new().open(address)
+}
+
+impl Default for Connect {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Connect {
+    /// Default settings: no origin, no subprotocol, [`Limits::for_client`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            origin: None,
+            protocols: Vec::new(),
+            headers: Vec::new(),
+            limits: Limits::for_client(),
+        }
+    }
+
     /// Says that the handshake comes from a page of this origin.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
@@ -57,10 +102,18 @@ impl Connect {
         self
     }
 
-    /// Offers these subprotocols, the preferred first.
+    /// Offers these subprotocols, the preferred first. [`WebSocket::protocol`] tells which the server has chosen.
     #[must_use]
     pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a header to the request, such as `Authorization` or `Cookie`. Those of the handshake itself are refused by
+    /// [`connect`](Connect::connect).
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -71,12 +124,43 @@ impl Connect {
         self
     }
 
-    /// Makes a WebSocket of `stream`, which is connected to `host` (`name` or `name:port`). **May suspend**; bound it
-    /// with `with_timeout`.
+    /// Connects to `ws://host:port/path` over TCP. For `wss`, connect a stream of `grapeshot-tls` and give it to
+    /// [`connect`](Connect::connect). **May suspend**, for [`Limits::handshake`] at most.
     ///
     /// # Errors
-    /// `Refused` with the server's status, `Answer` if it does not speak the protocol, else the stream's.
+    /// `Misuse` for what is no such address; `Timeout`; else as [`connect`](Connect::connect).
+    pub fn open(&self, address: &str) -> Result<WebSocket, ConnectError> {
+        let address = Address::parse(address).map_err(ConnectError::Misuse)?;
+        if address.is_secure {
+            return Err(ConnectError::Misuse(
+                "wss needs a TLS stream: make one and give it to `connect`",
+            ));
+        }
+        let open = || {
+            let stream = TcpStream::connect((address.host, address.port))?;
+            stream.set_nodelay(true)?;
+            self.shake_hands(stream, address.authority, &address.target)
+        };
+        with_timeout(self.limits.handshake, open).unwrap_or(Err(ConnectError::Timeout))
+    }
+
+    /// Makes a WebSocket of `stream`, which is connected to `host` (`name` or `name:port`). **May suspend**, for
+    /// [`Limits::handshake`] at most.
+    ///
+    /// # Errors
+    /// `Refused` with the server's status, `Answer` if it does not speak the protocol, `Timeout`, `Misuse` for settings
+    /// that cannot be, else the stream's.
     pub fn connect(
+        &self,
+        stream: impl Stream,
+        host: &str,
+        path: &str,
+    ) -> Result<WebSocket, ConnectError> {
+        let shake_hands = || self.shake_hands(stream, host, path);
+        with_timeout(self.limits.handshake, shake_hands).unwrap_or(Err(ConnectError::Timeout))
+    }
+
+    fn shake_hands(
         &self,
         stream: impl Stream,
         host: &str,
@@ -84,6 +168,7 @@ impl Connect {
     ) -> Result<WebSocket, ConnectError> {
         let key = new_key()?;
         let request = self.request(host, path, &key)?;
+        stream.prepare()?;
         let mut request = request.as_bytes();
         while !request.is_empty() {
             match stream.write(request)? {
@@ -95,14 +180,13 @@ impl Connect {
         let mut end = 0;
         loop {
             if let Some((length, protocol)) = self.check(&buffer[..end], &key)? {
-                let received = buffer[length..end].to_vec();
-                return Ok(WebSocket::new(
-                    Arc::new(stream),
-                    Role::Client,
-                    self.limits.clone(),
+                let terms = Terms {
+                    role: Role::Client,
+                    limits: self.limits.clone(),
                     protocol,
-                    received,
-                ));
+                    received: buffer[length..end].to_vec(),
+                };
+                return Ok(WebSocket::new(Arc::new(stream), terms));
             }
             if end == buffer.len() {
                 return Err(ConnectError::Answer("it is too long"));
@@ -116,28 +200,41 @@ impl Connect {
 
     fn request(&self, host: &str, path: &str, key: &str) -> Result<String, ConnectError> {
         let protocols = self.protocols.join(", ");
-        let texts = [
-            host,
-            path,
-            self.origin.as_deref().unwrap_or_default(),
-            &protocols,
-        ];
+        let values = self.headers.iter().map(|(_, value)| value.as_str());
+        let texts = [host, path, self.origin.as_deref().unwrap_or_default()];
         if texts
-            .iter()
+            .into_iter()
+            .chain(values)
             .any(|text| text.bytes().any(|byte| byte < b' ' || byte == 0x7f))
             || path.contains(' ')
         {
             return Err(ConnectError::Misuse("a control character or a space"));
         }
+        if !self.protocols.iter().all(|protocol| is_token(protocol)) {
+            return Err(ConnectError::Misuse(
+                "a subprotocol is letters, digits and !#$%&'*+-.^_`|~",
+            ));
+        }
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
         );
+        let mut line = |name: &str, value: &str| {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        };
         if let Some(origin) = &self.origin {
-            request.push_str(&format!("Origin: {origin}\r\n"));
+            line("Origin", origin);
         }
         if !protocols.is_empty() {
-            request.push_str(&format!("Sec-WebSocket-Protocol: {protocols}\r\n"));
+            line("Sec-WebSocket-Protocol", &protocols);
+        }
+        for (name, value) in &self.headers {
+            if !is_token(name) || is_ours(name) {
+                return Err(ConnectError::Misuse(
+                    "a header's name is no token, or is one of the handshake's own",
+                ));
+            }
+            line(name, value);
         }
         request.push_str("\r\n");
         Ok(request)
@@ -164,23 +261,41 @@ impl Connect {
                 .headers
                 .iter()
                 .filter(|header| header.name.eq_ignore_ascii_case(name));
-            found
-                .next()
-                .and_then(|header| std::str::from_utf8(header.value).ok())
-                .filter(|_| found.next().is_none())
+            let Some(first) = found.next() else {
+                return Ok(None);
+            };
+            if found.next().is_some() {
+                return Err(ConnectError::Answer("it repeats a header of the handshake"));
+            }
+            std::str::from_utf8(first.value)
+                .map(Some)
+                .map_err(|_| ConnectError::Answer("a header of the handshake is no text"))
         };
-        if !header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
+        if answer.version != Some(1) {
+            return Err(ConnectError::Answer("it is not HTTP/1.1"));
+        }
+        if !header("Upgrade")?.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
             return Err(ConnectError::Answer("it does not upgrade to a WebSocket"));
         }
-        if header("Sec-WebSocket-Accept") != Some(accept_key(key).as_str()) {
+        let connection = answer
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case("Connection"));
+        if !connection
+            .into_iter()
+            .any(|header| lists(header.value, "upgrade"))
+        {
+            return Err(ConnectError::Answer("it does not upgrade the connection"));
+        }
+        if header("Sec-WebSocket-Accept")? != Some(accept_key(key).as_str()) {
             return Err(ConnectError::Answer("it does not answer our key"));
         }
-        if header("Sec-WebSocket-Extensions").is_some() {
+        if header("Sec-WebSocket-Extensions")?.is_some() {
             return Err(ConnectError::Answer(
                 "it uses an extension that was not offered",
             ));
         }
-        let protocol = header("Sec-WebSocket-Protocol").map(str::to_owned);
+        let protocol = header("Sec-WebSocket-Protocol")?.map(str::to_owned);
         if protocol
             .as_ref()
             .is_some_and(|protocol| !self.protocols.contains(protocol))
@@ -191,4 +306,21 @@ impl Connect {
         }
         Ok(Some((length, protocol)))
     }
+}
+
+/// Whether a header is the handshake's to write.
+fn is_ours(name: &str) -> bool {
+    [
+        "Host",
+        "Connection",
+        "Upgrade",
+        "Origin",
+        "Content-Length",
+        "Transfer-Encoding",
+    ]
+    .iter()
+    .any(|ours| name.eq_ignore_ascii_case(ours))
+        || name
+            .get(..14)
+            .is_some_and(|start| start.eq_ignore_ascii_case("Sec-WebSocket-"))
 }

@@ -88,6 +88,12 @@ pub enum Error {
     /// The peer took no byte within [`Limits::write_wait`](crate::Limits::write_wait).
     #[error("the peer does not take what it is sent")]
     WriteTimeout,
+    /// The peer was silent, and did not answer a ping within [`Limits::pong_wait`](crate::Limits::pong_wait).
+    #[error("the peer did not answer a ping in time")]
+    PingTimeout,
+    /// The peer did not agree to our close within [`Limits::close_wait`](crate::Limits::close_wait).
+    #[error("the peer did not agree to the close in time")]
+    CloseTimeout,
     /// An earlier write was left in the middle of a frame: nothing can follow it.
     #[error("an earlier write was left in the middle of a frame")]
     LeftInTheMiddle,
@@ -105,9 +111,11 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Error::Closed(_) => Fault::Nobody,
-            Error::Violation(_) | Error::WriteTimeout => Fault::Peer,
+            Error::Violation(_) | Error::WriteTimeout | Error::CloseTimeout => Fault::Peer,
             Error::Misuse(_) => Fault::Caller,
-            Error::Truncated | Error::LeftInTheMiddle | Error::Io(_) => Fault::Network,
+            Error::Truncated | Error::PingTimeout | Error::LeftInTheMiddle | Error::Io(_) => {
+                Fault::Network
+            }
         }
     }
 }

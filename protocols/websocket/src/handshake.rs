@@ -42,6 +42,21 @@ pub(crate) fn new_key() -> std::io::Result<String> {
     Ok(STANDARD.encode(bytes))
 }
 
+/// Whether a header's value, a list, has this item.
+pub(crate) fn lists(value: &[u8], item: &str) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|other| other.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+}
+
+/// Whether this is a token (RFC 9110, section 5.6.2): what names of headers and subprotocols are made of.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 /// Whether a page of `origin` comes from `host`, as a request to this server would name it. The scheme may be either,
 /// since a proxy in front may speak TLS; its default port is the same as none.
 pub(crate) fn is_same_origin(origin: &str, host: &str) -> bool {

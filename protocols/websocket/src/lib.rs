@@ -18,14 +18,18 @@
 //! The parts that perform no I/O are public as well: [`frame`] encodes and decodes frames and messages.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod client;
 mod decoder;
 mod error;
 pub mod frame;
 mod handshake;
 mod header;
+mod keep_alive;
 mod limits;
 mod mask;
+mod owed;
+mod receive;
 mod server;
 mod socket;
 mod utf8;

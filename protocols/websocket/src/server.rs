@@ -3,9 +3,9 @@
 use grapeshot_http::{HandlerError, Request, Response, Status, Version};
 
 use crate::frame::Role;
-use crate::handshake::{HandshakeError, accept_key, is_key, is_same_origin};
+use crate::handshake::{HandshakeError, accept_key, is_key, is_same_origin, lists};
 use crate::limits::Limits;
-use crate::socket::WebSocket;
+use crate::socket::{Terms, WebSocket};
 
 /// Pages of which origins may connect. A browser sends its page's origin and no script can forge it; clients that
 /// are no browsers send none, and are let in: they could say anything.
@@ -93,14 +93,13 @@ impl Upgrade {
             response = response.header("Sec-WebSocket-Protocol", protocol);
         }
         let upgraded = response.upgrade(request, "websocket")?;
-        let limits = self.limits.clone();
-        Ok(WebSocket::new(
-            upgraded.stream,
-            Role::Server,
-            limits,
+        let terms = Terms {
+            role: Role::Server,
+            limits: self.limits.clone(),
             protocol,
-            upgraded.received,
-        ))
+            received: upgraded.received,
+        };
+        Ok(WebSocket::new(upgraded.stream, terms))
     }
 
     /// RFC 6455, section 4.2.1; gives the key.
@@ -160,12 +159,6 @@ impl Upgrade {
         };
         self.protocols.iter().find(offered).cloned()
     }
-}
-
-fn lists(value: &[u8], token: &str) -> bool {
-    value
-        .split(|&byte| byte == b',')
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 fn refuse(error: HandshakeError, response: Response<'_>) -> Result<(), grapeshot_http::Error> {

@@ -1,24 +1,29 @@
-//! The WebSocket itself: the one place here that meets a stream.
+//! The WebSocket itself, and what is sent through it; `receive.rs` has the other direction. The two meet a stream, and
+//! nothing else here does.
 //!
-//! Reader and writer are locked apart, so one coroutine may receive while others send. Two rules keep them from
-//! waiting for each other: whoever receives never waits for the writer's lock to answer a ping (it leaves the answer to
-//! the coroutine that holds the lock), and a write that was left in the middle of a frame ends the connection.
+//! Reader and writer are locked apart, so one coroutine may receive while others send. Three rules keep them from
+//! waiting for each other and from breaking frames:
+//!
+//! - Whoever receives never waits for the writer's lock. It notes the control frames that are owed (`owed.rs`), and
+//!   whoever has the lock sends them.
+//! - A control frame that was begun is finished, whatever interrupts there are; [`Limits::write_wait`] bounds it.
+//! - A message that was left in the middle of its frame ends the connection.
 
 use std::fmt;
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as ThreadMutex, MutexGuard as ThreadGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use grapeshot::net::Shutdown;
+use grapeshot::net::{Shutdown, Stream};
 use grapeshot::sync::Mutex;
-use grapeshot::with_timeout;
-use grapeshot_http::Stream;
+use grapeshot::{shield, with_timeout};
 
-use crate::error::{Error, Violation};
-use crate::frame::{CloseCode, Decoder, Event, Message, Role};
+use crate::error::Error;
+use crate::frame::{CloseCode, Message, Role};
 use crate::header::{CONTROL_MAX, opcode};
 use crate::limits::Limits;
+use crate::owed::{Debt, Owed, close_payload};
+use crate::receive::Reader;
 use crate::write::Writer;
 
 /// How a connection was closed.
@@ -61,59 +66,78 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// How long ago the peer last sent anything at all (or how old the connection is).
     pub silent_for: Duration,
+    /// From the last ping that [`Limits::ping_every`] sent to its pong.
+    pub round_trip: Option<Duration>,
+}
+
+/// What the handshake came to.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) role: Role,
+    pub(crate) limits: Limits,
+    pub(crate) protocol: Option<String>,
+    /// Bytes that came behind the handshake.
+    pub(crate) received: Vec<u8>,
 }
 
 /// One end of a WebSocket. All methods take `&self`; share it by `Arc`.
 ///
-/// A call may be bounded by `with_timeout`. Receiving may be tried again after that. A *sending* that was left in the
-/// middle of a frame ends the connection: further calls give [`Error::LeftInTheMiddle`], the receiver an error.
+/// A call may be bounded by `with_timeout`. Receiving may be tried again after that: nothing is lost. A *sending* that was
+/// left in the middle of a frame ends the connection: further calls give [`Error::LeftInTheMiddle`], the receiver an
+/// error. A pong, ping or close frame that [`recv`](WebSocket::recv) has begun to send is not left: a timeout is late
+/// then, by [`Limits::write_wait`] at most.
+///
+/// **Back-pressure.** Nothing is queued here, in either direction. A sender waits until the kernel has taken its message,
+/// so it is held back by a slow peer; one that takes nothing at all ends it after [`Limits::write_wait`]. And nothing is
+/// read but by [`recv`](WebSocket::recv), so a peer that sends faster than its messages are received is held back by TCP.
+///
+/// **Somebody has to receive**, or pings are not answered, a close is not noticed, and no keep-alive pings are sent. A
+/// program that only sends leaves a coroutine in `recv`.
 ///
 /// One that is dropped without [`close`](WebSocket::close) just ends, as when its program dies: a destructor must not wait.
 /// The peer tells that (as code 1006) from a close in good order.
 pub struct WebSocket {
-    stream: Arc<dyn Stream>,
+    pub(crate) stream: Arc<dyn Stream>,
     role: Role,
-    limits: Limits,
+    pub(crate) limits: Limits,
     protocol: Option<String>,
-    reader: Mutex<Decoder>,
+    pub(crate) reader: Mutex<Reader>,
     writer: Mutex<Writer>,
-    /// The payload of the last ping that is not answered yet. Locked for moments.
-    pong_due: ThreadMutex<Option<Vec<u8>>>,
+    owed: ThreadMutex<Owed>,
     /// How the connection was closed, once one side has. Locked for moments.
     closed: ThreadMutex<Option<Closed>>,
-    born: Instant,
-    figures: Figures,
+    /// `closed` is there, or is about to be: no message follows.
+    closing: AtomicBool,
+    pub(crate) born: Instant,
+    pub(crate) figures: Figures,
 }
 
 #[derive(Debug, Default)]
-struct Figures {
-    received: AtomicU64,
+pub(crate) struct Figures {
+    pub(crate) received: AtomicU64,
     sent: AtomicU64,
-    bytes_received: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
     /// Nanoseconds from `born` to the last read that gave something.
-    last_heard: AtomicU64,
+    pub(crate) last_heard: AtomicU64,
+    /// Nanoseconds; 0 is none yet.
+    pub(crate) round_trip: AtomicU64,
 }
 
 impl WebSocket {
-    pub(crate) fn new(
-        stream: Arc<dyn Stream>,
-        role: Role,
-        limits: Limits,
-        protocol: Option<String>,
-        received: Vec<u8>,
-    ) -> Self {
-        let decoder = Decoder::with_received(role, &limits, received);
+    pub(crate) fn new(stream: Arc<dyn Stream>, terms: Terms) -> Self {
+        let born = grapeshot::time::now();
         Self {
             stream,
-            role,
-            limits,
-            protocol,
-            reader: Mutex::new(decoder),
-            writer: Mutex::new(Writer::new(role)),
-            pong_due: ThreadMutex::default(),
+            role: terms.role,
+            reader: Mutex::new(Reader::new(terms.role, &terms.limits, terms.received, born)),
+            writer: Mutex::new(Writer::new(terms.role)),
+            limits: terms.limits,
+            protocol: terms.protocol,
+            owed: ThreadMutex::default(),
             closed: ThreadMutex::default(),
-            born: grapeshot::time::now(),
+            closing: AtomicBool::new(false),
+            born,
             figures: Figures::default(),
         }
     }
@@ -124,13 +148,14 @@ impl WebSocket {
         self.protocol.as_deref()
     }
 
-    /// Waits for the next message. Answers pings and the close handshake meanwhile. **May suspend.**
+    /// Waits for the next message. Answers pings and the close handshake meanwhile, and pings a silent peer
+    /// ([`Limits::ping_every`]). **May suspend.**
     ///
     /// # Errors
     /// `Closed` once either side has closed in good order; `Violation` if the peer broke the protocol (it has been
-    /// told); `Truncated` or `Io` if the connection just ended.
+    /// told); `PingTimeout` if it was silent for too long; `Truncated` or `Io` if the connection just ended.
     pub fn recv(&self) -> Result<Message, Error> {
-        self.recv_with(&mut self.reader.lock())
+        self.receive(&mut self.reader.lock())
     }
 
     /// Sends a text. **May suspend.**
@@ -161,11 +186,11 @@ impl WebSocket {
         self.send(opcode::PING, payload)
     }
 
-    /// Closes in good order: says so, and waits for the peer to agree, for [`Limits::close_wait`] at most. Messages that
+    /// Closes in good order: says so, and waits for the peer to agree, all in [`Limits::close_wait`] at most. Messages that
     /// arrive meanwhile go to whoever is receiving, or are dropped. **May suspend.**
     ///
     /// # Errors
-    /// `Misuse` for a reason of more than 123 bytes; `Truncated` if the peer did not agree in time (the connection is
+    /// `Misuse` for a reason of more than 123 bytes; `CloseTimeout` if the peer did not agree in time (the connection is
     /// ended nevertheless); else as [`send_text`](WebSocket::send_text).
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         if reason.len() > CONTROL_MAX - 2 {
@@ -176,16 +201,18 @@ impl WebSocket {
             reason: reason.to_owned(),
             by_peer: false,
         };
-        let waited = self.send_close(closed).and_then(|()| {
-            let agreed = || loop {
+        let agree = || {
+            self.send_close(closed)?;
+            loop {
                 match self.recv() {
                     Ok(_) => {}
                     Err(Error::Closed(_)) => return Ok(()),
                     Err(error) => return Err(error),
                 }
-            };
-            with_timeout(self.limits.close_wait, agreed).unwrap_or(Err(Error::Truncated))
-        });
+            }
+        };
+        let waited =
+            with_timeout(self.limits.close_wait, agree).unwrap_or(Err(Error::CloseTimeout));
         if waited.is_err() {
             self.abort();
         }
@@ -211,79 +238,11 @@ impl WebSocket {
             bytes_received: count(&figures.bytes_received),
             bytes_sent: count(&figures.bytes_sent),
             silent_for: age.saturating_sub(Duration::from_nanos(count(&figures.last_heard))),
+            round_trip: match count(&figures.round_trip) {
+                0 => None,
+                nanos => Some(Duration::from_nanos(nanos)),
+            },
         }
-    }
-
-    fn recv_with(&self, decoder: &mut Decoder) -> Result<Message, Error> {
-        loop {
-            match decoder.next_event() {
-                Ok(Some(Event::Message(message))) => {
-                    self.figures.received.fetch_add(1, Ordering::Relaxed);
-                    return Ok(message);
-                }
-                Ok(Some(Event::Ping(payload))) => {
-                    *self.pong_due() = Some(payload);
-                    self.send_pong()?;
-                }
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(frame))) => return Err(self.agree(frame)),
-                Ok(None) if decoder.is_closed() => return Err(self.how_closed()),
-                Ok(None) => self.read(decoder)?,
-                Err(violation) => return Err(self.refuse(violation)),
-            }
-        }
-    }
-
-    fn read(&self, decoder: &mut Decoder) -> Result<(), Error> {
-        match self.stream.read(decoder.space()) {
-            Ok(0) => Err(Error::Truncated),
-            Ok(count) => {
-                decoder.filled(count);
-                let age = grapeshot::time::now().saturating_duration_since(self.born);
-                self.figures
-                    .bytes_received
-                    .fetch_add(count as u64, Ordering::Relaxed);
-                self.figures
-                    .last_heard
-                    .store(age.as_nanos() as u64, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The peer's close frame has come: answers it, unless it is itself the answer to ours.
-    fn agree(&self, frame: Option<(CloseCode, String)>) -> Error {
-        let (code, reason) =
-            frame.map_or((None, String::new()), |(code, reason)| (Some(code), reason));
-        // A peer that is gone already need not be told.
-        let _ = self.send_close(Closed {
-            code,
-            reason,
-            by_peer: true,
-        });
-        let _ = self.stream.shutdown(Shutdown::Write);
-        self.how_closed()
-    }
-
-    /// Tells the peer how it broke the protocol. What it still sends is read away, or the kernel would reset the
-    /// connection and our close frame be lost with it.
-    fn refuse(&self, violation: Violation) -> Error {
-        let code = Some(violation.close_code());
-        let news = self.how_closed_so_far().is_none();
-        let told = self.send_close(Closed {
-            code,
-            reason: violation.to_string(),
-            by_peer: false,
-        });
-        if news && told.is_ok() && self.stream.shutdown(Shutdown::Write).is_ok() {
-            let _ = with_timeout(self.limits.close_wait, || {
-                let mut sink = [0; 4096];
-                while matches!(self.stream.read(&mut sink), Ok(1..)) {}
-            });
-        }
-        Error::Violation(violation)
     }
 
     fn how_closed_so_far(&self) -> Option<Closed> {
@@ -293,14 +252,25 @@ impl WebSocket {
             .clone()
     }
 
-    fn how_closed(&self) -> Error {
+    pub(crate) fn how_closed(&self) -> Error {
         self.how_closed_so_far()
             .map_or(Error::Truncated, Error::Closed)
     }
 
+    /// Notes how the connection is closed. False if it was before.
+    fn note_closed(&self, closed: Closed) -> bool {
+        self.closing.store(true, Ordering::Relaxed);
+        let mut noted = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = noted.is_none();
+        noted.get_or_insert(closed);
+        is_first
+    }
+
     fn send(&self, opcode: u8, payload: &[u8]) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        if writer.close_sent {
+        if writer.close_sent || self.closing.load(Ordering::Relaxed) {
+            drop(writer);
+            self.settle()?;
             return Err(self.how_closed());
         }
         self.write_frame(&mut writer, opcode, payload)?;
@@ -309,7 +279,7 @@ impl WebSocket {
             .sent
             .fetch_add(u64::from(opcode & 0x8 == 0), Ordering::Relaxed);
         // A ping may have come while this coroutine held the lock.
-        self.send_pong()
+        self.settle()
     }
 
     /// Sends a close frame, unless one was sent before.
@@ -318,38 +288,69 @@ impl WebSocket {
         if writer.close_sent {
             return Ok(());
         }
-        let mut payload = Vec::with_capacity(CONTROL_MAX);
-        if let Some(code) = closed.code {
-            payload.extend_from_slice(&code.code().to_be_bytes());
-            payload.extend_from_slice(closed.reason.as_bytes());
+        let payload = close_payload(closed.code, &closed.reason);
+        if self.note_closed(closed) {
+            writer.close_sent = true;
+            return self.write_frame(&mut writer, opcode::CLOSE, &payload);
         }
-        self.closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(closed);
-        writer.close_sent = true;
-        self.write_frame(&mut writer, opcode::CLOSE, &payload)
+        drop(writer);
+        self.settle()
     }
 
-    /// Answers the last ping, if nobody is writing; if somebody is, that coroutine comes here when it has done. So
-    /// a receiver never waits for a sender whom the peer lets wait.
-    fn send_pong(&self) -> Result<(), Error> {
-        while self.pong_due().is_some() {
+    /// Notes how the connection is closed and leaves the close frame to whoever may write: this coroutine, if nobody
+    /// does. False if it was closed before.
+    pub(crate) fn owe_close(&self, closed: Closed) -> bool {
+        let payload = close_payload(closed.code, &closed.reason);
+        let is_first = self.note_closed(closed);
+        if is_first {
+            self.owed().close(payload);
+        }
+        is_first
+    }
+
+    /// Sends the control frames that are owed, if nobody is writing; if somebody is, that coroutine comes here when it
+    /// has done. So a receiver never waits for a sender whom the peer lets wait.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        while !self.owed().is_empty() {
             let Some(mut writer) = self.writer.try_lock() else {
                 return Ok(());
             };
-            let Some(payload) = self.pong_due().take() else {
+            let Some(debt) = self.owed().take() else {
                 return Ok(());
             };
-            if !writer.close_sent {
-                self.write_frame(&mut writer, opcode::PONG, &payload)?;
+            if writer.close_sent {
+                continue;
             }
+            // Left in the middle, it would take a connection with it of which nobody asked that it end.
+            shield(|| match &debt {
+                Debt::Pong(payload) => self.write_frame(&mut writer, opcode::PONG, payload),
+                Debt::Ping(payload) => self.write_frame(&mut writer, opcode::PING, payload),
+                Debt::Close(payload) => {
+                    writer.close_sent = true;
+                    let written = self.write_frame(&mut writer, opcode::CLOSE, payload);
+                    // Nothing of ours follows. A stream that cannot say so ends when it is dropped.
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                    written
+                }
+            })?;
         }
         Ok(())
     }
 
-    fn pong_due(&self) -> ThreadGuard<'_, Option<Vec<u8>>> {
-        self.pong_due.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says that nothing follows our close frame, unless it is still being written: then the stream's end says so.
+    pub(crate) fn finish_writing(&self) {
+        if self
+            .writer
+            .try_lock()
+            .is_some_and(|writer| writer.close_sent)
+        {
+            // A stream that cannot say so ends when it is dropped.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    pub(crate) fn owed(&self) -> ThreadGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_frame(&self, writer: &mut Writer, opcode: u8, payload: &[u8]) -> Result<(), Error> {

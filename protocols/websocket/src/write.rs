@@ -3,9 +3,8 @@
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
-use grapeshot::net::Shutdown;
+use grapeshot::net::{Shutdown, Stream};
 use grapeshot::with_timeout;
-use grapeshot_http::Stream;
 
 use crate::error::Error;
 use crate::header::{Role, encode, encode_header};

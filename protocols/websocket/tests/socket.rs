@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use grapeshot::net::{Shutdown, UnixStream};
+use grapeshot::net::{Shutdown, TcpListener, UnixStream};
 use grapeshot::spawn;
 use grapeshot::sync::Event;
 use grapeshot_http::{HandlerError, Peer, Request, Response, Server};
@@ -311,6 +311,34 @@ fn a_client_checks_the_answer() {
         answered("HTTP/1.1 101 X\r\n"),
         ConnectError::Answer("it ends early")
     ));
+    for (answer, wrong) in [
+        (
+            "HTTP/1.0 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "it is not HTTP/1.1",
+        ),
+        (
+            "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n",
+            "it does not upgrade the connection",
+        ),
+        (
+            "HTTP/1.1 101 X\r\nConnection: upgrade\r\n\r\n",
+            "it does not upgrade to a WebSocket",
+        ),
+        (
+            "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n\r\n",
+            "it repeats a header of the handshake",
+        ),
+        (
+            "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+            "it does not answer our key",
+        ),
+    ] {
+        let error = answered(answer);
+        assert!(
+            matches!(error, ConnectError::Answer(what) if what == wrong),
+            "{error}"
+        );
+    }
     assert!(matches!(
         answered("SSH-2.0-x\r\n"),
         ConnectError::Answer("it is not HTTP")
@@ -320,6 +348,67 @@ fn a_client_checks_the_answer() {
         client::connect(ours, "h\r\nX: y", "/"),
         Err(ConnectError::Misuse(_))
     ));
+}
+
+#[test]
+fn a_client_adds_headers_but_not_those_of_the_handshake() {
+    let connected = |connect: Connect| {
+        grapeshot::run(move || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let server = Server::new(|request, response| -> Result<(), HandlerError> {
+                let cookie = request.header("Cookie").unwrap_or("none").to_owned();
+                let socket = grapeshot_websocket::accept(request, response)?;
+                Ok(socket.send_text(&cookie)?)
+            });
+            let serving = spawn(move || server.serve_stream(theirs, Peer::Unix));
+            let result = connect
+                .connect(ours, "h", "/")
+                .map(|socket| socket.recv().unwrap());
+            serving.join().unwrap();
+            result
+        })
+    };
+    let told = connected(Connect::new().header("Cookie", "taste=sweet")).unwrap();
+    assert_eq!(told, Message::Text("taste=sweet".into()));
+    for (name, value) in [
+        ("Host", "h"),
+        ("sec-websocket-key", "x"),
+        ("Upgrade", "h2c"),
+        ("a b", "x"),
+        ("", "x"),
+        ("X", "a\r\nY: b"),
+    ] {
+        let refused = connected(Connect::new().header(name, value));
+        assert!(matches!(refused, Err(ConnectError::Misuse(_))), "{name}");
+    }
+    let refused = connected(Connect::new().protocols(["a, b"]));
+    assert!(matches!(refused, Err(ConnectError::Misuse(_))));
+}
+
+#[test]
+fn a_client_connects_to_an_address() {
+    grapeshot::run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let server = Server::new(|request, response| -> Result<(), HandlerError> {
+            let asked = format!("{} {}", request.host(), request.target());
+            let socket = grapeshot_websocket::accept(request, response)?;
+            Ok(socket.send_text(&asked)?)
+        });
+        let serving = server.clone();
+        let accepting = spawn(move || serving.serve(listener));
+        let socket = client::open(&format!("ws://{host}/chat?x=1")).unwrap();
+        assert_eq!(
+            socket.recv().unwrap(),
+            Message::Text(format!("{host} /chat?x=1"))
+        );
+        for address in ["wss://localhost/", "http://localhost/", "ws://"] {
+            let refused = client::open(address);
+            assert!(matches!(refused, Err(ConnectError::Misuse(_))), "{address}");
+        }
+        server.shutdown(std::time::Duration::ZERO);
+        accepting.join().unwrap().unwrap();
+    });
 }
 
 #[test]
