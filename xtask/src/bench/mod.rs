@@ -5,6 +5,7 @@ mod disk;
 pub(crate) mod go;
 mod machine;
 mod mmo;
+mod nginx;
 mod programs;
 mod rows;
 mod runtime;
@@ -16,6 +17,9 @@ use anyhow::Result;
 pub(crate) enum Which {
     /// Switches, spawns, channels, memory, sleepers, TCP echo; beside tokio, Go, may, threads and C.
     Runtime(runtime::Options),
+    /// HTTP servers: plaintext, pipelined, JSON, files; beside a canned answer in C, hyper, axum, actix, may_minihttp, nginx,
+    /// Go and Node.
+    Http(runtime::Options),
     /// The demo with 1,000 to 100,000 NPCs and 1 to 200 viewports.
     Mmo(mmo::Options),
     /// Files read and written by plain calls, by threads, by `fs` and by io_uring.
@@ -24,7 +28,8 @@ pub(crate) enum Which {
 
 pub(crate) fn run(which: &Which) -> Result<()> {
     match which {
-        Which::Runtime(options) => runtime::run(options),
+        Which::Runtime(options) => runtime::run(&runtime::RUNTIME, options),
+        Which::Http(options) => runtime::run(&runtime::WEB, options),
         Which::Mmo(options) => mmo::run(options),
         Which::Disk(options) => disk::run(options),
     }

@@ -7,8 +7,8 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use super::go;
-use super::rows::{Kind, Row};
+use super::rows::{self, Kind, Row};
+use super::{go, nginx};
 use crate::{place, shell};
 
 /// One column of the table: a program with its variant.
@@ -32,8 +32,12 @@ enum Width {
 enum Binary {
     /// Built by cargo in the workspace `benches`.
     Rust(&'static str),
-    Go,
-    C,
+    /// Of this folder in `benches/peers`.
+    Go(&'static str),
+    /// Of this file in `benches/peers/c`.
+    C(&'static str),
+    Node,
+    Nginx,
 }
 
 /// Which rows are worth a column's time.
@@ -46,6 +50,8 @@ enum Rows {
     /// Those in which a second worker can matter.
     Parallel,
     Echo,
+    /// Those that ask for one of these.
+    Paths(&'static [&'static str]),
 }
 
 impl Program {
@@ -56,17 +62,41 @@ impl Program {
             Rows::Switching => !memory && row.name != "sleepers",
             Rows::Parallel => !memory && row.name != "timeout",
             Rows::Echo => matches!(row.kind, Kind::Echo { .. }),
+            Rows::Paths(paths) => match row.kind {
+                Kind::Http { path, .. } => paths.contains(&path),
+                _ => false,
+            },
         }
     }
 
     pub(crate) fn command(&self, row: &Row) -> Command {
         let mut command = Command::new(match self.binary {
             Binary::Rust(name) => benches_target().join("release").join(name),
-            Binary::Go => built("peer-go"),
-            Binary::C => built("echo"),
+            Binary::Go(name) | Binary::C(name) => built(name),
+            Binary::Node => "node".into(),
+            Binary::Nginx => "/usr/sbin/nginx".into(),
         });
-        command.arg(row.argument()).args(self.variant);
+        match (row.kind, self.binary) {
+            (_, Binary::Nginx) => command
+                .args(["-e", "stderr", "-p"])
+                .arg(served_folder())
+                .arg("-c")
+                .arg(nginx::configuration()),
+            (Kind::Http { .. }, Binary::Node) => command
+                .arg(place::root().join("benches/peers/node/server.js"))
+                .arg(served_folder()),
+            (Kind::Http { .. }, _) => command.args(self.variant).arg(served_folder()),
+            _ => command.arg(row.argument()).args(self.variant),
+        };
         command
+    }
+
+    /// Where it will listen, if it cannot say so itself.
+    pub(crate) fn settle(&self) -> Result<Option<u16>> {
+        match self.binary {
+            Binary::Nginx => nginx::configure(&served_folder()).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// As [`Program::command`], for a server that a load is put on: on the first processor, if it cannot use more. Where
@@ -76,8 +106,12 @@ impl Program {
     }
 
     /// The load for [`Program::server`]: on the second processor then.
-    pub(crate) fn load(&self) -> Command {
-        on_processor(Command::new(built("echo_load")), self.processors().1)
+    pub(crate) fn load(&self, row: &Row) -> Command {
+        let load = match row.kind {
+            Kind::Http { .. } => "http_load",
+            _ => "echo_load",
+        };
+        on_processor(Command::new(built(load)), self.processors().1)
     }
 
     fn processors(&self) -> (Option<usize>, Option<usize>) {
@@ -92,6 +126,11 @@ impl Program {
 
 const OURS: Binary = Binary::Rust("bench-ours");
 const TOKIO: Binary = Binary::Rust("peer-tokio");
+const GO: Binary = Binary::Go("go");
+const OURS_WEB: Binary = Binary::Rust("bench-http");
+const PEERS_WEB: Binary = Binary::Rust("peer-http");
+/// Without files.
+const ANSWERS: Rows = Rows::Paths(&[rows::PLAINTEXT, rows::JSON]);
 
 const fn program(
     name: &'static str,
@@ -117,7 +156,7 @@ impl Program {
     }
 }
 
-pub(crate) const ALL: &[Program] = &[
+pub(crate) const RUNTIME: &[Program] = &[
     program("ours", "Grapeshot, one worker", OURS, &["1"], Rows::All),
     program(
         "ours-bare",
@@ -142,8 +181,8 @@ pub(crate) const ALL: &[Program] = &[
         Rows::All,
     ),
     program("tokio-mt", "tokio, two workers", TOKIO, &["mt"], Rows::All).wide(),
-    program("go-1", "Go, GOMAXPROCS=1", Binary::Go, &["1"], Rows::All),
-    program("go-2", "Go, GOMAXPROCS=2", Binary::Go, &["2"], Rows::All).wide(),
+    program("go-1", "Go, GOMAXPROCS=1", GO, &["1"], Rows::All),
+    program("go-2", "Go, GOMAXPROCS=2", GO, &["2"], Rows::All).wide(),
     program(
         "may",
         "may, one worker",
@@ -159,14 +198,62 @@ pub(crate) const ALL: &[Program] = &[
         Rows::All,
     )
     .wide(),
-    program("c", "a bare epoll loop in C", Binary::C, &[], Rows::Echo),
+    program(
+        "c",
+        "a bare epoll loop in C",
+        Binary::C("echo"),
+        &[],
+        Rows::Echo,
+    ),
     program(
         "c-page",
         "the same with a page of its own for each connection",
-        Binary::C,
+        Binary::C("echo"),
         &["page"],
         Rows::Echo,
     ),
+];
+
+pub(crate) const WEB: &[Program] = &[
+    program("ours", "Grapeshot, one worker", OURS_WEB, &["1"], Rows::All),
+    program(
+        "c",
+        "a canned answer from a bare epoll loop in C",
+        Binary::C("canned"),
+        &["http"],
+        Rows::Paths(&[rows::PLAINTEXT]),
+    ),
+    program("hyper", "hyper, one thread", PEERS_WEB, &["hyper"], ANSWERS),
+    program("axum", "axum, one thread", PEERS_WEB, &["axum"], Rows::All),
+    program(
+        "actix",
+        "actix-web, one worker",
+        PEERS_WEB,
+        &["actix"],
+        Rows::All,
+    ),
+    program(
+        "minihttp",
+        "may_minihttp, one worker",
+        PEERS_WEB,
+        &["may"],
+        ANSWERS,
+    ),
+    program(
+        "nginx",
+        "nginx, one process",
+        Binary::Nginx,
+        &[],
+        Rows::Paths(&[rows::PLAINTEXT, rows::FILE]),
+    ),
+    program(
+        "go",
+        "Go's net/http, GOMAXPROCS=1",
+        Binary::Go("go-http"),
+        &["1"],
+        Rows::All,
+    ),
+    program("node", "Node's http", Binary::Node, &[], Rows::All),
 ];
 
 /// The command, on this processor alone.
@@ -200,11 +287,32 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
     if !packages.is_empty() {
         build_packages(&packages)?;
     }
-    if programs.iter().any(|program| program.binary == Binary::Go) {
-        go::build(&benches.join("peers/go"), &built("peer-go"))?;
+    for program in programs {
+        match program.binary {
+            Binary::Go(name) => go::build(&benches.join("peers").join(name), &built(name))?,
+            Binary::C(name) => {
+                compile_c(&benches.join(format!("peers/c/{name}.c")), &built(name))?;
+            }
+            Binary::Rust(_) | Binary::Node | Binary::Nginx => {}
+        }
     }
-    compile_c(&benches.join("peers/c/echo.c"), &built("echo"))?;
-    compile_c(&benches.join("load/echo_load.c"), &built("echo_load"))
+    for load in ["echo_load", "http_load"] {
+        compile_c(&benches.join(format!("load/{load}.c")), &built(load))?;
+    }
+    files()
+}
+
+/// What the servers serve under the paths of files.
+fn served_folder() -> PathBuf {
+    place::target().join("bench/files")
+}
+
+fn files() -> Result<()> {
+    let folder = served_folder();
+    fs::create_dir_all(&folder).context("making target/bench/files")?;
+    let file = folder.join(rows::FILE.trim_start_matches('/'));
+    let bytes: Vec<u8> = (0..1_u32 << 20).map(|i| (i % 251) as u8).collect();
+    fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Builds one program of the workspace `benches`: where it is.
@@ -230,7 +338,7 @@ fn build_packages(packages: &[&str]) -> Result<()> {
 fn rust_package(binary: Binary) -> Option<&'static str> {
     match binary {
         Binary::Rust(name) => Some(name),
-        Binary::Go | Binary::C => None,
+        Binary::Go(_) | Binary::C(_) | Binary::Node | Binary::Nginx => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rows of the runtime's table. What each measures in detail: `benches/measure/src/lib.rs`.
+//! The rows of the tables. What each of the runtime's measures in detail: `benches/measure/src/lib.rs`.
 
 /// How a row is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -7,6 +7,12 @@ pub(crate) enum Kind {
     Alone,
     /// The program serves; the load generator drives so many connections and measures.
     Echo { connections: u32 },
+    /// The same with requests for `path`, `depth` at a time.
+    Http {
+        connections: u32,
+        path: &'static str,
+        depth: u32,
+    },
 }
 
 /// A figure that a row gives.
@@ -32,6 +38,7 @@ impl Row {
         match self.kind {
             Kind::Alone => self.name,
             Kind::Echo { .. } => "echo",
+            Kind::Http { .. } => "http",
         }
     }
 }
@@ -56,6 +63,13 @@ const ECHO: &[Metric] = &[
     metric("per_second", "requests/s", 0),
     metric("rss_kib", "KiB resident", 0),
     metric("kib_each", "KiB each", 2),
+];
+const HTTP: &[Metric] = &[
+    metric("cpu_us", "µs a request", 2),
+    metric("per_second", "requests/s", 0),
+    metric("p50_us", "µs p50", 0),
+    metric("p99_us", "µs p99", 0),
+    metric("rss_kib", "KiB resident", 0),
 ];
 const WAKE: &[Metric] = &[metric("p50_us", "µs p50", 2), metric("p99_us", "µs p99", 2)];
 const IDLE: &[Metric] = &[metric("per_second", "wake-ups/s", 2)];
@@ -83,7 +97,52 @@ const fn echo(name: &'static str, title: &'static str, connections: u32) -> Row 
     }
 }
 
-pub(crate) const ALL: &[Row] = &[
+const fn http(
+    name: &'static str,
+    title: &'static str,
+    (connections, depth): (u32, u32),
+    path: &'static str,
+) -> Row {
+    Row {
+        name,
+        title,
+        kind: Kind::Http {
+            connections,
+            path,
+            depth,
+        },
+        metrics: HTTP,
+    }
+}
+
+pub(crate) const WEB: &[Row] = &[
+    http(
+        "plaintext-64",
+        "plaintext, 64 connections",
+        (64, 1),
+        PLAINTEXT,
+    ),
+    http(
+        "plaintext-512",
+        "plaintext, 512 connections",
+        (512, 1),
+        PLAINTEXT,
+    ),
+    http(
+        "pipelined",
+        "plaintext, 64 connections, 16 requests at a time",
+        (64, 16),
+        PLAINTEXT,
+    ),
+    http("json", "1 KiB of JSON, 64 connections", (64, 1), JSON),
+    http("file", "a file of 1 MiB, 16 connections", (16, 1), FILE),
+];
+
+pub(crate) const PLAINTEXT: &str = "/plaintext";
+pub(crate) const JSON: &str = "/json";
+pub(crate) const FILE: &str = "/mebibyte.bin";
+
+pub(crate) const RUNTIME: &[Row] = &[
     alone("yield", "resume + suspend", NANOSECONDS),
     alone("spawn-1000", "spawn + join, batches of 1,000", NANOSECONDS),
     alone(

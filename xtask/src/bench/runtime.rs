@@ -1,10 +1,12 @@
-//! `cargo xtask bench runtime`: the rows, A B A B, medians, the table and the JSON.
+//! `cargo xtask bench runtime` and `bench http`: the rows, A B A B, medians, the table and the JSON.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::time::Duration;
+use std::net::TcpStream;
+use std::process::{ChildStdout, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -25,10 +27,30 @@ pub(crate) struct Options {
     /// Only these programs: names or their beginnings, as `ours,go-1,tokio`.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
-    /// How long one echo row is measured, in milliseconds; a third of it before that warms up.
+    /// How long a server is measured for one row, in milliseconds; a third of it before that warms up.
     #[arg(long, default_value_t = 3_000)]
     echo_ms: u64,
 }
+
+/// A table.
+pub(crate) struct Suite {
+    /// The JSON is called so.
+    name: &'static str,
+    rows: &'static [Row],
+    programs: &'static [Program],
+}
+
+pub(crate) const RUNTIME: Suite = Suite {
+    name: "runtime",
+    rows: rows::RUNTIME,
+    programs: programs::RUNTIME,
+};
+
+pub(crate) const WEB: Suite = Suite {
+    name: "http",
+    rows: rows::WEB,
+    programs: programs::WEB,
+};
 
 /// Longer than any program takes for any row.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -98,9 +120,9 @@ impl Results {
     }
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let rows = chosen(rows::ALL, &options.only, |row| row.name)?;
-    let programs = chosen(programs::ALL, &options.peers, |program| program.name)?;
+pub(crate) fn run(suite: &Suite, options: &Options) -> Result<()> {
+    let rows = chosen(suite.rows, &options.only, |row| row.name)?;
+    let programs = chosen(suite.programs, &options.peers, |program| program.name)?;
     let missing = packages::install(&[packages::FOR_BENCHES])?;
     ensure!(
         missing.is_empty(),
@@ -126,7 +148,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         table::print(row, &programs, &results);
         claims::print(row, &results);
     }
-    write_json(about, &rows, &programs, &results, options.rounds)
+    let document = as_json(about, &rows, &programs, &results, options.rounds);
+    write_json(suite.name, &document)
 }
 
 /// All of them, or those whose name begins with one of `wanted`; a name given in full means only itself.
@@ -169,7 +192,16 @@ fn measure(row: &Row, program: &Program, options: &Options) -> Result<Option<Sam
     match row.kind {
         Kind::Alone => measure_alone(row, program),
         Kind::Echo { connections } => {
-            measure_echo(row, program, connections, options.echo_ms).map(Some)
+            let sample = measure_server(row, program, connections, &[], options.echo_ms)?;
+            Ok(Some(sample))
+        }
+        Kind::Http {
+            connections,
+            path,
+            depth,
+        } => {
+            let asks = [path.to_owned(), depth.to_string()];
+            measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
         }
     }
 }
@@ -210,7 +242,15 @@ fn parse(line: &str) -> Result<Sample> {
         .collect())
 }
 
-fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Result<Sample> {
+/// Puts the load on, with what it is to ask for in `asks`.
+fn measure_server(
+    row: &Row,
+    program: &Program,
+    connections: u32,
+    asks: &[String],
+    ms: u64,
+) -> Result<Sample> {
+    let settled = program.settle()?;
     let mut server = shell::Server::start(
         program
             .server(row)
@@ -218,16 +258,11 @@ fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Resu
             .stdout(Stdio::piped()),
     )?;
     let stdout = server.child().stdout.take().expect("it is piped");
-    let mut line = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .context("reading where it listens")?;
-    let port = parse(&line)?
-        .get("listening")
-        .copied()
-        .context("it does not say where it listens")?;
-
-    let mut load = program.load();
+    let port = match settled {
+        Some(port) => until_it_accepts(port)?,
+        None => where_it_listens(stdout)?,
+    };
+    let mut load = program.load(row);
     load.args([
         port.to_string(),
         connections.to_string(),
@@ -238,6 +273,7 @@ fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Resu
         ms.to_string(),
         processes(connections).to_string(),
     ]);
+    load.args(asks);
     let ended = shell::run_bounded(&mut load, PATIENCE)?;
     ensure!(
         ended.status.success(),
@@ -261,7 +297,28 @@ fn measure_echo(row: &Row, program: &Program, connections: u32, ms: u64) -> Resu
             "kib_each".to_owned(),
             get("server_rss_kib")? / f64::from(connections),
         ),
+        ("p50_us".to_owned(), get("p50_us")?),
+        ("p99_us".to_owned(), get("p99_us")?),
     ]))
+}
+
+/// A server's first line says it.
+fn where_it_listens(stdout: ChildStdout) -> Result<u16> {
+    let mut line = String::new();
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .context("reading where it listens")?;
+    let port = parse(&line)?.get("listening").copied();
+    Ok(port.context("it does not say where it listens")? as u16)
+}
+
+fn until_it_accepts(port: u16) -> Result<u16> {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        ensure!(Instant::now() < give_up, "it does not listen");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(port)
 }
 
 /// A process has at most 20,000 descriptors on our machines, and an address 28,000 ports.
@@ -269,13 +326,13 @@ fn processes(connections: u32) -> u32 {
     connections.div_ceil(15_000)
 }
 
-fn write_json(
+fn as_json(
     about: Value,
     rows: &[&Row],
     programs: &[&Program],
     results: &Results,
     rounds: u32,
-) -> Result<()> {
+) -> Value {
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| row_json(row, programs, results))
@@ -284,12 +341,15 @@ fn write_json(
         .iter()
         .map(|p| (p.name.to_owned(), p.what.into()))
         .collect();
-    let document = json!({ "machine": about, "rounds": rounds, "programs": named, "rows": rows });
+    json!({ "machine": about, "rounds": rounds, "programs": named, "rows": rows })
+}
+
+fn write_json(name: &str, document: &Value) -> Result<()> {
     let folder = place::target().join("bench");
     fs::create_dir_all(&folder).context("making target/bench")?;
-    let path = folder.join("runtime.json");
-    fs::write(&path, serde_json::to_string_pretty(&document)? + "\n")
-        .context("writing runtime.json")?;
+    let path = folder.join(format!("{name}.json"));
+    fs::write(&path, serde_json::to_string_pretty(document)? + "\n")
+        .with_context(|| format!("writing {}", path.display()))?;
     println!("\nwritten: {}", path.display());
     Ok(())
 }
@@ -347,12 +407,12 @@ mod tests {
     fn a_full_name_means_only_itself_and_a_beginning_all_that_begin_so() {
         let names = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            chosen(programs::ALL, &words, |p| p.name)
+            chosen(programs::RUNTIME, &words, |p| p.name)
                 .map(|found| found.iter().map(|p| p.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&["ours", "go"]).unwrap(), ["ours", "go-1", "go-2"]);
         assert_eq!(names(&["ours-"]).unwrap(), ["ours-bare", "ours-2"]);
-        assert_eq!(names(&[]).unwrap().len(), programs::ALL.len());
+        assert_eq!(names(&[]).unwrap().len(), programs::RUNTIME.len());
         assert!(names(&["gevent"]).is_err());
     }
 }

@@ -1,0 +1,3 @@
+module grapeshot/benches/peers/go-http
+
+go 1.27
