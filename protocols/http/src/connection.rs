@@ -19,7 +19,7 @@ use grapeshot::{catch_panic, with_timeout};
 
 use crate::body::Decoder;
 use crate::encode::encode_failure;
-use crate::exchange::{Answer, Context, Control, Exchange};
+use crate::exchange::{Answer, Context, Control, Draft, Exchange};
 use crate::handler::Reply;
 use crate::head::{Head, Scanner};
 use crate::output::Output;
@@ -190,7 +190,7 @@ impl Connection {
         if let Err(refusal) = self.head.parse(&self.input[range.clone()]) {
             return Some(self.refuse(refusal));
         }
-        self.control.requests.fetch_add(1, Ordering::Relaxed);
+        self.control.count_request();
         let framing = self.head.framing();
         if self.input.len() < range.end + WINDOW && framing != crate::head::Framing::Length(0) {
             self.input.resize(range.end + INPUT, 0);
@@ -202,9 +202,9 @@ impl Connection {
             stream: &self.stream,
             limits: &context.limits,
             output: RefCell::new(&mut self.output),
-            scratch: RefCell::new(std::mem::take(&mut self.scratch)),
+            draft: Draft::new(std::mem::take(&mut self.scratch)),
             peer: self.peer,
-            is_head: view.method() == "HEAD",
+            is_head: view.is_method(b"HEAD"),
             is_http10: self.head.version() == crate::Version::Http10,
             now: self.now,
             answer: Cell::new(Answer::None),
@@ -226,7 +226,7 @@ impl Connection {
         let (pos, stop) = request.body.rest_bounds();
         self.start = range.end + pos;
         self.end = range.end + stop;
-        self.scratch = exchange.scratch.take();
+        self.scratch = exchange.draft.headers.take();
         end
     }
 }

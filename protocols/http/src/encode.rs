@@ -5,36 +5,46 @@ use crate::{Status, date};
 /// The status line and the date.
 pub(crate) fn encode_start(out: &mut Vec<u8>, status: Status, now: u64) {
     if status == Status::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
-    } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        encode_decimal(out, status.code().into());
-        out.push(b' ');
-        out.extend_from_slice(status.reason().as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
+        return date::append_ok(out, now);
     }
-    date::append(out, now);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    encode_decimal(out, status.code().into());
+    out.push(b' ');
+    out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
+    date::append(out, now);
 }
 
 pub(crate) fn encode_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    encode_decimal(out, length);
-    out.extend_from_slice(b"\r\n");
+    const NAME: &[u8] = b"Content-Length: ";
+    const END: &[u8] = b"\r\n";
+    // Put together from behind, so that it is appended at once.
+    let mut line = [0; NAME.len() + 20 + END.len()];
+    let end = line.len() - END.len();
+    line[end..].copy_from_slice(END);
+    let digits = put_decimal(&mut line[..end], length);
+    let start = digits - NAME.len();
+    line[start..digits].copy_from_slice(NAME);
+    out.extend_from_slice(&line[start..]);
 }
 
-fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
+fn encode_decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0; 20];
-    let mut at = digits.len();
+    let start = put_decimal(&mut digits, number);
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Writes the number to the end of `room`, and says where it begins there.
+fn put_decimal(room: &mut [u8], mut number: u64) -> usize {
+    let mut at = room.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        room[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return at;
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// A whole answer of the server's own, after which the connection closes.

@@ -8,7 +8,7 @@ use grapeshot::net::{Peer, Stream};
 
 use crate::output::Output;
 use crate::server::Counters;
-use crate::{Error, Limits};
+use crate::{Error, Limits, Status};
 
 /// What the server and a connection of its tell each other.
 #[derive(Debug, Default)]
@@ -22,6 +22,12 @@ const BUSY: u8 = 1;
 const DISMISSED: u8 = 2;
 
 impl Control {
+    /// One more. Only the connection itself counts, so nothing can come between.
+    pub(crate) fn count_request(&self) {
+        let so_far = self.requests.load(Ordering::Relaxed);
+        self.requests.store(so_far + 1, Ordering::Relaxed);
+    }
+
     /// Closes the connection if it is between requests; true if it was.
     pub(crate) fn dismiss_if_idle(&self) -> bool {
         self.phase
@@ -54,12 +60,41 @@ pub(crate) enum Answer {
     Upgraded,
 }
 
+/// The answer so far, as the handler describes it. It lies here and not in the `Response`, which moves from hand to hand.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) status: Cell<Status>,
+    /// Complete header lines.
+    pub(crate) headers: RefCell<Vec<u8>>,
+    pub(crate) length: Cell<Option<u64>>,
+    pub(crate) misuse: Cell<Option<&'static str>>,
+}
+
+impl Draft {
+    /// An empty one, in memory that an earlier one used.
+    pub(crate) fn new(headers: Vec<u8>) -> Self {
+        Self {
+            status: Cell::new(Status::OK),
+            headers: RefCell::new(headers),
+            length: Cell::new(None),
+            misuse: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.status.set(Status::OK);
+        self.headers.borrow_mut().clear();
+        self.length.set(None);
+        self.misuse.set(None);
+    }
+}
+
 /// What request and response share while one exchange lasts. It is bound to its coroutine (`!Sync`).
 pub(crate) struct Exchange<'c> {
     pub(crate) stream: &'c Arc<dyn Stream>,
     pub(crate) limits: &'c Limits,
     pub(crate) output: RefCell<&'c mut Output>,
-    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) draft: Draft,
     pub(crate) peer: Peer,
     pub(crate) is_head: bool,
     pub(crate) is_http10: bool,

@@ -275,6 +275,11 @@ impl<'a> HeadView<'a> {
         self.head.method.text(self.bytes)
     }
 
+    /// As comparing [`HeadView::method`], for less.
+    pub(crate) fn is_method(self, method: &[u8]) -> bool {
+        self.head.method.get(self.bytes) == method
+    }
+
     /// The target as sent.
     #[must_use]
     pub fn target(self) -> &'a str {

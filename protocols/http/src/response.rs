@@ -6,7 +6,7 @@ use grapeshot::net::Stream;
 
 use crate::body::is_token;
 use crate::encode::{encode_length, encode_start};
-use crate::exchange::{Answer, Exchange};
+use crate::exchange::{Answer, Draft, Exchange};
 use crate::request::Request;
 use crate::writer::{BodyWriter, Coding};
 use crate::{Error, Status};
@@ -19,48 +19,44 @@ use crate::{Error, Status};
 #[must_use = "an answer must be sent"]
 pub struct Response<'c> {
     exchange: &'c Exchange<'c>,
-    status: Status,
-    /// Complete header lines.
-    headers: Vec<u8>,
-    length: Option<u64>,
-    misuse: Option<&'static str>,
 }
 
 impl<'c> Response<'c> {
     pub(crate) fn new(exchange: &'c Exchange<'c>) -> Self {
-        let mut headers = exchange.scratch.take();
-        headers.clear();
-        Self {
-            exchange,
-            status: Status::OK,
-            headers,
-            length: None,
-            misuse: None,
-        }
+        exchange.draft.clear();
+        Self { exchange }
+    }
+
+    fn draft(&self) -> &'c Draft {
+        &self.exchange.draft
+    }
+
+    fn refuse(&self, misuse: &'static str) {
+        self.draft().misuse.set(Some(misuse));
     }
 
     /// Answers with this status.
-    pub fn status(mut self, status: Status) -> Self {
+    pub fn status(self, status: Status) -> Self {
         if status.is_informational() {
-            self.misuse = Some("an informational status is no final answer");
+            self.refuse("an informational status is no final answer");
         }
-        self.status = status;
+        self.draft().status.set(status);
         self
     }
 
     /// Adds a header. A name that is no token, a value with a control character, and the headers that are the
     /// server's to write make the sending fail with [`Error::Misuse`].
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
         if name.is_empty() || !name.bytes().all(is_token) {
-            self.misuse = Some("a header's name is not a token");
+            self.refuse("a header's name is not a token");
         } else if value
             .iter()
             .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
         {
-            self.misuse = Some("a header's value has a control character");
+            self.refuse("a header's value has a control character");
         } else if is_framing(name) {
-            self.misuse = Some(
+            self.refuse(
                 "Date, Content-Length, Transfer-Encoding and Connection are written by the server",
             );
         } else {
@@ -70,7 +66,7 @@ impl<'c> Response<'c> {
     }
 
     /// Adds a `Content-Type`, unless there is one.
-    pub(crate) fn default_type(mut self, media_type: &str) -> Self {
+    pub(crate) fn default_type(self, media_type: &str) -> Self {
         if !self.has_header("Content-Type") {
             self.line("Content-Type", media_type.as_bytes());
         }
@@ -80,7 +76,8 @@ impl<'c> Response<'c> {
     /// Whether a header of this name was added.
     #[must_use]
     pub fn has_header(&self, name: &str) -> bool {
-        let (bytes, wanted) = (&*self.headers, name.as_bytes());
+        let headers = self.draft().headers.borrow();
+        let (bytes, wanted) = (&**headers, name.as_bytes());
         let at = |line: usize| bytes.get(line..line + wanted.len());
         let begins = |line: usize| {
             at(line).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
@@ -90,16 +87,18 @@ impl<'c> Response<'c> {
             && (begins(0) || memchr::memchr_iter(b'\n', bytes).any(|end| begins(end + 1)))
     }
 
-    fn line(&mut self, name: &str, value: &[u8]) {
-        self.headers.extend_from_slice(name.as_bytes());
-        self.headers.extend_from_slice(b": ");
-        self.headers.extend_from_slice(value);
-        self.headers.extend_from_slice(b"\r\n");
+    fn line(&self, name: &str, value: &[u8]) {
+        let mut headers = self.draft().headers.borrow_mut();
+        headers.reserve(name.len() + value.len() + 4);
+        headers.extend_from_slice(name.as_bytes());
+        headers.extend_from_slice(b": ");
+        headers.extend_from_slice(value);
+        headers.extend_from_slice(b"\r\n");
     }
 
     /// Declares the length of the content, for [`start`](Response::start), or for an answer to HEAD.
-    pub fn content_length(mut self, bytes: u64) -> Self {
-        self.length = Some(bytes);
+    pub fn content_length(self, bytes: u64) -> Self {
+        self.draft().length.set(Some(bytes));
         self
     }
 
@@ -120,16 +119,16 @@ impl<'c> Response<'c> {
     ///
     /// # Errors
     /// `Misuse` for an answer that cannot be (see [`header`](Response::header)); else the stream's.
-    pub fn send(mut self, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    pub fn send(self, content: impl AsRef<[u8]>) -> Result<(), Error> {
         let content = content.as_ref();
-        let length = match self.length {
+        let length = match self.draft().length.get() {
             Some(length) if content.is_empty() && self.exchange.is_head => length,
             Some(length) if length != content.len() as u64 => {
                 return Err(Error::Misuse("the content is not as long as was declared"));
             }
             _ => content.len() as u64,
         };
-        if self.status.is_bodyless() && !content.is_empty() {
+        if self.draft().status.get().is_bodyless() && !content.is_empty() {
             return Err(Error::Misuse("an answer with this status has no content"));
         }
         self.write_head(Some(length))?;
@@ -151,8 +150,9 @@ impl<'c> Response<'c> {
     /// # Errors
     /// As [`send`](Response::send).
     pub fn send_text(self, text: &str) -> Result<(), Error> {
-        self.header("Content-Type", "text/plain; charset=utf-8")
-            .send(text)
+        const LINE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
+        self.draft().headers.borrow_mut().extend_from_slice(LINE);
+        self.send(text)
     }
 
     /// Begins an answer whose content is written piece by piece: with the declared
@@ -161,12 +161,12 @@ impl<'c> Response<'c> {
     ///
     /// # Errors
     /// `Misuse` for an answer that cannot be (see [`header`](Response::header)).
-    pub fn start(mut self) -> Result<BodyWriter<'c>, Error> {
+    pub fn start(self) -> Result<BodyWriter<'c>, Error> {
         let exchange = self.exchange;
-        let length = if self.status.is_bodyless() {
+        let length = if self.draft().status.get().is_bodyless() {
             Some(0)
         } else {
-            self.length
+            self.draft().length.get()
         };
         if length.is_none() && exchange.is_http10 {
             exchange.close.set(true);
@@ -179,7 +179,7 @@ impl<'c> Response<'c> {
             None if exchange.is_http10 => Coding::UntilClose,
             None => Coding::Chunked,
         };
-        let mut gathered = std::mem::take(&mut self.headers);
+        let mut gathered = self.draft().headers.take();
         gathered.clear();
         Ok(BodyWriter::new(exchange, coding, gathered))
     }
@@ -190,7 +190,7 @@ impl<'c> Response<'c> {
     ///
     /// # Errors
     /// `Misuse` if the request was HTTP/1.0 or has content; else the stream's.
-    pub fn upgrade(mut self, request: &mut Request<'_>, protocol: &str) -> Result<Upgraded, Error> {
+    pub fn upgrade(self, request: &mut Request<'_>, protocol: &str) -> Result<Upgraded, Error> {
         let exchange = self.exchange;
         if exchange.is_http10
             || !request.body.decoder.is_done()
@@ -199,13 +199,13 @@ impl<'c> Response<'c> {
             return Err(Error::Misuse("this request cannot change the protocol"));
         }
         self.line("Upgrade", protocol.as_bytes());
-        if let Some(misuse) = self.misuse {
+        if let Some(misuse) = self.draft().misuse.get() {
             return Err(Error::Misuse(misuse));
         }
         let mut output = exchange.output.borrow_mut();
         let out = output.buffer();
         encode_start(out, Status::SWITCHING_PROTOCOLS, exchange.now);
-        out.extend_from_slice(&self.headers);
+        out.extend_from_slice(&self.draft().headers.borrow());
         out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
         exchange.answer.set(Answer::Upgraded);
         output.flush(&**exchange.stream, exchange.limits)?;
@@ -218,22 +218,23 @@ impl<'c> Response<'c> {
     }
 
     /// Writes the head for content of `length`; without one, chunked or up to the connection's end.
-    fn write_head(&mut self, length: Option<u64>) -> Result<(), Error> {
+    fn write_head(&self, length: Option<u64>) -> Result<(), Error> {
         let exchange = self.exchange;
         if exchange.answer.get() != Answer::None {
             return Err(Error::Misuse("the request is answered already"));
         }
-        if let Some(misuse) = self.misuse {
+        if let Some(misuse) = self.draft().misuse.get() {
             return Err(Error::Misuse(misuse));
         }
         let close = exchange.must_close();
         exchange.close.set(close);
         let mut output = exchange.output.borrow_mut();
         let out = output.buffer();
-        encode_start(out, self.status, exchange.now);
-        out.extend_from_slice(&self.headers);
+        let status = self.draft().status.get();
+        encode_start(out, status, exchange.now);
+        out.extend_from_slice(&self.draft().headers.borrow());
         match length {
-            _ if self.status.is_bodyless() => {}
+            _ if status.is_bodyless() => {}
             Some(length) => encode_length(out, length),
             None if exchange.is_http10 => {}
             None => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -245,15 +246,6 @@ impl<'c> Response<'c> {
         }
         out.extend_from_slice(b"\r\n");
         Ok(())
-    }
-}
-
-impl Drop for Response<'_> {
-    fn drop(&mut self) {
-        // The memory serves the connection's next answer.
-        if let Ok(mut scratch) = self.exchange.scratch.try_borrow_mut() {
-            *scratch = std::mem::take(&mut self.headers);
-        }
     }
 }
 

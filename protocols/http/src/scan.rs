@@ -28,7 +28,7 @@ impl Scanner {
         self.check_first(bytes)?;
         loop {
             let from = self.line + self.scanned;
-            let Some(lf) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) else {
+            let Some(lf) = line_feed(&bytes[from..]).map(|at| from + at) else {
                 self.scanned = bytes.len() - self.line;
                 self.check(bytes.len(), limits)?;
                 return Ok(None);
@@ -76,5 +76,43 @@ impl Scanner {
             return Err(Refusal::HeadersTooLong);
         }
         Ok(())
+    }
+}
+
+/// Where the first LF is. Most lines of a head are so short that a call of `memchr` would take longer than the search.
+#[inline]
+fn line_feed(bytes: &[u8]) -> Option<usize> {
+    const LF: u64 = u64::from_ne_bytes([b'\n'; 8]);
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const SHORT: usize = 48;
+    let mut at = 0;
+    while at < SHORT
+        && let Some(eight) = bytes[at..].first_chunk()
+    {
+        let word = u64::from_le_bytes(*eight) ^ LF;
+        // The lowest bit that is set is the highest of the first byte that is zero.
+        let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if zeros != 0 {
+            return Some(at + zeros.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr::memchr(b'\n', &bytes[at..]).map(|found| at + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_feed;
+
+    #[test]
+    fn a_line_feed_is_found_wherever_it_is() {
+        for length in 0..100 {
+            let mut bytes = vec![b'\n' ^ 0x80; length];
+            assert_eq!(line_feed(&bytes), None);
+            for at in (0..length).rev() {
+                bytes[at] = b'\n';
+                assert_eq!(line_feed(&bytes), Some(at));
+            }
+        }
     }
 }

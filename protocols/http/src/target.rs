@@ -15,7 +15,8 @@ pub(crate) struct Parts<'a> {
 /// Takes the origin form (`/path?query`), the absolute form (`http://host/path?query`) and, for `OPTIONS`, `*`.
 /// `None` for anything else, for bytes beyond ASCII, and for a fragment, which no client may send.
 pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
-    if !target.is_ascii() || memchr::memchr(b'#', target.as_bytes()).is_some() {
+    let bytes = target.as_bytes();
+    if bytes.iter().any(|&byte| !byte.is_ascii() || byte == b'#') {
         return None;
     }
     if target == "*" {
@@ -38,7 +39,7 @@ pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
         }
         (Some(authority), rest)
     };
-    let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+    let (path, query) = match rest.bytes().position(|byte| byte == b'?') {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
@@ -52,34 +53,29 @@ pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
 /// Whether `text` can be `uri-host [":" port]` (RFC 3986, section 3.2, without the user's name). Empty is allowed:
 /// so says a client whose target has no authority.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let (host, port) = if text.first() == Some(&b'[') {
-        let Some(end) = text.iter().position(|&byte| byte == b']') else {
-            return false;
-        };
-        let inside = &text[1..end];
-        let literal = !inside.is_empty()
-            && inside
-                .iter()
-                .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v'));
-        if !literal {
-            return false;
-        }
-        (&b""[..], &text[end + 1..])
-    } else {
-        text.split_at(
-            text.iter()
-                .position(|&byte| byte == b':')
-                .unwrap_or(text.len()),
-        )
-    };
     const HOST: [bool; 256] = table(b"-._~%!$&'()*+;=");
-    let host_ok = host.iter().all(|&byte| HOST[usize::from(byte)]);
-    let port_ok = match port {
+    let host = if text.first() == Some(&b'[') {
+        match literal_length(text) {
+            Some(length) => length,
+            None => return false,
+        }
+    } else {
+        let ends = text.iter().position(|&byte| !HOST[usize::from(byte)]);
+        ends.unwrap_or(text.len())
+    };
+    match &text[host..] {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    host_ok && port_ok
+    }
+}
+
+/// Of the address in brackets that the text begins with.
+fn literal_length(text: &[u8]) -> Option<usize> {
+    let end = text.iter().position(|&byte| byte == b']')?;
+    let inside = &text[1..end];
+    let is_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v');
+    (!inside.is_empty() && inside.iter().all(is_address)).then_some(end + 1)
 }
 
 #[cfg(test)]
