@@ -123,6 +123,10 @@ impl File {
         Ok(file)
     }
 
+    pub(crate) fn as_std(&self) -> &std::fs::File {
+        &self.open.file
+    }
+
     /// A second handle. It shares everything, the cursor too, as std's does, and takes no descriptor.
     ///
     /// # Errors

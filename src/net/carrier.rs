@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::fs::File;
 use crate::sync::Mutex;
 
 /// A byte stream that one coroutine may read while another writes: what `&TcpStream` is. TCP, TLS, Unix sockets and
@@ -65,6 +67,17 @@ pub trait Stream: Send + Sync + 'static {
         )
     }
 
+    /// Sends a part of a file without copying it through the program's memory, as far as the file goes; says how many bytes
+    /// that were. `part` is what is left to send, after an error or an interrupt as well. What is not in memory is waited
+    /// for, and the worker waits with it. **May suspend.**
+    ///
+    /// # Errors
+    /// `Unsupported`, with nothing sent, of streams that must see the bytes (TLS). Else those of the file and the stream.
+    fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
+        let _ = (file, part);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Ends one direction or both; a coroutine that waits in a read which is ended gets 0. Does not suspend.
     ///
     /// # Errors
@@ -83,6 +96,9 @@ macro_rules! socket {
             }
             fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
                 Write::write_vectored(&mut &*self, slices)
+            }
+            fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
+                crate::io::send_file(file.as_std(), part, self)
             }
             fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 <$socket>::shutdown(self, how)
@@ -104,6 +120,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         (**self).write_vectored(slices)
+    }
+    fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
+        (**self).send_file(file, part)
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)
