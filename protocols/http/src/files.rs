@@ -1,17 +1,20 @@
-//! Files as answers: from a folder ([`StaticFiles`]) or from the program itself ([`Assets`]).
+//! Files as answers: from a file system ([`StaticFiles`]) or from the program itself ([`Assets`]).
 
 mod assets;
-mod folder;
+mod content;
+mod listing;
 mod path;
+mod reading;
+mod writing;
 
 pub use assets::Assets;
-pub use folder::StaticFiles;
+pub use reading::StaticFiles;
 
 use crate::handler::not_found;
 use crate::{Error, Request, Response, Status};
 
 /// The media type by a name's extension; texts are taken to be UTF-8.
-fn media_type(name: &str) -> String {
+pub(crate) fn media_type(name: &str) -> String {
     let guess = mime_guess::from_path(name).first_or_octet_stream();
     let textual = guess.type_() == mime_guess::mime::TEXT
         || matches!(
@@ -33,19 +36,17 @@ fn only_reading<'c>(
     if matches!(request.method(), "GET" | "HEAD") {
         return Ok(Some(response));
     }
-    response
-        .status(Status::METHOD_NOT_ALLOWED)
-        .header("Allow", "GET, HEAD")
-        .send_text("only GET and HEAD\n")?;
+    not_allowed(request, response, "GET, HEAD, OPTIONS")?;
     Ok(None)
 }
 
-/// Whether `If-None-Match` names this entity tag, compared weakly (RFC 9110, section 13.1.2).
-fn none_match_fails(request: &Request<'_>, tag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    request
-        .values("If-None-Match")
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .flat_map(|list| list.split(','))
-        .any(|candidate| candidate.trim() == "*" || opaque(candidate) == opaque(tag))
+/// The method is none of those allowed; OPTIONS asks which they are.
+fn not_allowed(request: &Request<'_>, response: Response<'_>, allowed: &str) -> Result<(), Error> {
+    let response = response.header("Allow", allowed);
+    if request.method() == "OPTIONS" {
+        return response.status(Status::NO_CONTENT).send("");
+    }
+    response
+        .status(Status::METHOD_NOT_ALLOWED)
+        .send_text("this method is not for this\n")
 }

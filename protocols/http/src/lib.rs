@@ -22,6 +22,7 @@
 
 mod accept;
 pub mod body;
+mod conditions;
 mod connection;
 mod date;
 mod encode;
@@ -31,7 +32,9 @@ mod files;
 mod handler;
 pub mod head;
 mod limits;
+mod negotiate;
 mod output;
+pub mod range;
 mod request;
 mod response;
 mod scan;
@@ -49,6 +52,7 @@ pub use handler::{
 };
 pub use head::Version;
 pub use limits::Limits;
+pub use negotiate::ContentCoding;
 pub use request::Request;
 pub use response::{Response, Upgraded};
 pub use server::{Server, ServerBuilder, Statistics};

@@ -1,7 +1,9 @@
 //! The writing side of a connection: answers gather in a buffer and leave in as few writes as can be.
 
 use std::io::IoSlice;
+use std::ops::Range;
 
+use grapeshot::fs::File;
 use grapeshot::net::Stream;
 use grapeshot::with_timeout;
 
@@ -11,6 +13,9 @@ use crate::{Error, Limits};
 const HIGH_WATER: usize = 32 << 10;
 /// From this size on, content is written from where it lies and not copied.
 const COPY_UP_TO: usize = 8 << 10;
+
+/// Bytes of a file that the kernel is told to send at a time.
+const PIECE: u64 = 128 << 10;
 
 /// Answers on their way out.
 #[derive(Debug, Default)]
@@ -56,6 +61,42 @@ impl Output {
         } else {
             self.write_all(stream, limits, &[])
         }
+    }
+
+    /// Sends a part of a file by the kernel; false if the stream cannot do that, and nothing was sent. **May suspend.**
+    pub(crate) fn send_file(
+        &mut self,
+        stream: &dyn Stream,
+        limits: &Limits,
+        file: &File,
+        part: Range<u64>,
+    ) -> Result<bool, Error> {
+        self.flush(stream, limits)?;
+        self.writing = true;
+        let mut start = part.start;
+        while start < part.end {
+            let mut piece = start..part.end.min(start + PIECE);
+            // What is not in memory is brought there by a thread, so that the worker need not wait for the disk.
+            for probe in [piece.start, piece.end - 1] {
+                if file.read_at(&mut [0], probe)? == 0 {
+                    return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+                }
+            }
+            match with_timeout(limits.write_wait, || stream.send_file(file, &mut piece)) {
+                Err(_) => return Err(Error::WriteTimeout),
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+                    self.writing = false;
+                    return Ok(false);
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(0)) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                Ok(Ok(_)) => {}
+            }
+            start = piece.start;
+        }
+        self.writing = false;
+        Ok(true)
     }
 
     /// Writes what has gathered and then `tail`, with one vectored write if the stream takes it all.

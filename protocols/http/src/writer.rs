@@ -1,6 +1,9 @@
 //! An answer's content, written piece by piece.
 
 use std::io::{self, Write};
+use std::ops::Range;
+
+use grapeshot::fs::File;
 
 use crate::Error;
 use crate::body;
@@ -8,6 +11,8 @@ use crate::exchange::{Answer, Exchange};
 
 /// Content gathered before it becomes a chunk.
 const CHUNK: usize = 8 << 10;
+/// Read from a file at a time.
+const FILE_CHUNK: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Coding {
@@ -61,6 +66,49 @@ impl<'c> BodyWriter<'c> {
             _ => {}
         }
         self.exchange.answer.set(Answer::Complete);
+        Ok(())
+    }
+
+    /// Writes a part of a file: by the kernel, where the stream allows, and without a copy then. **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` if it is more than was declared; else those of the file, which may have become shorter, and the stream.
+    pub fn send_file(&mut self, file: &File, part: Range<u64>) -> Result<(), Error> {
+        let exchange = self.exchange;
+        let count = part.end.saturating_sub(part.start);
+        match &mut self.coding {
+            Coding::Nowhere => return Ok(()),
+            Coding::Length(left) if *left < count => {
+                return Err(Error::Misuse("more content was written than was declared"));
+            }
+            Coding::Length(_) | Coding::UntilClose => {
+                let sent = exchange.output.borrow_mut().send_file(
+                    &**exchange.stream,
+                    exchange.limits,
+                    file,
+                    part.clone(),
+                )?;
+                if sent {
+                    if let Coding::Length(left) = &mut self.coding {
+                        *left -= count;
+                    }
+                    return Ok(());
+                }
+            }
+            Coding::Chunked => {}
+        }
+        let mut chunk = vec![0; FILE_CHUNK.min(usize::try_from(count).unwrap_or(FILE_CHUNK))];
+        let mut at = part.start;
+        while at < part.end {
+            let room = chunk.len().min((part.end - at) as usize);
+            match file.read_at(&mut chunk[..room], at)? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                read => {
+                    self.put(&chunk[..read])?;
+                    at += read as u64;
+                }
+            }
+        }
         Ok(())
     }
 

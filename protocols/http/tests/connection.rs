@@ -680,5 +680,5 @@ fn assets_are_served_with_their_types_and_tags() {
         &server,
         ["POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"],
     );
-    assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("Allow: GET, HEAD\r\n"));
+    assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("Allow: GET, HEAD, OPTIONS\r\n"));
 }

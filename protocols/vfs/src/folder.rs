@@ -132,9 +132,9 @@ fn metadata_of(stat: &Stat) -> Metadata {
         FileType::Directory => Kind::Folder,
         _ => Kind::Other,
     };
-    let (seconds, nanos) = (stat.st_mtime as i64, stat.st_mtime_nsec as u32);
-    let since = Duration::new(seconds.max(0) as u64, nanos);
-    let len = stat.st_size.max(0) as u64;
+    let whole = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let since = Duration::new(whole, stat.st_mtime_nsec as u32);
+    let len = u64::try_from(stat.st_size).unwrap_or(0);
     let tag = format!("{:x}-{len:x}-{:x}", stat.st_ino, since.as_nanos());
     Metadata::new(kind, len, Some(SystemTime::UNIX_EPOCH + since), tag)
 }

@@ -2,7 +2,8 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use super::{media_type, none_match_fails, not_found, only_reading};
+use super::{media_type, not_found, only_reading};
+use crate::conditions::{Validators, Verdict, judge};
 use crate::{Error, Handler, HandlerError, Request, Response, Status};
 
 /// Files embedded in the program, served by their paths.
@@ -34,7 +35,7 @@ impl Assets {
         let asset = |&(path, content): &(&'static str, &'static [u8])| {
             let mut hasher = DefaultHasher::new();
             hasher.write(content);
-            let tag = format!("\"{:016x}\"", hasher.finish());
+            let tag = format!("{:016x}", hasher.finish());
             Asset {
                 path,
                 content,
@@ -59,10 +60,21 @@ impl Assets {
         };
         // The browser asks each time whether its copy is still right: the next version of the program serves others.
         let response = response
-            .header("ETag", &asset.tag)
+            .header("ETag", format!("\"{}\"", asset.tag))
             .header("Cache-Control", "no-cache");
-        if none_match_fails(request, &asset.tag) {
-            return response.status(Status::NOT_MODIFIED).send("");
+        let validators = Validators {
+            tag: &asset.tag,
+            strong: true,
+            modified: None,
+        };
+        match judge(**request, Some(&validators)) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => return response.status(Status::NOT_MODIFIED).send(""),
+            Verdict::Failed => {
+                return response
+                    .status(Status::PRECONDITION_FAILED)
+                    .send_text("it has changed\n");
+            }
         }
         response
             .header("Content-Type", &asset.media_type)
