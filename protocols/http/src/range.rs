@@ -86,6 +86,7 @@ fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
     use super::*;
     use proptest::prelude::*;
 
