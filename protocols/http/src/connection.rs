@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -122,16 +123,26 @@ impl Connection {
         End::Linger
     }
 
-    /// Waits for a whole head; `None` when the connection is over between requests. **May suspend.**
-    fn read_head(&mut self) -> Result<Option<std::ops::Range<usize>>, Error> {
+    /// Waits for a whole head and parses it: where it lies. `None` when the connection is over between requests.
+    /// **May suspend.**
+    fn read_head(&mut self) -> Result<Option<Range<usize>>, Error> {
         let mut scanner = Scanner::default();
         let mut deadline = None;
+        let mut looked = false;
         loop {
             let received = &self.input[self.start..self.end];
-            if !received.is_empty()
-                && let Some(head) = scanner.find(received, &self.context.limits)?
-            {
-                return Ok(Some(self.start + head.start..self.start + head.end));
+            if !received.is_empty() {
+                let limits = &self.context.limits;
+                // Nearly always it came whole, and then once is enough.
+                if !std::mem::replace(&mut looked, true)
+                    && let Some(head) = self.head.parse_at_once(received, limits)
+                {
+                    return Ok(Some(self.start + head.start..self.start + head.end));
+                }
+                if let Some(head) = scanner.find(received, limits)? {
+                    self.head.parse(&received[head.clone()])?;
+                    return Ok(Some(self.start + head.start..self.start + head.end));
+                }
             }
             let first = self.start == self.end;
             if !first && deadline.is_none() {
@@ -186,10 +197,7 @@ impl Connection {
     }
 
     /// Handles one request; `Some` if it was the last of this connection. **May suspend.**
-    fn exchange(&mut self, range: std::ops::Range<usize>, handler: &dyn Handler) -> Option<End> {
-        if let Err(refusal) = self.head.parse(&self.input[range.clone()]) {
-            return Some(self.refuse(refusal));
-        }
+    fn exchange(&mut self, range: Range<usize>, handler: &dyn Handler) -> Option<End> {
         self.control.count_request();
         let framing = self.head.framing();
         if self.input.len() < range.end + WINDOW && framing != crate::head::Framing::Length(0) {

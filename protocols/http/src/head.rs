@@ -6,6 +6,7 @@
 //! read one request differently are what request smuggling lives on.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use crate::limits::Limits;
 pub use crate::scan::Scanner;
@@ -114,6 +115,37 @@ impl Head {
             Ok(_) => return Err(Refusal::LineEnd),
             Err(error) => return Err(refusal_of(error)),
         }
+        self.take(bytes, &parsed)
+    }
+
+    /// Finds the end of a head and parses it in one go, if it is all there and nothing is the matter with it: the range,
+    /// as [`Scanner::find`] gives it. `None` says nothing: what the matter is, those two find out.
+    pub(crate) fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<Range<usize>> {
+        let mut storage = [const { MaybeUninit::uninit() }; Limits::MAX_HEADER_COUNT];
+        let mut parsed = httparse::Request::new(&mut []);
+        let parsing = parsed.parse_with_uninit_headers(bytes, &mut storage);
+        let Ok(httparse::Status::Complete(end)) = parsing else {
+            return None;
+        };
+        // httparse takes a bare LF for a line's end, and any number of empty lines before the request's.
+        let offset = |part: &str| part.as_ptr().addr() - bytes.as_ptr().addr();
+        let ends_before = |at: usize| bytes[..at].ends_with(b"\r\n");
+        let start = offset(parsed.method?);
+        let headers = offset(parsed.headers.first()?.name);
+        let is_strict = (start == 0 || start == 2 && ends_before(start))
+            && bytes[..end].ends_with(b"\r\n\r\n")
+            && parsed
+                .headers
+                .iter()
+                .all(|header| ends_before(offset(header.name)));
+        let is_within = parsed.headers.len() <= limits.header_count
+            && headers - start <= limits.request_line + 2
+            && end - headers <= limits.headers;
+        let head = &bytes[start..end];
+        (is_strict && is_within && self.take(head, &parsed).is_ok()).then_some(start..end)
+    }
+
+    fn take(&mut self, bytes: &[u8], parsed: &httparse::Request<'_, '_>) -> Result<(), Refusal> {
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
@@ -350,4 +382,72 @@ fn decimal(text: &[u8]) -> Option<u64> {
 pub(crate) fn has_token(list: &[u8], token: &str) -> bool {
     list.split(|&byte| byte == b',')
         .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the two ways find: by [`Head::parse_at_once`], and by [`Scanner::find`] and [`Head::parse`].
+    fn both_ways(bytes: &[u8], limits: &Limits) -> [Option<(Range<usize>, String)>; 2] {
+        let (mut at_once, mut in_steps) = (Head::default(), Head::default());
+        let first = at_once.parse_at_once(bytes, limits);
+        let second = Scanner::default().find(bytes, limits).ok().flatten();
+        let second = second.filter(|range| in_steps.parse(&bytes[range.clone()]).is_ok());
+        [
+            first.map(|range| (range, format!("{at_once:?}"))),
+            second.map(|range| (range, format!("{in_steps:?}"))),
+        ]
+    }
+
+    #[test]
+    fn a_whole_head_is_taken_at_once() {
+        for wire in [
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\nPOST /a?b HTTP/1.1\r\nHost: h:1\r\nContent-Length: 3\r\nAccept: \t */* \r\n\r\nabc",
+        ] {
+            let [at_once, in_steps] = both_ways(wire.as_bytes(), &Limits::default());
+            assert!(at_once.is_some(), "{wire:?}");
+            assert_eq!(at_once, in_steps);
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_once_as_in_steps() {
+        let wire = b"GET /234567890 HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n";
+        for size in 0..60 {
+            let mut limits = Limits::default();
+            limits.request_line = size;
+            let [at_once, in_steps] = both_ways(wire, &limits);
+            assert_eq!(at_once, in_steps, "request line {size}");
+            let mut limits = Limits::default();
+            limits.headers = size;
+            let [at_once, in_steps] = both_ways(wire, &limits);
+            assert!(at_once.is_none() || at_once == in_steps, "headers {size}");
+            let mut limits = Limits::default();
+            limits.header_count = size;
+            let [at_once, in_steps] = both_ways(wire, &limits);
+            assert_eq!(at_once, in_steps, "{size} headers");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        /// Whatever is taken at once is taken in steps, too, and as the same.
+        #[test]
+        fn no_more_is_let_through_at_once_than_in_steps(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "GET / HTTP/1.1", "POST /a HTTP/1.0", "GET http://h/ HTTP/1.1", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r",
+                "Host: h", "host:h", "Host:", "Content-Length: 3", "Content-Length: 3, 3", "Transfer-Encoding: chunked",
+                "A: b", "A : b", ":", " ", "\t", "x", "\0", "Connection: close", "GET", "HTTP/1.1", "\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\n", "Expect: 100-continue\r\n", "\r\n folded", "A: b\r\n",
+            ]), 0..12)
+        ) {
+            let wire = pieces.concat();
+            let [at_once, in_steps] = both_ways(wire.as_bytes(), &Limits::default());
+            prop_assert!(at_once.is_none() || at_once == in_steps, "{wire:?}: {at_once:?}, {in_steps:?}");
+        }
+    }
 }
