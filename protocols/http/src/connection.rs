@@ -212,7 +212,7 @@ impl Connection {
             output: RefCell::new(&mut self.output),
             draft: Draft::new(std::mem::take(&mut self.scratch)),
             peer: self.peer,
-            is_head: view.is_method(b"HEAD"),
+            is_head: view.method() == "HEAD",
             is_http10: self.head.version() == crate::Version::Http10,
             now: self.now,
             answer: Cell::new(Answer::None),

@@ -16,35 +16,31 @@ pub(crate) fn encode_start(out: &mut Vec<u8>, status: Status, now: u64) {
 }
 
 pub(crate) fn encode_length(out: &mut Vec<u8>, length: u64) {
-    const NAME: &[u8] = b"Content-Length: ";
-    const END: &[u8] = b"\r\n";
-    // Put together from behind, so that it is appended at once.
-    let mut line = [0; NAME.len() + 20 + END.len()];
-    let end = line.len() - END.len();
-    line[end..].copy_from_slice(END);
-    let digits = put_decimal(&mut line[..end], length);
-    let start = digits - NAME.len();
-    line[start..digits].copy_from_slice(NAME);
-    out.extend_from_slice(&line[start..]);
+    out.extend_from_slice(b"Content-Length: ");
+    encode_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn encode_decimal(out: &mut Vec<u8>, number: u64) {
+fn encode_decimal(out: &mut Vec<u8>, mut number: u64) {
+    // Short ones go straight to their place: what is put together elsewhere costs a stall when it is copied.
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
+    if number < 100 {
+        let (tens, ones) = (number / 10, number % 10);
+        return out.extend_from_slice(&[b'0' + tens as u8, b'0' + ones as u8]);
+    }
     let mut digits = [0; 20];
-    let start = put_decimal(&mut digits, number);
-    out.extend_from_slice(&digits[start..]);
-}
-
-/// Writes the number to the end of `room`, and says where it begins there.
-fn put_decimal(room: &mut [u8], mut number: u64) -> usize {
-    let mut at = room.len();
+    let mut at = digits.len();
     loop {
         at -= 1;
-        room[at] = b'0' + (number % 10) as u8;
+        digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return at;
+            break;
         }
     }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// A whole answer of the server's own, after which the connection closes.

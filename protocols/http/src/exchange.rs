@@ -66,6 +66,8 @@ pub(crate) struct Draft {
     pub(crate) status: Cell<Status>,
     /// Complete header lines.
     pub(crate) headers: RefCell<Vec<u8>>,
+    /// What the content is, if no header says it.
+    pub(crate) media_type: Cell<Option<&'static str>>,
     pub(crate) length: Cell<Option<u64>>,
     pub(crate) misuse: Cell<Option<&'static str>>,
 }
@@ -76,6 +78,7 @@ impl Draft {
         Self {
             status: Cell::new(Status::OK),
             headers: RefCell::new(headers),
+            media_type: Cell::new(None),
             length: Cell::new(None),
             misuse: Cell::new(None),
         }
@@ -84,6 +87,7 @@ impl Draft {
     pub(crate) fn clear(&self) {
         self.status.set(Status::OK);
         self.headers.borrow_mut().clear();
+        self.media_type.set(None);
         self.length.set(None);
         self.misuse.set(None);
     }

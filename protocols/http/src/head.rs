@@ -53,6 +53,19 @@ impl Span {
         &whole[self.start as usize..self.end as usize]
     }
 
+    /// The same in what begins so many bytes earlier.
+    fn behind(self, bytes: usize) -> Self {
+        let bytes = bytes as u32;
+        Self {
+            start: self.start + bytes,
+            end: self.end + bytes,
+        }
+    }
+
+    fn of_str(self, whole: &str) -> &str {
+        &whole[self.start as usize..self.end as usize]
+    }
+
     fn text(self, whole: &[u8]) -> &str {
         // Only made of what httparse and `target` let through: ASCII.
         std::str::from_utf8(self.get(whole)).unwrap_or_default()
@@ -63,8 +76,11 @@ impl Span {
 #[derive(Debug)]
 pub struct Head {
     version: Version,
-    method: Span,
-    target: Span,
+    /// The method and the target, one after the other.
+    text: String,
+    /// Of the method, in `text`; the target is what follows.
+    method: usize,
+    /// In `text`, as the query.
     path: Span,
     query: Option<Span>,
     host: Option<Span>,
@@ -78,8 +94,8 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             version: Version::Http11,
-            method: Span::default(),
-            target: Span::default(),
+            text: String::new(),
+            method: 0,
             path: Span::default(),
             query: None,
             host: None,
@@ -156,8 +172,10 @@ impl Head {
         } else {
             Version::Http11
         };
-        self.method = Span::of(bytes, method.as_bytes());
-        self.target = Span::of(bytes, target.as_bytes());
+        self.text.clear();
+        self.text.push_str(method);
+        self.text.push_str(target);
+        self.method = method.len();
         self.read_target(bytes, method, target)?;
         self.headers.clear();
         let mut found = Findings::default();
@@ -175,12 +193,13 @@ impl Head {
             return Err(Refusal::Connect);
         }
         let parts = target::split(method, text).ok_or(Refusal::Target)?;
+        let in_text = |part: &str| Span::of(text.as_bytes(), part.as_bytes()).behind(method.len());
         self.path = if parts.path.is_empty() {
             Span::default()
         } else {
-            Span::of(bytes, parts.path.as_bytes())
+            in_text(parts.path)
         };
-        self.query = parts.query.map(|query| Span::of(bytes, query.as_bytes()));
+        self.query = parts.query.map(in_text);
         self.host = parts
             .authority
             .map(|authority| Span::of(bytes, authority.as_bytes()));
@@ -304,18 +323,13 @@ impl<'a> HeadView<'a> {
     /// The method as sent; methods are case-sensitive.
     #[must_use]
     pub fn method(self) -> &'a str {
-        self.head.method.text(self.bytes)
-    }
-
-    /// As comparing [`HeadView::method`], for less.
-    pub(crate) fn is_method(self, method: &[u8]) -> bool {
-        self.head.method.get(self.bytes) == method
+        &self.head.text[..self.head.method]
     }
 
     /// The target as sent.
     #[must_use]
     pub fn target(self) -> &'a str {
-        self.head.target.text(self.bytes)
+        &self.head.text[self.head.method..]
     }
 
     /// The target's path, still percent-encoded; it begins with `/`, except for `OPTIONS *`.
@@ -325,14 +339,14 @@ impl<'a> HeadView<'a> {
         if self.head.path == Span::default() {
             "/"
         } else {
-            self.head.path.text(self.bytes)
+            self.head.path.of_str(&self.head.text)
         }
     }
 
     /// What follows the target's `?`, still percent-encoded.
     #[must_use]
     pub fn query(self) -> Option<&'a str> {
-        self.head.query.map(|span| span.text(self.bytes))
+        self.head.query.map(|span| span.of_str(&self.head.text))
     }
 
     /// The host (and port) that the request is for; empty if an HTTP/1.0 client did not say.
@@ -351,9 +365,14 @@ impl<'a> HeadView<'a> {
 
     /// All values of one header, in order; the name's case does not matter.
     pub fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.head
+            .headers
+            .iter()
+            .filter(move |(other, _)| {
+                let other = other.get(self.bytes);
+                other.eq_ignore_ascii_case(name.as_bytes())
+            })
+            .map(move |(_, value)| value.get(self.bytes))
     }
 }
 
@@ -418,16 +437,22 @@ mod tests {
     fn limits_hold_at_once_as_in_steps() {
         let wire = b"GET /234567890 HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n";
         for size in 0..60 {
-            let mut limits = Limits::default();
-            limits.request_line = size;
+            let limits = Limits {
+                request_line: size,
+                ..Limits::default()
+            };
             let [at_once, in_steps] = both_ways(wire, &limits);
             assert_eq!(at_once, in_steps, "request line {size}");
-            let mut limits = Limits::default();
-            limits.headers = size;
+            let limits = Limits {
+                headers: size,
+                ..Limits::default()
+            };
             let [at_once, in_steps] = both_ways(wire, &limits);
             assert!(at_once.is_none() || at_once == in_steps, "headers {size}");
-            let mut limits = Limits::default();
-            limits.header_count = size;
+            let limits = Limits {
+                header_count: size,
+                ..Limits::default()
+            };
             let [at_once, in_steps] = both_ways(wire, &limits);
             assert_eq!(at_once, in_steps, "{size} headers");
         }

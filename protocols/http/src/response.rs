@@ -66,10 +66,8 @@ impl<'c> Response<'c> {
     }
 
     /// Adds a `Content-Type`, unless there is one.
-    pub(crate) fn default_type(self, media_type: &str) -> Self {
-        if !self.has_header("Content-Type") {
-            self.line("Content-Type", media_type.as_bytes());
-        }
+    pub(crate) fn default_type(self, media_type: &'static str) -> Self {
+        self.draft().media_type.set(Some(media_type));
         self
     }
 
@@ -145,14 +143,12 @@ impl<'c> Response<'c> {
         Ok(())
     }
 
-    /// Sends plain text.
+    /// Sends plain text, unless a `Content-Type` that was added says what it is.
     ///
     /// # Errors
     /// As [`send`](Response::send).
     pub fn send_text(self, text: &str) -> Result<(), Error> {
-        const LINE: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n";
-        self.draft().headers.borrow_mut().extend_from_slice(LINE);
-        self.send(text)
+        self.default_type("text/plain; charset=utf-8").send(text)
     }
 
     /// Begins an answer whose content is written piece by piece: with the declared
@@ -232,6 +228,13 @@ impl<'c> Response<'c> {
         let out = output.buffer();
         let status = self.draft().status.get();
         encode_start(out, status, exchange.now);
+        if let Some(media_type) = self.draft().media_type.get()
+            && !self.has_header("Content-Type")
+        {
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(media_type.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         out.extend_from_slice(&self.draft().headers.borrow());
         match length {
             _ if status.is_bodyless() => {}
