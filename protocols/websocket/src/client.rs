@@ -22,6 +22,8 @@ use grapeshot::net::{Stream, TcpStream};
 use grapeshot::with_timeout;
 
 use crate::address::Address;
+use crate::deflate::{Agreed, Compression};
+use crate::extension;
 use crate::frame::Role;
 use crate::handshake::{accept_key, is_token, lists, new_key};
 use crate::limits::Limits;
@@ -38,6 +40,7 @@ pub struct Connect {
     protocols: Vec<String>,
     headers: Vec<(String, String)>,
     limits: Limits,
+    compression: Option<Compression>,
 }
 
 /// Why a handshake failed.
@@ -92,6 +95,7 @@ impl Connect {
             protocols: Vec::new(),
             headers: Vec::new(),
             limits: Limits::for_client(),
+            compression: None,
         }
     }
 
@@ -121,6 +125,14 @@ impl Connect {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Offers to compress messages (permessage-deflate, RFC 7692). [`WebSocket::compression`] tells whether the server has
+    /// gone along.
+    #[must_use]
+    pub fn compression(mut self, wish: Compression) -> Self {
+        self.compression = Some(wish);
         self
     }
 
@@ -179,12 +191,13 @@ impl Connect {
         let mut buffer = vec![0; ANSWER];
         let mut end = 0;
         loop {
-            if let Some((length, protocol)) = self.check(&buffer[..end], &key)? {
+            if let Some(answer) = self.check(&buffer[..end], &key)? {
                 let terms = Terms {
                     role: Role::Client,
                     limits: self.limits.clone(),
-                    protocol,
-                    received: buffer[length..end].to_vec(),
+                    protocol: answer.protocol,
+                    received: buffer[answer.length..end].to_vec(),
+                    compression: answer.compression.zip(self.compression.clone()),
                 };
                 return Ok(WebSocket::new(Arc::new(stream), terms));
             }
@@ -228,6 +241,9 @@ impl Connect {
         if !protocols.is_empty() {
             line("Sec-WebSocket-Protocol", &protocols);
         }
+        if let Some(wish) = &self.compression {
+            line("Sec-WebSocket-Extensions", &extension::offer(wish));
+        }
         for (name, value) in &self.headers {
             if !is_token(name) || is_ours(name) {
                 return Err(ConnectError::Misuse(
@@ -240,12 +256,8 @@ impl Connect {
         Ok(request)
     }
 
-    /// RFC 6455, section 4.1: what the answer must be. Its length and the subprotocol; `None` if it is not complete.
-    fn check(
-        &self,
-        bytes: &[u8],
-        key: &str,
-    ) -> Result<Option<(usize, Option<String>)>, ConnectError> {
+    /// RFC 6455, section 4.1: what the answer must be. `None` if it is not complete.
+    fn check(&self, bytes: &[u8], key: &str) -> Result<Option<Answer>, ConnectError> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
         let length = match answer.parse(bytes) {
@@ -256,18 +268,21 @@ impl Connect {
         if answer.code != Some(101) {
             return Err(ConnectError::Refused(answer.code.unwrap_or_default()));
         }
-        let header = |name: &str| {
-            let mut found = answer
-                .headers
-                .iter()
-                .filter(|header| header.name.eq_ignore_ascii_case(name));
+        let values = |name: &'static str| {
+            let headers = answer.headers.iter();
+            headers
+                .filter(move |header| header.name.eq_ignore_ascii_case(name))
+                .map(|header| header.value)
+        };
+        let header = |name: &'static str| {
+            let mut found = values(name);
             let Some(first) = found.next() else {
                 return Ok(None);
             };
             if found.next().is_some() {
                 return Err(ConnectError::Answer("it repeats a header of the handshake"));
             }
-            std::str::from_utf8(first.value)
+            std::str::from_utf8(first)
                 .map(Some)
                 .map_err(|_| ConnectError::Answer("a header of the handshake is no text"))
         };
@@ -277,24 +292,22 @@ impl Connect {
         if !header("Upgrade")?.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
             return Err(ConnectError::Answer("it does not upgrade to a WebSocket"));
         }
-        let connection = answer
-            .headers
-            .iter()
-            .filter(|header| header.name.eq_ignore_ascii_case("Connection"));
-        if !connection
-            .into_iter()
-            .any(|header| lists(header.value, "upgrade"))
-        {
+        if !values("Connection").any(|value| lists(value, "upgrade")) {
             return Err(ConnectError::Answer("it does not upgrade the connection"));
         }
         if header("Sec-WebSocket-Accept")? != Some(accept_key(key).as_str()) {
             return Err(ConnectError::Answer("it does not answer our key"));
         }
-        if header("Sec-WebSocket-Extensions")?.is_some() {
-            return Err(ConnectError::Answer(
-                "it uses an extension that was not offered",
-            ));
+        let mut extensions = Vec::new();
+        for list in values("Sec-WebSocket-Extensions") {
+            let list = std::str::from_utf8(list)
+                .ok()
+                .and_then(|list| extension::parse_list(list).ok());
+            extensions
+                .extend(list.ok_or(ConnectError::Answer("its list of extensions is malformed"))?);
         }
+        let compression = extension::check_answer(&extensions, self.compression.as_ref())
+            .map_err(ConnectError::Answer)?;
         let protocol = header("Sec-WebSocket-Protocol")?.map(str::to_owned);
         if protocol
             .as_ref()
@@ -304,8 +317,19 @@ impl Connect {
                 "it speaks a subprotocol that was not offered",
             ));
         }
-        Ok(Some((length, protocol)))
+        Ok(Some(Answer {
+            length,
+            protocol,
+            compression,
+        }))
     }
+}
+
+/// What the server's answer says.
+struct Answer {
+    length: usize,
+    protocol: Option<String>,
+    compression: Option<Agreed>,
 }
 
 /// Whether a header is the handshake's to write.

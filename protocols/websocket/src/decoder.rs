@@ -1,5 +1,6 @@
 //! From the bytes of a connection to messages and control frames. Performs no I/O.
 
+use crate::deflate::{Direction, Inflater};
 use crate::error::Violation;
 use crate::frame::{CloseCode, Event, Message};
 use crate::header::{Header, Role, opcode, parse_header};
@@ -23,11 +24,14 @@ pub struct Decoder {
     start: usize,
     end: usize,
     state: State,
-    /// The message so far, unmasked. Its last `lent` bytes are being read into and not part of it yet.
+    /// For compressed messages, if they were agreed on.
+    inflater: Option<Box<Inflater>>,
+    /// The message so far, unmasked and decompressed. Its last `lent` bytes are being read into and not part of it yet.
     message: Vec<u8>,
     lent: usize,
-    /// The opcode of the message that is under way.
+    /// The opcode of the message that is under way, and whether it is compressed.
     kind: Option<u8>,
+    compressed: bool,
     /// How the check of a text stands, and how much of the message it has seen.
     text: utf8::Check,
     checked: usize,
@@ -69,12 +73,21 @@ impl Decoder {
             start: 0,
             end,
             state: State::Header,
+            inflater: None,
             message: Vec::new(),
             lent: 0,
             kind: None,
+            compressed: false,
             text: utf8::Check::default(),
             checked: 0,
         }
+    }
+
+    /// The same, for a peer that may compress messages so.
+    #[must_use]
+    pub fn compressed(mut self, direction: Direction) -> Self {
+        self.inflater = Some(Box::new(Inflater::new(direction)));
+        self
     }
 
     /// Memory to read the next bytes into, never empty once [`next_event`](Decoder::next_event) has given `None`.
@@ -85,6 +98,7 @@ impl Decoder {
             (self.start, self.end) = (0, 0);
             if let State::Payload { left, .. } = self.state
                 && left >= BUFFER as u64
+                && !self.compressed
             {
                 self.lent = usize::try_from(left).unwrap_or(usize::MAX).min(DIRECT);
                 let from = self.message.len();
@@ -153,7 +167,7 @@ impl Decoder {
                 State::Closed => return Ok(None),
                 State::Failed(violation) => return Err(violation),
                 State::Payload { fin, left, mask } => {
-                    if self.take_payload(left, mask) {
+                    if self.take_payload(left, mask)? {
                         self.state = State::Header;
                         if fin {
                             return self.finish_message().map(Some);
@@ -166,7 +180,9 @@ impl Decoder {
                 }
                 State::Header => {
                     let received = &self.buffer[self.start..self.end];
-                    let Some((header, rest)) = parse_header(received, self.role)? else {
+                    let may_compress = self.inflater.is_some();
+                    let Some((header, rest)) = parse_header(received, self.role, may_compress)?
+                    else {
                         return Ok(None);
                     };
                     let at = self.end - rest.len();
@@ -197,12 +213,15 @@ impl Decoder {
             (opcode::CONTINUATION, None) => return Err(Violation::Continuation),
             (opcode::CONTINUATION, Some(_)) => {}
             (_, Some(_)) => return Err(Violation::Interleaved),
-            (kind, None) => self.kind = Some(kind),
+            (kind, None) => (self.kind, self.compressed) = (Some(kind), header.compressed),
         }
         if header.length > self.max_frame {
             return Err(Violation::FrameTooLong);
         }
-        if header.length > self.max_message.saturating_sub(self.message.len() as u64) {
+        // What a compressed frame becomes is counted while it does.
+        if !self.compressed
+            && header.length > self.max_message.saturating_sub(self.message.len() as u64)
+        {
             return Err(Violation::MessageTooLong);
         }
         self.state = State::Payload {
@@ -214,14 +233,24 @@ impl Decoder {
     }
 
     /// Moves what is there of the payload to the message; true if that is all of it.
-    fn take_payload(&mut self, left: u64, mut mask: Option<Mask>) -> bool {
+    fn take_payload(&mut self, left: u64, mut mask: Option<Mask>) -> Result<bool, Violation> {
         let there = self.end - self.start;
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(there);
-        let from = self.message.len();
-        self.message
-            .extend_from_slice(&self.buffer[self.start..self.start + count]);
-        if let Some(mask) = &mut mask {
-            mask.apply(&mut self.message[from..]);
+        let payload = &mut self.buffer[self.start..self.start + count];
+        match &mut self.inflater {
+            Some(inflater) if self.compressed => {
+                if let Some(mask) = &mut mask {
+                    mask.apply(payload);
+                }
+                inflater.inflate(payload, &mut self.message, self.max_message)?;
+            }
+            _ => {
+                let from = self.message.len();
+                self.message.extend_from_slice(payload);
+                if let Some(mask) = &mut mask {
+                    mask.apply(&mut self.message[from..]);
+                }
+            }
         }
         self.start += count;
         let left = left - count as u64;
@@ -233,7 +262,7 @@ impl Decoder {
         {
             (*field, *mask_field) = (left, mask);
         }
-        left == 0
+        Ok(left == 0)
     }
 
     /// Checks a text that is not complete, so that it is refused as soon as it is wrong.
@@ -248,6 +277,12 @@ impl Decoder {
     }
 
     fn finish_message(&mut self) -> Result<Event, Violation> {
+        if let Some(inflater) = &mut self.inflater
+            && self.compressed
+        {
+            inflater.finish(&mut self.message, self.max_message)?;
+            self.compressed = false;
+        }
         let bytes = std::mem::take(&mut self.message);
         self.text = utf8::Check::default();
         self.checked = 0;

@@ -9,7 +9,7 @@ use crate::socket::Closed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// RSV1 to RSV3 without an extension that gives them a meaning.
+    /// RSV1 to RSV3 without an extension that gives them a meaning, or where it gives them none.
     #[error("a reserved bit is set")]
     ReservedBits,
     /// An opcode that RFC 6455 does not define.
@@ -39,10 +39,13 @@ pub enum Violation {
     /// Text that is not UTF-8.
     #[error("a text is not UTF-8")]
     Text,
+    /// A compressed message that is not the compressed form of anything.
+    #[error("a message cannot be decompressed")]
+    Deflate,
     /// A frame beyond [`Limits::frame`](crate::Limits::frame).
     #[error("a frame is too long")]
     FrameTooLong,
-    /// A message beyond [`Limits::message`](crate::Limits::message).
+    /// A message beyond [`Limits::message`](crate::Limits::message), decompressed or not.
     #[error("a message is too long")]
     MessageTooLong,
 }
@@ -52,7 +55,7 @@ impl Violation {
     #[must_use]
     pub fn close_code(self) -> CloseCode {
         match self {
-            Violation::Text => CloseCode::INVALID_DATA,
+            Violation::Text | Violation::Deflate => CloseCode::INVALID_DATA,
             Violation::FrameTooLong | Violation::MessageTooLong => CloseCode::TOO_BIG,
             _ => CloseCode::PROTOCOL_ERROR,
         }

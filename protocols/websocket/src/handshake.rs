@@ -17,6 +17,9 @@ pub enum HandshakeError {
     /// No key of 16 bytes in base64, or several. Answered with 400.
     #[error("the handshake's key is invalid")]
     Key,
+    /// A list of extensions that is not well-formed. Answered with 400.
+    #[error("the list of extensions is malformed")]
+    Extensions,
     /// A page of another origin. Answered with 403.
     #[error("the page's origin is not allowed")]
     Origin,
@@ -51,10 +54,12 @@ pub(crate) fn lists(value: &[u8], item: &str) -> bool {
 
 /// Whether this is a token (RFC 9110, section 5.6.2): what names of headers and subprotocols are made of.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Whether a token may have this byte.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether a page of `origin` comes from `host`, as a request to this server would name it. The scheme may be either,

@@ -13,6 +13,8 @@ pub(crate) mod opcode {
     pub(crate) const CLOSE: u8 = 0x8;
     pub(crate) const PING: u8 = 0x9;
     pub(crate) const PONG: u8 = 0xa;
+    /// RSV1, beside the opcode of a message's first frame: the message is compressed (RFC 7692, section 6).
+    pub(crate) const COMPRESSED: u8 = 0x40;
 }
 
 /// Which side we are: clients mask what they send, servers do not.
@@ -29,19 +31,26 @@ pub enum Role {
 pub(crate) struct Header {
     pub(crate) fin: bool,
     pub(crate) opcode: u8,
+    pub(crate) compressed: bool,
     pub(crate) length: u64,
     pub(crate) key: Option<[u8; 4]>,
 }
 
 /// Reads a header from the front of `bytes`; `None` if it is not complete. What is wrong already with the first two
-/// bytes is said before the others are there.
-pub(crate) fn parse_header(bytes: &[u8], role: Role) -> Result<Option<(Header, &[u8])>, Violation> {
+/// bytes is said before the others are there. `may_compress` says whether that was agreed on.
+pub(crate) fn parse_header(
+    bytes: &[u8],
+    role: Role,
+    may_compress: bool,
+) -> Result<Option<(Header, &[u8])>, Violation> {
     let Some((&[first, second], rest)) = bytes.split_first_chunk::<2>() else {
         return Ok(None);
     };
     let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
     let (masked, short) = (second & 0x80 != 0, second & 0x7f);
-    if first & 0x70 != 0 {
+    let compressed = first & opcode::COMPRESSED != 0;
+    let may_compress = may_compress && matches!(opcode, opcode::TEXT | opcode::BINARY);
+    if first & 0x30 != 0 || (compressed && !may_compress) {
         return Err(Violation::ReservedBits);
     }
     if matches!(opcode, 0x3..=0x7 | 0xb..) {
@@ -84,6 +93,7 @@ pub(crate) fn parse_header(bytes: &[u8], role: Role) -> Result<Option<(Header, &
             Header {
                 fin,
                 opcode,
+                compressed,
                 length,
                 key: None,
             },
@@ -97,6 +107,7 @@ pub(crate) fn parse_header(bytes: &[u8], role: Role) -> Result<Option<(Header, &
         Header {
             fin,
             opcode,
+            compressed,
             length,
             key: Some(key),
         },
@@ -104,7 +115,7 @@ pub(crate) fn parse_header(bytes: &[u8], role: Role) -> Result<Option<(Header, &
     )))
 }
 
-/// Appends a frame's header.
+/// Appends a frame's header; `opcode` may have [`opcode::COMPRESSED`] beside it.
 pub(crate) fn encode_header(
     out: &mut Vec<u8>,
     opcode: u8,

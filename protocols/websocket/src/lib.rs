@@ -15,13 +15,16 @@
 //! All methods of [`WebSocket`] take `&self`: one coroutine receives while others send; share it by `Arc`. Pings are
 //! answered, fragments put together, texts checked and the close handshake done by whoever receives.
 //!
-//! The parts that perform no I/O are public as well: [`frame`] encodes and decodes frames and messages.
+//! The parts that perform no I/O are public as well: [`frame`] encodes and decodes frames and messages, [`deflate`]
+//! compresses and decompresses them.
 #![forbid(unsafe_code)]
 
 mod address;
 pub mod client;
 mod decoder;
+pub mod deflate;
 mod error;
+mod extension;
 pub mod frame;
 mod handshake;
 mod header;
@@ -35,6 +38,7 @@ mod socket;
 mod utf8;
 mod write;
 
+pub use deflate::Compression;
 pub use error::{Error, Fault, Violation};
 pub use frame::{CloseCode, Message};
 pub use handshake::HandshakeError;

@@ -8,7 +8,7 @@ use grapeshot::net::Stream as _;
 use grapeshot::{time, with_timeout};
 
 use crate::error::{Error, Violation};
-use crate::frame::{CloseCode, Decoder, Event, Message, Role};
+use crate::frame::{CloseCode, Decoder, Event, Message};
 use crate::keep_alive::{KeepAlive, Silence};
 use crate::limits::Limits;
 use crate::socket::{Closed, WebSocket};
@@ -21,9 +21,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(role: Role, limits: &Limits, received: Vec<u8>, now: Instant) -> Self {
+    pub(crate) fn new(decoder: Decoder, limits: &Limits, now: Instant) -> Self {
         Self {
-            decoder: Decoder::with_received(role, limits, received),
+            decoder,
             keep_alive: KeepAlive::new(limits.ping_every, limits.pong_wait, now),
         }
     }

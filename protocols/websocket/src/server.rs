@@ -2,6 +2,8 @@
 
 use grapeshot_http::{HandlerError, Request, Response, Status, Version};
 
+use crate::deflate::Compression;
+use crate::extension::{self, Extension};
 use crate::frame::Role;
 use crate::handshake::{HandshakeError, accept_key, is_key, is_same_origin, lists};
 use crate::limits::Limits;
@@ -27,6 +29,7 @@ pub struct Upgrade {
     protocols: Vec<String>,
     origins: Origins,
     limits: Limits,
+    compression: Option<Compression>,
 }
 
 /// Turns a request into a WebSocket, with default settings; see [`Upgrade::accept`].
@@ -69,6 +72,14 @@ impl Upgrade {
         self
     }
 
+    /// Compresses messages (permessage-deflate, RFC 7692) with clients that offer it. Not the default: it costs time and
+    /// memory, and what secrets are compressed together with what an attacker chose can be guessed from the length.
+    #[must_use]
+    pub fn compression(mut self, wish: Compression) -> Self {
+        self.compression = Some(wish);
+        self
+    }
+
     /// Turns a request into a WebSocket. The handler then goes on with it for as long as it likes, here or in other
     /// coroutines. **May suspend.**
     ///
@@ -80,8 +91,8 @@ impl Upgrade {
         request: &mut Request<'_>,
         response: Response<'_>,
     ) -> Result<WebSocket, HandlerError> {
-        let key = match self.check(request) {
-            Ok(key) => key,
+        let (key, offers) = match self.check(request) {
+            Ok(asked) => asked,
             Err(error) => {
                 refuse(error, response)?;
                 return Err(error.into());
@@ -92,18 +103,29 @@ impl Upgrade {
         if let Some(protocol) = &protocol {
             response = response.header("Sec-WebSocket-Protocol", protocol);
         }
+        let mut compression = None;
+        if let Some(wish) = &self.compression
+            && let Some((agreed, answer)) = extension::accept(&offers, wish)
+        {
+            response = response.header("Sec-WebSocket-Extensions", answer);
+            compression = Some((agreed, wish.clone()));
+        }
         let upgraded = response.upgrade(request, "websocket")?;
         let terms = Terms {
             role: Role::Server,
             limits: self.limits.clone(),
             protocol,
             received: upgraded.received,
+            compression,
         };
         Ok(WebSocket::new(upgraded.stream, terms))
     }
 
-    /// RFC 6455, section 4.2.1; gives the key.
-    fn check<'c>(&self, request: &Request<'c>) -> Result<&'c str, HandshakeError> {
+    /// RFC 6455, section 4.2.1; gives the key and the extensions that are offered.
+    fn check<'c>(
+        &self,
+        request: &Request<'c>,
+    ) -> Result<(&'c str, Vec<Extension>), HandshakeError> {
         let has = |name, token: &str| request.values(name).any(|value| lists(value, token));
         let asked = request.method() == "GET"
             && request.head().version() == Version::Http11
@@ -126,7 +148,12 @@ impl Upgrade {
         if !self.allows_origin(request) {
             return Err(HandshakeError::Origin);
         }
-        Ok(key)
+        let mut offers = Vec::new();
+        for list in request.values("Sec-WebSocket-Extensions") {
+            let list = std::str::from_utf8(list).map_err(|_| HandshakeError::Extensions)?;
+            offers.extend(extension::parse_list(list).map_err(|_| HandshakeError::Extensions)?);
+        }
+        Ok((key, offers))
     }
 
     fn allows_origin(&self, request: &Request<'_>) -> bool {
@@ -164,7 +191,7 @@ impl Upgrade {
 fn refuse(error: HandshakeError, response: Response<'_>) -> Result<(), grapeshot_http::Error> {
     let status = match error {
         HandshakeError::NotAsked | HandshakeError::Version => Status::UPGRADE_REQUIRED,
-        HandshakeError::Key => Status::BAD_REQUEST,
+        HandshakeError::Key | HandshakeError::Extensions => Status::BAD_REQUEST,
         HandshakeError::Origin => Status::FORBIDDEN,
     };
     let mut response = response.status(status);

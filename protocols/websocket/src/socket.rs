@@ -18,8 +18,9 @@ use grapeshot::net::{Shutdown, Stream};
 use grapeshot::sync::Mutex;
 use grapeshot::{shield, with_timeout};
 
+use crate::deflate::{Agreed, Compression};
 use crate::error::Error;
-use crate::frame::{CloseCode, Message, Role};
+use crate::frame::{CloseCode, Decoder, Message, Role};
 use crate::header::{CONTROL_MAX, opcode};
 use crate::limits::Limits;
 use crate::owed::{Debt, Owed, close_payload};
@@ -78,6 +79,8 @@ pub(crate) struct Terms {
     pub(crate) protocol: Option<String>,
     /// Bytes that came behind the handshake.
     pub(crate) received: Vec<u8>,
+    /// How messages are compressed, if they are, with what this side wished.
+    pub(crate) compression: Option<(Agreed, Compression)>,
 }
 
 /// One end of a WebSocket. All methods take `&self`; share it by `Arc`.
@@ -101,6 +104,7 @@ pub struct WebSocket {
     role: Role,
     pub(crate) limits: Limits,
     protocol: Option<String>,
+    compression: Option<Agreed>,
     pub(crate) reader: Mutex<Reader>,
     writer: Mutex<Writer>,
     owed: ThreadMutex<Owed>,
@@ -127,11 +131,18 @@ pub(crate) struct Figures {
 impl WebSocket {
     pub(crate) fn new(stream: Arc<dyn Stream>, terms: Terms) -> Self {
         let born = grapeshot::time::now();
+        let compression = terms.compression.as_ref();
+        let mut decoder = Decoder::with_received(terms.role, &terms.limits, terms.received);
+        if let Some((agreed, _)) = compression {
+            decoder = decoder.compressed(agreed.receive);
+        }
+        let writing = compression.map(|(agreed, wish)| (agreed.send, wish));
         Self {
             stream,
             role: terms.role,
-            reader: Mutex::new(Reader::new(terms.role, &terms.limits, terms.received, born)),
-            writer: Mutex::new(Writer::new(terms.role)),
+            reader: Mutex::new(Reader::new(decoder, &terms.limits, born)),
+            writer: Mutex::new(Writer::new(terms.role, writing)),
+            compression: compression.map(|(agreed, _)| *agreed),
             limits: terms.limits,
             protocol: terms.protocol,
             owed: ThreadMutex::default(),
@@ -148,6 +159,12 @@ impl WebSocket {
         self.protocol.as_deref()
     }
 
+    /// How messages are compressed; `None` if they are not.
+    #[must_use]
+    pub fn compression(&self) -> Option<Agreed> {
+        self.compression
+    }
+
     /// Waits for the next message. Answers pings and the close handshake meanwhile, and pings a silent peer
     /// ([`Limits::ping_every`]). **May suspend.**
     ///
@@ -158,7 +175,7 @@ impl WebSocket {
         self.receive(&mut self.reader.lock())
     }
 
-    /// Sends a text. **May suspend.**
+    /// Sends a text, compressed if that was agreed on. **May suspend.**
     ///
     /// # Errors
     /// `Closed` after a close; `LeftInTheMiddle`, `WriteTimeout` or `Io` if the connection is at its end.
@@ -166,7 +183,7 @@ impl WebSocket {
         self.send(opcode::TEXT, text.as_bytes())
     }
 
-    /// Sends bytes. **May suspend.**
+    /// Sends bytes, compressed if that was agreed on. **May suspend.**
     ///
     /// # Errors
     /// As [`send_text`](WebSocket::send_text).
@@ -273,11 +290,15 @@ impl WebSocket {
             self.settle()?;
             return Err(self.how_closed());
         }
-        self.write_frame(&mut writer, opcode, payload)?;
+        if opcode & 0x8 == 0 {
+            let wait = self.limits.write_wait;
+            let count = writer.write_message(&*self.stream, wait, opcode, payload)?;
+            self.count_sent(count);
+            self.figures.sent.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.write_control(&mut writer, opcode, payload)?;
+        }
         drop(writer);
-        self.figures
-            .sent
-            .fetch_add(u64::from(opcode & 0x8 == 0), Ordering::Relaxed);
         // A ping may have come while this coroutine held the lock.
         self.settle()
     }
@@ -291,7 +312,7 @@ impl WebSocket {
         let payload = close_payload(closed.code, &closed.reason);
         if self.note_closed(closed) {
             writer.close_sent = true;
-            return self.write_frame(&mut writer, opcode::CLOSE, &payload);
+            return self.write_control(&mut writer, opcode::CLOSE, &payload);
         }
         drop(writer);
         self.settle()
@@ -323,11 +344,11 @@ impl WebSocket {
             }
             // Left in the middle, it would take a connection with it of which nobody asked that it end.
             shield(|| match &debt {
-                Debt::Pong(payload) => self.write_frame(&mut writer, opcode::PONG, payload),
-                Debt::Ping(payload) => self.write_frame(&mut writer, opcode::PING, payload),
+                Debt::Pong(payload) => self.write_control(&mut writer, opcode::PONG, payload),
+                Debt::Ping(payload) => self.write_control(&mut writer, opcode::PING, payload),
                 Debt::Close(payload) => {
                     writer.close_sent = true;
-                    let written = self.write_frame(&mut writer, opcode::CLOSE, payload);
+                    let written = self.write_control(&mut writer, opcode::CLOSE, payload);
                     // Nothing of ours follows. A stream that cannot say so ends when it is dropped.
                     let _ = self.stream.shutdown(Shutdown::Write);
                     written
@@ -353,12 +374,17 @@ impl WebSocket {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_frame(&self, writer: &mut Writer, opcode: u8, payload: &[u8]) -> Result<(), Error> {
-        let count = writer.write_frame(&*self.stream, self.limits.write_wait, opcode, payload)?;
+    fn write_control(&self, writer: &mut Writer, opcode: u8, payload: &[u8]) -> Result<(), Error> {
+        let wait = self.limits.write_wait;
+        let count = writer.write_control(&*self.stream, wait, opcode, payload)?;
+        self.count_sent(count);
+        Ok(())
+    }
+
+    fn count_sent(&self, bytes: usize) {
         self.figures
             .bytes_sent
-            .fetch_add(count as u64, Ordering::Relaxed);
-        Ok(())
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -367,6 +393,7 @@ impl fmt::Debug for WebSocket {
         f.debug_struct("WebSocket")
             .field("role", &self.role)
             .field("protocol", &self.protocol)
+            .field("compression", &self.compression)
             .finish_non_exhaustive()
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use grapeshot::net::{Shutdown, Stream};
 use grapeshot::with_timeout;
 
+use crate::deflate::{Compression, Deflater, Direction};
 use crate::error::Error;
-use crate::header::{Role, encode, encode_header};
+use crate::header::{Role, encode, encode_header, opcode};
 
 /// Payloads up to here are copied behind their header; longer ones are written from where they lie.
 const COPY_UP_TO: usize = 16 << 10;
@@ -17,29 +18,75 @@ const ENTROPY: usize = 256;
 /// What its lock protects: whoever holds it may write.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    frames: Frames,
+    /// For messages, if compressed ones were agreed on.
+    deflater: Option<Box<Deflater>>,
+    /// Nothing more may be sent: a close frame was.
+    pub(crate) close_sent: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(role: Role, compression: Option<(Direction, &Compression)>) -> Self {
+        Self {
+            frames: Frames {
+                role,
+                buffer: Vec::new(),
+                broken: false,
+                entropy: Vec::new(),
+            },
+            deflater: compression.map(|(direction, wish)| Box::new(Deflater::new(direction, wish))),
+            close_sent: false,
+        }
+    }
+
+    /// Writes a message, compressed if that was agreed on and is worth it; gives the length of its frame. **May
+    /// suspend**, each time for `wait` at most, and between the slices of a long message that is compressed: left there,
+    /// nothing of it is out.
+    pub(crate) fn write_message(
+        &mut self,
+        stream: &dyn Stream,
+        wait: Duration,
+        opcode: u8,
+        message: &[u8],
+    ) -> Result<usize, Error> {
+        let Self {
+            frames, deflater, ..
+        } = self;
+        let Some(deflater) = deflater else {
+            return frames.write(stream, wait, opcode, message);
+        };
+        let written = match deflater.deflate(message, grapeshot::yield_now) {
+            Some(short) => frames.write(stream, wait, opcode | opcode::COMPRESSED, short),
+            None => frames.write(stream, wait, opcode, message),
+        };
+        deflater.done();
+        written
+    }
+
+    /// Writes a control frame; gives its length. **May suspend**, each time for `wait` at most.
+    pub(crate) fn write_control(
+        &mut self,
+        stream: &dyn Stream,
+        wait: Duration,
+        opcode: u8,
+        payload: &[u8],
+    ) -> Result<usize, Error> {
+        self.frames.write(stream, wait, opcode, payload)
+    }
+}
+
+#[derive(Debug)]
+struct Frames {
     role: Role,
     /// The frame that is written; its memory is reused.
     buffer: Vec<u8>,
-    /// Nothing more may be sent: a close frame was.
-    pub(crate) close_sent: bool,
     /// A write was left in the middle.
     broken: bool,
     entropy: Vec<u8>,
 }
 
-impl Writer {
-    pub(crate) fn new(role: Role) -> Self {
-        Self {
-            role,
-            buffer: Vec::new(),
-            close_sent: false,
-            broken: false,
-            entropy: Vec::new(),
-        }
-    }
-
-    /// Writes one frame; gives its length. **May suspend**, each time for `wait` at most.
-    pub(crate) fn write_frame(
+impl Frames {
+    fn write(
         &mut self,
         stream: &dyn Stream,
         wait: Duration,
