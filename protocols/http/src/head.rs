@@ -123,6 +123,7 @@ impl Head {
     ///
     /// # Errors
     /// Every way in which a head can be malformed or ambiguous; see [`Refusal`].
+    #[inline(never)]
     pub fn parse(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let mut storage = [const { MaybeUninit::uninit() }; Limits::MAX_HEADER_COUNT];
         let mut parsed = httparse::Request::new(&mut []);
@@ -136,8 +137,11 @@ impl Head {
 
     /// Finds the end of a head and parses it in one go, if it is all there and nothing is the matter with it: the range,
     /// as [`Scanner::find`] gives it. `None` says nothing: what the matter is, those two find out.
+    // Not inlined, and with room for so many header lines only: what lies further down the stack is further memory for
+    // each connection.
+    #[inline(never)]
     pub(crate) fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<Range<usize>> {
-        let mut storage = [const { MaybeUninit::uninit() }; Limits::MAX_HEADER_COUNT];
+        let mut storage = [const { MaybeUninit::uninit() }; 32];
         let mut parsed = httparse::Request::new(&mut []);
         let parsing = parsed.parse_with_uninit_headers(bytes, &mut storage);
         let Ok(httparse::Status::Complete(end)) = parsing else {
