@@ -11,7 +11,8 @@ use super::lookup;
 /// Addresses, and strings that spell one (`"127.0.0.1:80"`, `("::1", 80)`), are converted on the spot. A *name* is
 /// looked up by the system's resolver (`getaddrinfo`), which blocks whoever calls it; so that happens on a helper
 /// thread, and only the asking coroutine waits. At most 16 look-ups are under way at once, further ones queue. A look-up
-/// that its coroutine no longer waits for (see [`with_timeout`](crate::with_timeout)) runs to its end unseen.
+/// that its coroutine no longer waits for (see [`with_timeout`](crate::with_timeout)) runs to its end unseen. None of
+/// this is so once another resolver is [installed](super::set_resolver), such as that of `grapeshot-dns`.
 ///
 /// It is a trait of its own because std's would run the resolver on the worker.
 ///

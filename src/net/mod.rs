@@ -43,7 +43,8 @@
 //!   [`BrokenPipe`](std::io::ErrorKind::BrokenPipe), whatever the process does with that signal.
 //! * [`TcpListener::accept`] passes over a connection that its peer took back before it was accepted
 //!   (`ECONNABORTED`): there is nothing a server could do about it.
-//! * Names are looked up by the system's resolver, which blocks; see [`ToSocketAddrs`] for where that happens.
+//! * Names are looked up by the system's resolver, which blocks; see [`ToSocketAddrs`] for where that happens, and
+//!   [`set_resolver`] for another.
 //!
 //! # After a timeout or an interrupt
 //!
@@ -70,6 +71,7 @@ mod datagrams;
 mod lookup;
 mod options;
 mod race;
+mod resolve;
 mod rights;
 pub(crate) mod seam;
 mod socket;
@@ -93,6 +95,7 @@ pub use carrier::{Listener, Peer, Stream, TakingTurns};
 pub use datagrams::{Batch, Datagram};
 pub use options::{ConnectOptions, ListenOptions};
 pub use race::ConnectErrors;
+pub use resolve::{Resolve, set_resolver};
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;

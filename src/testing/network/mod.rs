@@ -22,7 +22,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::io::NotOfThreads;
-use crate::net::ListenOptions;
+use crate::net::{ListenOptions, Resolve};
 use crate::registry;
 use crate::sched::join::{JoinError, JoinHandle};
 use crate::sched::spawn::{Builder, CoroutineId};
@@ -78,6 +78,8 @@ pub(crate) struct Wire {
     main: u64,
     /// Of the first host whose program panicked.
     failure: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Looks up names that no host has.
+    resolver: Mutex<Option<Arc<dyn Resolve>>>,
 }
 
 /// Which coroutine runs on which host.
@@ -114,6 +116,7 @@ impl Wire {
             runtime: sched::runtime::here(),
             main: current::with(|main| main.map_or(0, |main| main.head.id)),
             failure: Mutex::new(None),
+            resolver: Mutex::new(None),
         });
         CURRENT.set(Some(wire.clone()));
         Ok(wire)
@@ -238,6 +241,17 @@ impl Wire {
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         };
         Ok(vec![SocketAddr::from((state.hosts[found].ip, port))])
+    }
+
+    pub(crate) fn resolver(&self) -> Option<Arc<dyn Resolve>> {
+        self.resolver.lock().clone()
+    }
+
+    pub(crate) fn set_resolver(
+        &self,
+        resolver: Option<Arc<dyn Resolve>>,
+    ) -> Option<Arc<dyn Resolve>> {
+        std::mem::replace(&mut self.resolver.lock(), resolver)
     }
 
     // ---- hosts ----
