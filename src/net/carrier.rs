@@ -78,6 +78,23 @@ pub trait Stream: Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Reads what is there: for who would wait with a smaller buffer than it reads with. Does not suspend.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there, `Unsupported` if the stream cannot do that; else those of the stream.
+    fn try_read(&self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Writes what is taken at once: for a last word where nothing may wait. Only who knows that nobody else is writing
+    /// calls it. Does not suspend.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is taken, `Unsupported` if the stream cannot do that; else those of the stream.
+    fn try_write(&self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Ends one direction or both; a coroutine that waits in a read which is ended gets 0. Does not suspend.
     ///
     /// # Errors
@@ -99,6 +116,12 @@ macro_rules! socket {
             }
             fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
                 crate::io::send_file(file.as_std(), part, self)
+            }
+            fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                <$socket>::try_read(self, buffer)
+            }
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                <$socket>::try_write(self, bytes)
             }
             fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 <$socket>::shutdown(self, how)
@@ -123,6 +146,12 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
         (**self).send_file(file, part)
+    }
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(buffer)
+    }
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).try_write(bytes)
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)
