@@ -84,14 +84,41 @@ impl Connection {
 
     /// Serves until one side has had enough. **May suspend.**
     pub(crate) fn serve(mut self, handler: &dyn Handler) {
+        if !self.prepare() {
+            return;
+        }
         let end = self.serve_requests(handler);
         if end == End::Leave {
             return;
         }
         let limits = &self.context.limits;
-        if self.output.flush(&*self.stream, limits).is_ok() && end == End::Linger {
-            linger(&*self.stream, limits.linger);
+        if self.output.flush(&*self.stream, limits).is_err() {
+            return;
         }
+        if end == End::Linger {
+            linger(&*self.stream, limits.linger);
+        } else {
+            // Under TLS the peer must hear that this is the end, and not take it for an attack.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Has the stream do what comes before its first byte, a TLS handshake; false if it could not. **May suspend.**
+    fn prepare(&self) -> bool {
+        let stream = &*self.stream;
+        let refusal = match with_timeout(self.context.limits.handshake, || stream.prepare()) {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => {
+                log::debug!("http {}: {}: {error}", self.peer, Refusal::Handshake);
+                Refusal::Handshake
+            }
+            Err(_) => {
+                log::debug!("http {}: {}", self.peer, Refusal::HandshakeTimeout);
+                Refusal::HandshakeTimeout
+            }
+        };
+        self.context.counters.refused(refusal);
+        false
     }
 
     fn serve_requests(&mut self, handler: &dyn Handler) -> End {

@@ -67,6 +67,10 @@ refusals! {
     TrailersTooLong HEADERS_TOO_LARGE "the trailers are too long",
     /// Beyond [`Limits::body`](crate::Limits::body).
     BodyTooLong CONTENT_TOO_LARGE "the content is too long",
+    /// The stream could not be prepared: the TLS handshake failed. Nobody is answered.
+    Handshake BAD_REQUEST "the TLS handshake failed",
+    /// The TLS handshake was not done within [`Limits::handshake`](crate::Limits::handshake). Nobody is answered.
+    HandshakeTimeout REQUEST_TIMEOUT "the TLS handshake took too long",
     /// The head did not arrive within [`Limits::head_wait`](crate::Limits::head_wait).
     HeadTimeout REQUEST_TIMEOUT "the head of the request took too long",
     /// The content did not go on within [`Limits::body_wait`](crate::Limits::body_wait).

@@ -28,6 +28,8 @@ pub struct Limits {
     /// Bytes of content which a handler left unread that the server reads away to keep the connection; when more
     /// is left, the connection is closed instead. Default 256 KiB.
     pub drain: u64,
+    /// How long the preparation of a connection may take, under TLS the handshake; then it is closed. Default 10 s.
+    pub handshake: Duration,
     /// How long a connection may stay open between requests (and before the first); then it is closed quietly.
     /// Default 60 s.
     pub idle: Duration,
@@ -60,6 +62,7 @@ impl Default for Limits {
             chunk_extensions: 4 << 10,
             trailers: 8 << 10,
             drain: 256 << 10,
+            handshake: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             head_wait: Duration::from_secs(10),
             body_wait: Duration::from_secs(30),

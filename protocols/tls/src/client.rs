@@ -180,9 +180,9 @@ impl Builder {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let certified = pem::certified_key(chain, key, &provider)?;
-                builder.with_client_cert_resolver(Arc::new(
-                    rustls::sign::SingleCertAndKey::from(certified),
-                ))
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(
+                    certified,
+                )))
             }
         };
         config.alpn_protocols = self.alpn;

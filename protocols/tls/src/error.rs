@@ -10,7 +10,9 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 pub enum Error {
     /// The connection ended without the peer's close_notify: what came may be only the beginning of what was sent
     /// (RFC 8446, section 6.1).
-    #[error("the connection ended without the peer's close_notify: what came may have been cut off")]
+    #[error(
+        "the connection ended without the peer's close_notify: what came may have been cut off"
+    )]
     Truncated,
     /// The connection ended in the handshake.
     #[error("the peer closed the connection in the handshake")]
@@ -165,7 +167,10 @@ fn name_of(alert: AlertDescription) -> String {
     let name = format!("{alert:?}");
     let mut snake = String::with_capacity(name.len() + 4);
     for (at, letter) in name.char_indices() {
-        if at > 0 && letter.is_ascii_uppercase() && !name[..at].ends_with(|c: char| c.is_ascii_uppercase()) {
+        if at > 0
+            && letter.is_ascii_uppercase()
+            && !name[..at].ends_with(|c: char| c.is_ascii_uppercase())
+        {
             snake.push('_');
         }
         snake.push(letter.to_ascii_lowercase());

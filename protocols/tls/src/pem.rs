@@ -258,7 +258,8 @@ fn nothing_in(text: &[u8], wanted: &str) -> String {
     if text.iter().all(u8::is_ascii_whitespace) {
         "it is empty".to_owned()
     } else if has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        "its private key is encrypted with a password; decrypt it: openssl pkey -in FILE -out PLAIN".to_owned()
+        "its private key is encrypted with a password; decrypt it: openssl pkey -in FILE -out PLAIN"
+            .to_owned()
     } else if has(b"-----BEGIN OPENSSH PRIVATE KEY-----") {
         "its private key is one of OpenSSH, not of TLS".to_owned()
     } else if text.first() == Some(&0x30) {

@@ -4,9 +4,9 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::{Connection, HandshakeKind};
 
+use crate::Error;
 use crate::info::{Info, Version};
 use crate::session::{Plain, Session};
-use crate::Error;
 
 pub(crate) struct RustlsSession(Connection);
 

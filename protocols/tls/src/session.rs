@@ -2,8 +2,8 @@
 
 use std::io::IoSlice;
 
-use crate::info::Info;
 use crate::Error;
+use crate::info::Info;
 
 /// One end of a TLS connection, sans I/O. Every method returns at once.
 pub(crate) trait Session: Send {

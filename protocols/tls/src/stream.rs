@@ -158,16 +158,14 @@ impl<S: Stream> TlsStream<S> {
         Ok(())
     }
 
-    fn exchange_hellos(
-        &self,
-        incoming: &mut Incoming,
-        outgoing: &mut Outgoing,
-    ) -> io::Result<()> {
+    fn exchange_hellos(&self, incoming: &mut Incoming, outgoing: &mut Outgoing) -> io::Result<()> {
         let mut first = true;
         loop {
             let step = {
                 let mut session = self.session.lock();
-                let step = feed(&mut **session, incoming, |session| !session.is_handshaking());
+                let step = feed(&mut **session, incoming, |session| {
+                    !session.is_handshaking()
+                });
                 session.take_wire(&mut outgoing.wire);
                 step
             };

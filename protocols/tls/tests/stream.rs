@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use grapeshot::net::{Listener as _, Shutdown, Stream, TcpListener, TcpStream};
-use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::sync::channel;
+use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::{JoinHandle, sleep, spawn, with_timeout};
 use grapeshot_tls::demo::Authority;
 use grapeshot_tls::{Connector, Error, Listener, TlsStream, Version, client, server};
@@ -60,7 +60,11 @@ struct Served(channel::Receiver<JoinHandle<()>>);
 impl Served {
     /// Waits for one; it must not have panicked.
     fn join(&self) {
-        self.0.recv().expect("a connection").join().expect("it served");
+        self.0
+            .recv()
+            .expect("a connection")
+            .join()
+            .expect("it served");
     }
 }
 
@@ -152,14 +156,19 @@ fn a_read_that_unwound_has_taken_nothing() {
         let mut unwound = 0;
         loop {
             let mut buffer = [0; 1_000];
-            match with_timeout(Duration::from_millis(1), || Stream::read(&stream, &mut buffer)) {
+            match with_timeout(Duration::from_millis(1), || {
+                Stream::read(&stream, &mut buffer)
+            }) {
                 Err(_) => unwound += 1,
                 Ok(Ok(0)) => break,
                 Ok(Ok(count)) => got.extend_from_slice(&buffer[..count]),
                 Ok(Err(error)) => panic!("{error}"),
             }
         }
-        let all: Vec<u8> = b"abcdefgh".iter().flat_map(|&letter| [letter; 3_000]).collect();
+        let all: Vec<u8> = b"abcdefgh"
+            .iter()
+            .flat_map(|&letter| [letter; 3_000])
+            .collect();
         served.join();
         assert!(unwound > 10, "{unwound} reads unwound");
         assert!(got == all, "{} bytes", got.len());
@@ -173,7 +182,9 @@ fn a_write_that_unwound_poisons_the_stream() {
             stream.prepare().expect("a handshake");
             sleep(Duration::from_secs(10));
             // What was sent whole can be read; then it is cut off, or reset.
-            (&*stream).read_to_end(&mut Vec::new()).expect_err("no good-bye");
+            (&*stream)
+                .read_to_end(&mut Vec::new())
+                .expect_err("no good-bye");
         });
         let stream = connect().expect("a handshake");
         let long = vec![0; 1 << 20];

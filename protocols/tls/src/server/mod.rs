@@ -14,12 +14,12 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 pub use reload::Reloading;
 
+use crate::Error;
 use crate::info::Version;
 use crate::pem::{self, ConfigError, Pem};
 use crate::provider::{Date, provider};
 use crate::rustls_session::RustlsSession;
 use crate::session::Session;
-use crate::Error;
 
 /// A server's configuration. A clone is the same one: reloaded, all of them change, for the connections to come.
 ///
@@ -228,10 +228,8 @@ impl Recipe {
             Clients::Optional(authorities) => (authorities, false),
             Clients::Required(authorities) => (authorities, true),
         };
-        let mut builder = WebPkiClientVerifier::builder_with_provider(
-            Arc::new(roots(authorities)?),
-            provider(),
-        );
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider());
         for list in &self.revocations {
             builder = builder.with_crls(pem::revocations(list)?);
         }
@@ -261,6 +259,8 @@ pub(crate) fn roots(authorities: &Pem) -> Result<RootCertStore, ConfigError> {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("server::Config").field(&self.0.recipe).finish()
+        f.debug_tuple("server::Config")
+            .field(&self.0.recipe)
+            .finish()
     }
 }

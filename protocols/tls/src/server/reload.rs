@@ -63,7 +63,9 @@ impl Config {
         match self.reload() {
             Ok(()) => log::info!("tls: certificates reloaded after {cause}"),
             Err(error) => {
-                log::error!("tls: after {cause}: {error}; the certificates that were loaded before stay in use");
+                log::error!(
+                    "tls: after {cause}: {error}; the certificates that were loaded before stay in use"
+                );
             }
         }
     }
