@@ -23,6 +23,8 @@ pub struct Decoder {
     max_body: u64,
     extension_budget: usize,
     trailer_budget: usize,
+    /// The trailer lines so far.
+    trailers: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,12 +94,27 @@ impl Decoder {
             max_body: limits.body,
             extension_budget: limits.chunk_extensions,
             trailer_budget: limits.trailers,
+            trailers: Vec::new(),
         }
     }
 
     /// Replaces the limit on the content, which counts from its beginning.
     pub fn limit(&mut self, bytes: u64) {
         self.max_body = bytes;
+    }
+
+    /// The trailer fields, names as sent; all of them once the content [is done](Decoder::is_done), none before. Fields that
+    /// decide on framing, routing or who asks are left out: they mean nothing here (RFC 9110, section 6.5.1).
+    pub fn trailers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let lines = if self.is_done() { &*self.trailers } else { &[] };
+        lines.split(|&byte| byte == b'\n').filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let name = std::str::from_utf8(&line[..colon]).ok()?;
+            let forbidden = FORBIDDEN_TRAILERS
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(name));
+            (!forbidden).then(|| (name, line[colon + 1..].trim_ascii()))
+        })
     }
 
     /// Whether the content has been taken wholly.
@@ -211,15 +228,18 @@ impl Decoder {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { size: 0, digits: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerName, b':') => self.trail(State::TrailerValue)?,
+            (State::TrailerName, b':') => self.trail(byte, State::TrailerValue)?,
             (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
-                self.trail(State::TrailerName)?
+                self.trail(byte, State::TrailerName)?
             }
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, b'\t' | 0x20..=0x7e | 0x80..) => {
-                self.trail(State::TrailerValue)?
+                self.trail(byte, State::TrailerValue)?
             }
-            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::TrailerLf, b'\n') => {
+                self.trailers.push(byte);
+                State::TrailerStart
+            }
             (State::EndLf, b'\n') => State::Done,
             (State::TrailerStart | State::TrailerName | State::TrailerValue, _) => {
                 return Err(Refusal::Trailer);
@@ -249,7 +269,8 @@ impl Decoder {
         Ok(next)
     }
 
-    fn trail(&mut self, next: State) -> Result<State, Refusal> {
+    fn trail(&mut self, byte: u8, next: State) -> Result<State, Refusal> {
+        self.trailers.push(byte);
         self.trailer_budget = self
             .trailer_budget
             .checked_sub(1)
@@ -257,6 +278,23 @@ impl Decoder {
         Ok(next)
     }
 }
+
+/// Fields that a trailer cannot have.
+const FORBIDDEN_TRAILERS: [&str; 13] = [
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "Cookie",
+    "Host",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
 
 /// `tchar` of RFC 9110, section 5.6.2.
 pub(crate) fn is_token(byte: u8) -> bool {

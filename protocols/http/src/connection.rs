@@ -352,9 +352,17 @@ fn answer_rejection(
     if let Some(status) = error.downcast_ref::<Status>() {
         return status.reply(response);
     }
-    match error.downcast::<Rejection>() {
-        Ok(rejection) => rejection.reply(response),
-        Err(error) => Err(error),
+    // Content that is read by `Read` can be rejected in an error of I/O only.
+    let within = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    let rejection = match within {
+        Some(inner) => inner.downcast_ref::<Rejection>(),
+        None => error.downcast_ref::<Rejection>(),
+    };
+    match rejection {
+        Some(rejection) => rejection.clone().reply(response),
+        None => Err(error),
     }
 }
 

@@ -21,14 +21,17 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+pub mod auth;
 pub mod body;
 mod conditions;
 mod connection;
 mod date;
 mod encode;
 mod error;
+mod events;
 mod exchange;
 mod files;
+mod forms;
 mod handler;
 pub mod head;
 mod limits;
@@ -43,8 +46,11 @@ mod status;
 mod target;
 mod writer;
 
+pub use cookie::{self, Cookie};
 pub use error::{Error, Refusal};
+pub use events::{Event, EventStream};
 pub use files::{Assets, StaticFiles};
+pub use forms::{Form, Multipart, MultipartError, MultipartLimits, Part, multipart};
 pub use grapeshot::net::{Listener, Peer, Stream, TakingTurns};
 pub use handler::{
     Answering, Handler, Handlers, Html, Json, Redirect, Rejection, Reply, RouteError, Router,

@@ -131,6 +131,12 @@ impl<'c> Request<'c> {
         self.body.decoder.limit(bytes);
     }
 
+    /// The trailer fields behind chunked content, once that has been read to its end; none before. See
+    /// [`Decoder::trailers`].
+    pub fn trailers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.body.decoder.trailers()
+    }
+
     /// Reads the whole content, which the limit on it bounds. **May suspend.**
     ///
     /// # Errors

@@ -48,19 +48,9 @@ impl<'c> Response<'c> {
     /// server's to write make the sending fail with [`Error::Misuse`].
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
-        if name.is_empty() || !name.bytes().all(is_token) {
-            self.refuse("a header's name is not a token");
-        } else if value
-            .iter()
-            .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
-        {
-            self.refuse("a header's value has a control character");
-        } else if is_framing(name) {
-            self.refuse(
-                "Date, Content-Length, Transfer-Encoding and Connection are written by the server",
-            );
-        } else {
-            self.line(name, value);
+        match problem(name, value) {
+            Some(why) => self.refuse(why),
+            None => self.line(name, value),
         }
         self
     }
@@ -92,6 +82,42 @@ impl<'c> Response<'c> {
         headers.extend_from_slice(b": ");
         headers.extend_from_slice(value);
         headers.extend_from_slice(b"\r\n");
+    }
+
+    /// Makes the sending fail.
+    pub(crate) fn misused(self, why: &'static str) -> Self {
+        self.refuse(why);
+        self
+    }
+
+    /// Sends an interim answer before this one, at once: `103 Early Hints` with `Link` headers, for instance. A client of
+    /// HTTP/1.0 is not sent it. **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` for a status that is not informational, or 101, and for headers that cannot be; else the stream's.
+    pub fn interim(&self, status: Status, headers: &[(&str, &str)]) -> Result<(), Error> {
+        let exchange = self.exchange;
+        if !status.is_informational() || status == Status::SWITCHING_PROTOCOLS {
+            return Err(Error::Misuse("this status is no interim answer"));
+        }
+        if exchange.answer.get() != Answer::None {
+            return Err(Error::Misuse("the request is answered already"));
+        }
+        let cannot_be = |(name, value): &(&str, &str)| problem(name, value.as_bytes());
+        if let Some(misuse) = headers.iter().find_map(cannot_be) {
+            return Err(Error::Misuse(misuse));
+        }
+        if exchange.is_http10 {
+            return Ok(());
+        }
+        let mut output = exchange.output.borrow_mut();
+        let out = output.buffer();
+        out.extend_from_slice(format!("HTTP/1.1 {status}\r\n").as_bytes());
+        for (name, value) in headers {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        output.flush(&**exchange.stream, exchange.limits)
     }
 
     /// Declares the length of the content, for [`start`](Response::start), or for an answer to HEAD.
@@ -249,6 +275,22 @@ impl<'c> Response<'c> {
         }
         out.extend_from_slice(b"\r\n");
         Ok(())
+    }
+}
+
+/// Why there cannot be such a header in an answer.
+pub(crate) fn problem(name: &str, value: &[u8]) -> Option<&'static str> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        Some("a header's name is not a token")
+    } else if value
+        .iter()
+        .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
+    {
+        Some("a header's value has a control character")
+    } else if is_framing(name) {
+        Some("Date, Content-Length, Transfer-Encoding and Connection are written by the server")
+    } else {
+        None
     }
 }
 

@@ -8,6 +8,7 @@ use grapeshot::fs::File;
 use crate::Error;
 use crate::body;
 use crate::exchange::{Answer, Exchange};
+use crate::response::problem;
 
 /// Content gathered before it becomes a chunk.
 const CHUNK: usize = 8 << 10;
@@ -50,18 +51,39 @@ impl<'c> BodyWriter<'c> {
     ///
     /// # Errors
     /// `Misuse` if less was written than was declared; else the stream's.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), Error> {
+        self.finish_with(&[])
+    }
+
+    /// Completes the answer, with trailers behind its content: what is known only now, such as a hash. Announce them in
+    /// a header `Trailer`. They are left out if the content is not chunked: of a declared length, or for a client of HTTP/1.0.
+    /// **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` for a trailer that cannot be, or if less was written than was declared; else the stream's.
+    pub fn finish_with(mut self, trailers: &[(&str, &str)]) -> Result<(), Error> {
+        for (name, value) in trailers {
+            if let Some(misuse) = problem(name, value.as_bytes()) {
+                return Err(Error::Misuse(misuse));
+            }
+        }
         match self.coding {
             Coding::Length(left) if left > 0 => {
                 return Err(Error::Misuse("less content was written than was declared"));
             }
             Coding::Chunked => {
                 self.send_gathered()?;
-                self.exchange
-                    .output
-                    .borrow_mut()
-                    .buffer()
-                    .extend_from_slice(body::LAST_CHUNK);
+                let mut output = self.exchange.output.borrow_mut();
+                let out = output.buffer();
+                if trailers.is_empty() {
+                    out.extend_from_slice(body::LAST_CHUNK);
+                } else {
+                    out.extend_from_slice(b"0\r\n");
+                    for (name, value) in trailers {
+                        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                    }
+                    out.extend_from_slice(b"\r\n");
+                }
             }
             _ => {}
         }
