@@ -406,6 +406,8 @@ fn said(payload: &(dyn std::any::Any + Send)) -> &str {
 
 /// Closes without a reset: says that we are done, then reads away what the peer had already sent. A reset would make
 /// its kernel throw away our answer unread (RFC 9112, section 9.6). **May suspend.**
+// Not inlined: what it reads into would lie on the stack of every connection for as long as it lives.
+#[inline(never)]
 fn linger(stream: &dyn Stream, wait: Duration) {
     const MOST: usize = 4 << 20;
     if stream.shutdown(Shutdown::Write).is_err() {

@@ -284,6 +284,8 @@ impl<'c> Body<'c> {
 
     /// Reads the rest of the content away, so that the next request can be read. False if that is not worth it or
     /// not possible: then the connection must be closed. **May suspend.**
+    // Not inlined: as `linger`.
+    #[inline(never)]
     pub(crate) fn drain(&mut self, mut budget: u64) -> bool {
         if self.decoder.left().is_some_and(|left| left > budget) {
             return false;
