@@ -41,6 +41,16 @@ impl JoinError {
     }
 }
 
+/// With the same words; a panic's payload is not kept.
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::NoStack(error) => error,
+            other => Self::other(other.to_string()),
+        }
+    }
+}
+
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

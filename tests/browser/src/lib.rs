@@ -256,7 +256,7 @@ fn exchange(
     Ok((status, value))
 }
 
-/// Reads an HTTP answer that has a `Content-Length`: its status and content.
+/// Reads an HTTP answer that has a `Content-Length`, or no content: its status and content.
 ///
 /// # Errors
 /// Those of the stream, and `InvalidData` for what is no such answer.
@@ -280,6 +280,7 @@ pub fn http_answer(stream: &mut impl Read) -> std::io::Result<(u16, Vec<u8>)> {
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+        .or_else(|| matches!(status, 204 | 304).then_some(0))
         .ok_or_else(|| invalid("no Content-Length"))?;
     while received.len() < head_end + length {
         more(stream, &mut received)?;

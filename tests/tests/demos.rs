@@ -1,0 +1,160 @@
+//! The small demos, each as its user sees it.
+
+mod mmo_support;
+
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use grapeshot_tests::browser::{Browser, http_answer};
+use mmo_support::{programs, socket_path};
+
+/// A demo in a process of its own. It is killed when this is dropped.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    address: SocketAddr,
+}
+
+impl Program {
+    /// Starts it; its first line says where it listens.
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(programs().join(name))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the demo starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut lines = BufReader::new(stdout).lines();
+        let line = lines.next().expect("it says something").expect("text");
+        let address = line
+            .split_whitespace()
+            .find_map(|word| {
+                let word = word.trim_start_matches("http://").trim_end_matches('/');
+                word.parse().ok()
+            })
+            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        Self {
+            child,
+            lines,
+            address,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).expect("a socket");
+        stream
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("it goes on").expect("text")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(stream: &mut TcpStream, request: &str) -> (u16, Vec<u8>) {
+    stream.write_all(request.as_bytes()).expect("it is sent");
+    http_answer(stream).expect("an answer")
+}
+
+#[test]
+fn echo_gives_back_what_it_gets() {
+    let socket = socket_path();
+    let path = socket.to_str().expect("text");
+    let echo = Program::start("echo", &["--backdoor", path, "--patience", "60"]);
+    let mut stream = echo.connect();
+    for text in ["ahoy", "there"] {
+        stream.write_all(text.as_bytes()).expect("it is sent");
+        let mut back = vec![0; text.len()];
+        stream.read_exact(&mut back).expect("it comes back");
+        assert_eq!(back, text.as_bytes());
+    }
+    let console = Command::new(programs().join("console"))
+        .args([path, "-c", "ps()"])
+        .output()
+        .expect("the console runs");
+    let table = String::from_utf8_lossy(&console.stdout).into_owned();
+    let address = stream.local_addr().expect("a socket").to_string();
+    assert!(table.contains(&format!("echo {address}")), "{table}");
+    stream.shutdown(Shutdown::Write).expect("a socket");
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn the_spy_tells_both_sides() {
+    let echo = Program::start(
+        "echo",
+        &["--backdoor", socket_path().to_str().expect("text")],
+    );
+    let mut spy = Program::start("spy", &[&echo.address.to_string(), "--width", "8"]);
+    let mut stream = spy.connect();
+    let mine = stream.local_addr().expect("a socket");
+    let said = b"hello\nbinary \x00\xff and more\n";
+    stream.write_all(said).expect("it is sent");
+    let mut back = vec![0; said.len()];
+    stream.read_exact(&mut back).expect("it comes back");
+    stream.shutdown(Shutdown::Write).expect("a socket");
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line| line != "#1 over") {
+        lines.push(spy.line());
+    }
+    assert_eq!(lines[0], format!("#1 {mine} came"));
+    for mark in ["==>", "<=="] {
+        let heard: Vec<_> = lines.iter().filter(|line| line.contains(mark)).collect();
+        assert_eq!(
+            heard,
+            [
+                &format!("#1 {mark} hello\\n"),
+                &format!("#1 {mark} binary \\x00 … and 11 bytes")
+            ]
+        );
+    }
+}
+
+#[test]
+fn the_spy_ends_both_when_one_breaks() {
+    let mut spy = Program::start("spy", &["127.0.0.1:1"]);
+    let mut stream = spy.connect();
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+    assert!(spy.line().ends_with("came"));
+    let over = spy.line();
+    assert!(over.starts_with("#1 over: Connection refused"), "{over}");
+}
+
+#[test]
+fn everybody_sees_the_x_move() {
+    let grid = Program::start("grid", &[]);
+    let browser = Browser::start(900, 700);
+    browser.open(&format!("http://{}/", grid.address));
+    let place = "[...document.querySelectorAll('#field i')].findIndex(i => i.className == 'x')";
+    browser.wait_for(&format!("{place} == {}", 15 * 50 + 25));
+    let mut stream = grid.connect();
+    let moved = ask(
+        &mut stream,
+        "POST /move HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n3,4",
+    );
+    assert_eq!(moved.0, 204);
+    browser.wait_for(&format!("{place} == {}", 4 * 50 + 3));
+    browser.script("document.querySelectorAll('#field i')[7 * 50 + 9].click()");
+    browser.wait_for(&format!("{place} == {}", 7 * 50 + 9));
+    let seen = browser.script("return document.getElementById('seen').textContent");
+    assert_eq!(seen, "It is at 9, 7, moved 2 times, seen by 1.");
+    for wrong in ["50,0", "0,30", "x,1", "-1,2", "1"] {
+        let length = wrong.len();
+        let request =
+            format!("POST /move HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{wrong}");
+        assert_eq!(ask(&mut stream, &request).0, 400, "{wrong}");
+    }
+}
