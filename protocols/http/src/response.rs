@@ -213,6 +213,20 @@ impl<'c> Response<'c> {
     /// # Errors
     /// `Misuse` if the request was HTTP/1.0 or has content; else the stream's.
     pub fn upgrade(self, request: &mut Request<'_>, protocol: &str) -> Result<Upgraded, Error> {
+        self.line("Upgrade", protocol.as_bytes());
+        self.change_protocol(request, true)
+    }
+
+    /// Hands over the stream as [`upgrade`](Response::upgrade) does, but answers nothing: for protocols whose answer has a
+    /// form of its own. Status and headers that were set are not sent. **May suspend.**
+    ///
+    /// # Errors
+    /// As [`upgrade`](Response::upgrade).
+    pub fn hand_over(self, request: &mut Request<'_>) -> Result<Upgraded, Error> {
+        self.change_protocol(request, false)
+    }
+
+    fn change_protocol(self, request: &mut Request<'_>, answers: bool) -> Result<Upgraded, Error> {
         let exchange = self.exchange;
         if exchange.is_http10
             || !request.body.decoder.is_done()
@@ -220,15 +234,16 @@ impl<'c> Response<'c> {
         {
             return Err(Error::Misuse("this request cannot change the protocol"));
         }
-        self.line("Upgrade", protocol.as_bytes());
         if let Some(misuse) = self.draft().misuse.get() {
             return Err(Error::Misuse(misuse));
         }
         let mut output = exchange.output.borrow_mut();
-        let out = output.buffer();
-        encode_start(out, Status::SWITCHING_PROTOCOLS, exchange.now);
-        out.extend_from_slice(&self.draft().headers.borrow());
-        out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        if answers {
+            let out = output.buffer();
+            encode_start(out, Status::SWITCHING_PROTOCOLS, exchange.now);
+            out.extend_from_slice(&self.draft().headers.borrow());
+            out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        }
         exchange.answer.set(Answer::Upgraded);
         output.flush(&**exchange.stream, exchange.limits)?;
         let received = request.body.rest().to_vec();

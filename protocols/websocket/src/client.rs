@@ -23,6 +23,7 @@ use grapeshot::with_timeout;
 
 use crate::address::Address;
 use crate::deflate::{Agreed, Compression};
+use crate::draft::Version;
 use crate::extension;
 use crate::frame::Role;
 use crate::handshake::{accept_key, is_token, lists, new_key};
@@ -41,6 +42,7 @@ pub struct Connect {
     headers: Vec<(String, String)>,
     limits: Limits,
     compression: Option<Compression>,
+    version: Version,
 }
 
 /// Why a handshake failed.
@@ -96,6 +98,7 @@ impl Connect {
             headers: Vec::new(),
             limits: Limits::for_client(),
             compression: None,
+            version: Version::Rfc6455,
         }
     }
 
@@ -133,6 +136,14 @@ impl Connect {
     #[must_use]
     pub fn compression(mut self, wish: Compression) -> Self {
         self.compression = Some(wish);
+        self
+    }
+
+    /// Speaks this version of the protocol: RFC 6455 (the default), hybi-10 or hybi-07, which do not know compression. Hixie's
+    /// are for servers only, and refused by [`connect`](Connect::connect).
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
         self
     }
 
@@ -194,6 +205,7 @@ impl Connect {
             if let Some(answer) = self.check(&buffer[..end], &key)? {
                 let terms = Terms {
                     role: Role::Client,
+                    version: self.version,
                     limits: self.limits.clone(),
                     protocol: answer.protocol,
                     received: buffer[answer.length..end].to_vec(),
@@ -209,6 +221,11 @@ impl Connect {
                 count => end += count,
             }
         }
+    }
+
+    fn offered(&self) -> Option<&Compression> {
+        let is_known = self.version == Version::Rfc6455;
+        self.compression.as_ref().filter(|_| is_known)
     }
 
     fn request(&self, host: &str, path: &str, key: &str) -> Result<String, ConnectError> {
@@ -228,20 +245,23 @@ impl Connect {
                 "a subprotocol is letters, digits and !#$%&'*+-.^_`|~",
             ));
         }
+        let version = self.version.number().ok_or(ConnectError::Misuse(
+            "a client speaks RFC 6455, hybi-10 or hybi-07",
+        ))?;
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+             Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: {key}\r\n"
         );
         let mut line = |name: &str, value: &str| {
             request.push_str(&format!("{name}: {value}\r\n"));
         };
         if let Some(origin) = &self.origin {
-            line("Origin", origin);
+            line(self.version.origin_header(), origin);
         }
         if !protocols.is_empty() {
             line("Sec-WebSocket-Protocol", &protocols);
         }
-        if let Some(wish) = &self.compression {
+        if let Some(wish) = self.offered() {
             line("Sec-WebSocket-Extensions", &extension::offer(wish));
         }
         for (name, value) in &self.headers {
@@ -306,8 +326,8 @@ impl Connect {
             extensions
                 .extend(list.ok_or(ConnectError::Answer("its list of extensions is malformed"))?);
         }
-        let compression = extension::check_answer(&extensions, self.compression.as_ref())
-            .map_err(ConnectError::Answer)?;
+        let compression =
+            extension::check_answer(&extensions, self.offered()).map_err(ConnectError::Answer)?;
         let protocol = header("Sec-WebSocket-Protocol")?.map(str::to_owned);
         if protocol
             .as_ref()

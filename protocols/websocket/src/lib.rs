@@ -23,6 +23,7 @@ mod address;
 pub mod client;
 mod decoder;
 pub mod deflate;
+pub mod draft;
 mod error;
 mod extension;
 pub mod frame;
@@ -39,6 +40,7 @@ mod utf8;
 mod write;
 
 pub use deflate::Compression;
+pub use draft::Version;
 pub use error::{Error, Fault, Violation};
 pub use frame::{CloseCode, Message};
 pub use handshake::HandshakeError;

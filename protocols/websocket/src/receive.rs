@@ -7,24 +7,81 @@ use std::time::{Duration, Instant};
 use grapeshot::net::Stream as _;
 use grapeshot::{time, with_timeout};
 
+use crate::draft::HixieDecoder;
 use crate::error::{Error, Violation};
 use crate::frame::{CloseCode, Decoder, Event, Message};
 use crate::keep_alive::{KeepAlive, Silence};
-use crate::limits::Limits;
-use crate::socket::{Closed, WebSocket};
+use crate::socket::{Closed, Terms, WebSocket};
 
 /// What its lock protects: whoever holds it may read.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    decoder: Decoder,
+    decoder: Incoming,
     keep_alive: KeepAlive,
 }
 
+/// The frames of the version that is spoken.
+#[derive(Debug)]
+enum Incoming {
+    Rfc(Decoder),
+    Hixie(HixieDecoder),
+}
+
 impl Reader {
-    pub(crate) fn new(decoder: Decoder, limits: &Limits, now: Instant) -> Self {
+    pub(crate) fn new(terms: &mut Terms, now: Instant) -> Self {
+        let received = std::mem::take(&mut terms.received);
+        let limits = &terms.limits;
+        if terms.version.is_hixie() {
+            return Self {
+                decoder: Incoming::Hixie(HixieDecoder::new(terms.version, limits, received)),
+                keep_alive: KeepAlive::new(None, limits.pong_wait, now),
+            };
+        }
+        let mut decoder = Decoder::with_received(terms.role, limits, received);
+        if let Some((agreed, _)) = &terms.compression {
+            decoder = decoder.compressed(agreed.receive);
+        }
         Self {
-            decoder,
+            decoder: Incoming::Rfc(decoder),
             keep_alive: KeepAlive::new(limits.ping_every, limits.pong_wait, now),
+        }
+    }
+}
+
+impl Incoming {
+    fn next_event(&mut self) -> Result<Option<Event>, Violation> {
+        match self {
+            Incoming::Rfc(decoder) => decoder.next_event(),
+            Incoming::Hixie(decoder) => decoder.next_event(),
+        }
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        match self {
+            Incoming::Rfc(decoder) => decoder.space(),
+            Incoming::Hixie(decoder) => decoder.space(),
+        }
+    }
+
+    fn filled(&mut self, count: usize) {
+        match self {
+            Incoming::Rfc(decoder) => decoder.filled(count),
+            Incoming::Hixie(decoder) => decoder.filled(count),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Incoming::Rfc(decoder) => decoder.is_closed(),
+            Incoming::Hixie(decoder) => decoder.is_closed(),
+        }
+    }
+
+    /// Whether the stream may end here.
+    fn ends_in_order(&self) -> bool {
+        match self {
+            Incoming::Rfc(_) => false,
+            Incoming::Hixie(decoder) => decoder.ends_in_order(),
         }
     }
 }
@@ -67,6 +124,7 @@ impl WebSocket {
         };
         match listened {
             Err(_) => self.probe(keep_alive),
+            Ok(Ok(0)) if decoder.ends_in_order() => Err(self.agree(None)),
             Ok(Ok(0)) => Err(Error::Truncated),
             Ok(Ok(count)) => {
                 decoder.filled(count);

@@ -19,8 +19,9 @@ use grapeshot::sync::Mutex;
 use grapeshot::{shield, with_timeout};
 
 use crate::deflate::{Agreed, Compression};
+use crate::draft::Version;
 use crate::error::Error;
-use crate::frame::{CloseCode, Decoder, Message, Role};
+use crate::frame::{CloseCode, Message, Role};
 use crate::header::{CONTROL_MAX, opcode};
 use crate::limits::Limits;
 use crate::owed::{Debt, Owed, close_payload};
@@ -75,6 +76,7 @@ pub struct Statistics {
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) role: Role,
+    pub(crate) version: Version,
     pub(crate) limits: Limits,
     pub(crate) protocol: Option<String>,
     /// Bytes that came behind the handshake.
@@ -102,6 +104,7 @@ pub(crate) struct Terms {
 pub struct WebSocket {
     pub(crate) stream: Arc<dyn Stream>,
     role: Role,
+    version: Version,
     pub(crate) limits: Limits,
     protocol: Option<String>,
     compression: Option<Agreed>,
@@ -129,20 +132,15 @@ pub(crate) struct Figures {
 }
 
 impl WebSocket {
-    pub(crate) fn new(stream: Arc<dyn Stream>, terms: Terms) -> Self {
+    pub(crate) fn new(stream: Arc<dyn Stream>, mut terms: Terms) -> Self {
         let born = grapeshot::time::now();
-        let compression = terms.compression.as_ref();
-        let mut decoder = Decoder::with_received(terms.role, &terms.limits, terms.received);
-        if let Some((agreed, _)) = compression {
-            decoder = decoder.compressed(agreed.receive);
-        }
-        let writing = compression.map(|(agreed, wish)| (agreed.send, wish));
         Self {
             stream,
             role: terms.role,
-            reader: Mutex::new(Reader::new(decoder, &terms.limits, born)),
-            writer: Mutex::new(Writer::new(terms.role, writing)),
-            compression: compression.map(|(agreed, _)| *agreed),
+            version: terms.version,
+            reader: Mutex::new(Reader::new(&mut terms, born)),
+            writer: Mutex::new(Writer::new(&terms)),
+            compression: terms.compression.map(|(agreed, _)| agreed),
             limits: terms.limits,
             protocol: terms.protocol,
             owed: ThreadMutex::default(),
@@ -157,6 +155,12 @@ impl WebSocket {
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
+    }
+
+    /// The version of the protocol, RFC 6455 unless an earlier one was allowed.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// How messages are compressed; `None` if they are not.
@@ -186,7 +190,7 @@ impl WebSocket {
     /// Sends bytes, compressed if that was agreed on. **May suspend.**
     ///
     /// # Errors
-    /// As [`send_text`](WebSocket::send_text).
+    /// As [`send_text`](WebSocket::send_text); `Misuse` in Hixie's versions, which have only texts.
     pub fn send_binary(&self, bytes: &[u8]) -> Result<(), Error> {
         self.send(opcode::BINARY, bytes)
     }
@@ -195,7 +199,7 @@ impl WebSocket {
     /// [`Statistics::silent_for`]. **May suspend.**
     ///
     /// # Errors
-    /// `Misuse` for a longer payload; else as [`send_text`](WebSocket::send_text).
+    /// `Misuse` for a longer payload, and in Hixie's versions; else as [`send_text`](WebSocket::send_text).
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         if payload.len() > CONTROL_MAX {
             return Err(Error::Misuse("a ping carries 125 bytes at most"));
@@ -312,7 +316,12 @@ impl WebSocket {
         let payload = close_payload(closed.code, &closed.reason);
         if self.note_closed(closed) {
             writer.close_sent = true;
-            return self.write_control(&mut writer, opcode::CLOSE, &payload);
+            self.write_control(&mut writer, opcode::CLOSE, &payload)?;
+            if self.version == Version::Hixie75 {
+                // There is no other way to say it.
+                self.stream.shutdown(Shutdown::Write)?;
+            }
+            return Ok(());
         }
         drop(writer);
         self.settle()
@@ -392,6 +401,7 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("role", &self.role)
+            .field("version", &self.version)
             .field("protocol", &self.protocol)
             .field("compression", &self.compression)
             .finish_non_exhaustive()

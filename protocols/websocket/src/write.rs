@@ -6,9 +6,11 @@ use std::time::Duration;
 use grapeshot::net::{Shutdown, Stream};
 use grapeshot::with_timeout;
 
-use crate::deflate::{Compression, Deflater, Direction};
+use crate::deflate::{Agreed, Compression, Deflater};
+use crate::draft::{Version, encode_close, encode_text};
 use crate::error::Error;
 use crate::header::{Role, encode, encode_header, opcode};
+use crate::socket::Terms;
 
 /// Payloads up to here are copied behind their header; longer ones are written from where they lie.
 const COPY_UP_TO: usize = 16 << 10;
@@ -26,15 +28,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(role: Role, compression: Option<(Direction, &Compression)>) -> Self {
+    pub(crate) fn new(terms: &Terms) -> Self {
+        let deflater =
+            |(agreed, wish): &(Agreed, Compression)| Box::new(Deflater::new(agreed.send, wish));
         Self {
             frames: Frames {
-                role,
+                role: terms.role,
+                version: terms.version,
                 buffer: Vec::new(),
                 broken: false,
                 entropy: Vec::new(),
             },
-            deflater: compression.map(|(direction, wish)| Box::new(Deflater::new(direction, wish))),
+            deflater: terms.compression.as_ref().map(deflater),
             close_sent: false,
         }
     }
@@ -78,6 +83,7 @@ impl Writer {
 #[derive(Debug)]
 struct Frames {
     role: Role,
+    version: Version,
     /// The frame that is written; its memory is reused.
     buffer: Vec<u8>,
     /// A write was left in the middle.
@@ -97,12 +103,25 @@ impl Frames {
             return Err(Error::LeftInTheMiddle);
         }
         let key = match self.role {
+            _ if self.version.is_hixie() => None,
             Role::Client => Some(self.next_key()?),
             Role::Server => None,
         };
-        let Self { buffer, broken, .. } = self;
+        let Self {
+            buffer,
+            broken,
+            version,
+            ..
+        } = self;
         buffer.clear();
-        let tail = if key.is_none() && payload.len() > COPY_UP_TO {
+        let tail = if version.is_hixie() {
+            match opcode {
+                opcode::TEXT => encode_text(buffer, payload),
+                opcode::CLOSE => encode_close(buffer, *version),
+                _ => return Err(Error::Misuse("this version of the protocol has only texts")),
+            }
+            &[]
+        } else if key.is_none() && payload.len() > COPY_UP_TO {
             encode_header(buffer, opcode, true, payload.len(), None);
             payload
         } else {
