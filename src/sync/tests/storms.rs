@@ -199,7 +199,7 @@ fn promised(random: &mut Random) {
 
 /// Says something to the harbour, which says it again.
 fn talk(fleet: &Fleet, random: &mut Random) {
-    /// Tells the harbour that this was all, even if the storm struck halfway.
+    /// Tells the harbour that this was all, even if the storm struck halfway, or before a word was said.
     struct Over<'a>(&'a TcpStream);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -208,11 +208,13 @@ fn talk(fleet: &Fleet, random: &mut Random) {
     }
     let stream = TcpStream::connect(fleet.harbour).expect("it is open");
     let words = vec![random.below(256) as u8; 1 + random.below(200) as usize];
+    let all = &words;
     scope(|s| {
-        let writer = s.spawn(|| {
-            let over = Over(&stream);
+        let over = Over(&stream);
+        let writer = s.spawn(move || {
             let mut mouth = over.0;
-            mouth.write_all(&words).expect("it listens");
+            mouth.write_all(all).expect("it listens");
+            drop(over);
         });
         select! {
             readable(stream) -> ready => ready.expect("nobody else reads"),
