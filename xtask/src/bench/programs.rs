@@ -63,7 +63,7 @@ impl Program {
             Rows::Parallel => !memory && row.name != "timeout",
             Rows::Echo => matches!(row.kind, Kind::Echo { .. }),
             Rows::Paths(paths) => match row.kind {
-                Kind::Http { path, .. } => paths.contains(&path),
+                Kind::Http { path, .. } | Kind::WebSocket { path, .. } => paths.contains(&path),
                 _ => false,
             },
         }
@@ -82,10 +82,12 @@ impl Program {
                 .arg(served_folder())
                 .arg("-c")
                 .arg(nginx::configuration()),
-            (Kind::Http { .. }, Binary::Node) => command
+            (_, Binary::Node) => command
                 .arg(place::root().join("benches/peers/node/server.js"))
                 .arg(served_folder()),
-            (Kind::Http { .. }, _) => command.args(self.variant).arg(served_folder()),
+            (Kind::Http { .. } | Kind::WebSocket { .. }, _) => {
+                command.args(self.variant).arg(served_folder())
+            }
             _ => command.arg(row.argument()).args(self.variant),
         };
         command
@@ -109,6 +111,7 @@ impl Program {
     pub(crate) fn load(&self, row: &Row) -> Command {
         let load = match row.kind {
             Kind::Http { .. } => "http_load",
+            Kind::WebSocket { .. } => "ws_load",
             _ => "echo_load",
         };
         on_processor(Command::new(built(load)), self.processors().1)
@@ -129,8 +132,10 @@ const TOKIO: Binary = Binary::Rust("peer-tokio");
 const GO: Binary = Binary::Go("go");
 const OURS_WEB: Binary = Binary::Rust("bench-http");
 const PEERS_WEB: Binary = Binary::Rust("peer-http");
-/// Without files.
+/// Without files and WebSockets.
 const ANSWERS: Rows = Rows::Paths(&[rows::PLAINTEXT, rows::JSON]);
+/// Without WebSockets.
+const FILES: Rows = Rows::Paths(&[rows::PLAINTEXT, rows::JSON, rows::FILE]);
 
 const fn program(
     name: &'static str,
@@ -230,7 +235,7 @@ pub(crate) const WEB: &[Program] = &[
         "actix-web, one worker",
         PEERS_WEB,
         &["actix"],
-        Rows::All,
+        FILES,
     ),
     program(
         "minihttp",
@@ -251,9 +256,9 @@ pub(crate) const WEB: &[Program] = &[
         "Go's net/http, GOMAXPROCS=1",
         Binary::Go("go-http"),
         &["1"],
-        Rows::All,
+        FILES,
     ),
-    program("node", "Node's http", Binary::Node, &[], Rows::All),
+    program("node", "Node's http", Binary::Node, &[], FILES),
 ];
 
 /// The command, on this processor alone.
@@ -296,7 +301,7 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
             Binary::Rust(_) | Binary::Node | Binary::Nginx => {}
         }
     }
-    for load in ["echo_load", "http_load"] {
+    for load in ["echo_load", "http_load", "ws_load"] {
         compile_c(&benches.join(format!("load/{load}.c")), &built(load))?;
     }
     files()

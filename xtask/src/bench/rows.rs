@@ -13,6 +13,11 @@ pub(crate) enum Kind {
         path: &'static str,
         depth: u32,
     },
+    /// One message of 64 bytes at a time over as many WebSockets to `path`.
+    WebSocket {
+        connections: u32,
+        path: &'static str,
+    },
 }
 
 /// A figure that a row gives.
@@ -38,7 +43,7 @@ impl Row {
         match self.kind {
             Kind::Alone => self.name,
             Kind::Echo { .. } => "echo",
-            Kind::Http { .. } => "http",
+            Kind::Http { .. } | Kind::WebSocket { .. } => "http",
         }
     }
 }
@@ -69,7 +74,7 @@ const HTTP: &[Metric] = &[
     metric("per_second", "requests/s", 0),
     metric("p50_us", "µs p50", 0),
     metric("p99_us", "µs p99", 0),
-    metric("rss_kib", "KiB resident", 0),
+    metric("kib_each", "KiB each", 2),
 ];
 const WAKE: &[Metric] = &[metric("p50_us", "µs p50", 2), metric("p99_us", "µs p99", 2)];
 const IDLE: &[Metric] = &[metric("per_second", "wake-ups/s", 2)];
@@ -115,6 +120,18 @@ const fn http(
     }
 }
 
+const fn websocket(name: &'static str, title: &'static str, connections: u32) -> Row {
+    Row {
+        name,
+        title,
+        kind: Kind::WebSocket {
+            connections,
+            path: SOCKET,
+        },
+        metrics: HTTP,
+    }
+}
+
 pub(crate) const WEB: &[Row] = &[
     http(
         "plaintext-64",
@@ -136,11 +153,18 @@ pub(crate) const WEB: &[Row] = &[
     ),
     http("json", "1 KiB of JSON, 64 connections", (64, 1), JSON),
     http("file", "a file of 1 MiB, 16 connections", (16, 1), FILE),
+    websocket("ws-100", "WebSocket echo 64 B, 100 connections", 100),
+    websocket(
+        "ws-10000",
+        "WebSocket echo 64 B, 10,000 connections",
+        10_000,
+    ),
 ];
 
 pub(crate) const PLAINTEXT: &str = "/plaintext";
 pub(crate) const JSON: &str = "/json";
 pub(crate) const FILE: &str = "/mebibyte.bin";
+pub(crate) const SOCKET: &str = "/echo";
 
 pub(crate) const RUNTIME: &[Row] = &[
     alone("yield", "resume + suspend", NANOSECONDS),

@@ -203,6 +203,10 @@ fn measure(row: &Row, program: &Program, options: &Options) -> Result<Option<Sam
             let asks = [path.to_owned(), depth.to_string()];
             measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
         }
+        Kind::WebSocket { connections, path } => {
+            let asks = [path.to_owned()];
+            measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
+        }
     }
 }
 
