@@ -15,10 +15,7 @@ pub(crate) struct Parts<'a> {
 /// Takes the origin form (`/path?query`), the absolute form (`http://host/path?query`) and, for `OPTIONS`, `*`.
 /// `None` for anything else, for bytes beyond ASCII, and for a fragment, which no client may send.
 pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
-    let bytes = target.as_bytes();
-    if bytes.iter().any(|&byte| !byte.is_ascii() || byte == b'#') {
-        return None;
-    }
+    let query = find_query(target.as_bytes())?;
     if target == "*" {
         return (method == "OPTIONS").then_some(Parts {
             authority: None,
@@ -39,8 +36,12 @@ pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
         }
         (Some(authority), rest)
     };
-    let (path, query) = match rest.bytes().position(|byte| byte == b'?') {
-        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+    // Neither a scheme nor an authority has a `?`, so it is in the rest.
+    let (path, query) = match query {
+        Some(behind) => {
+            let at = rest.len() - behind;
+            (&rest[..at], Some(&rest[at + 1..]))
+        }
         None => (rest, None),
     };
     Some(Parts {
@@ -48,6 +49,33 @@ pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
         path,
         query,
     })
+}
+
+/// How many bytes from the first `?` to the end, if there is one. `None` if anything is not allowed in a target.
+fn find_query(target: &[u8]) -> Option<Option<usize>> {
+    const PLAIN: u8 = 0;
+    const QUERY: u8 = 1;
+    const WRONG: u8 = 2;
+    const CLASSES: [u8; 256] = {
+        let mut classes = [PLAIN; 256];
+        let mut byte = 0x80;
+        while byte < 256 {
+            classes[byte] = WRONG;
+            byte += 1;
+        }
+        classes[b'#' as usize] = WRONG;
+        classes[b'?' as usize] = QUERY;
+        classes
+    };
+    let mut query = None;
+    for (at, &byte) in target.iter().enumerate() {
+        match CLASSES[usize::from(byte)] {
+            PLAIN => {}
+            QUERY => _ = query.get_or_insert(target.len() - at),
+            _ => return None,
+        }
+    }
+    Some(query)
 }
 
 /// Whether `text` can be `uri-host [":" port]` (RFC 3986, section 3.2, without the user's name). Empty is allowed:
