@@ -110,6 +110,13 @@ impl Output {
             return Err(Error::LeftInTheMiddle);
         }
         let (mut front, mut back) = (self.buffer.as_slice(), tail);
+        // Nearly always the kernel takes it all at once, and what does not wait needs no time limit. A failure will show
+        // again below.
+        if back.is_empty()
+            && let Ok(count) = stream.try_write(front)
+        {
+            front = &front[count..];
+        }
         while !front.is_empty() || !back.is_empty() {
             let result = with_timeout(limits.write_wait, || match (front, back) {
                 (only, []) | ([], only) => stream.write(only),
