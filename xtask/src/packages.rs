@@ -77,6 +77,31 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         shows: "tmux",
         what_for: "what the console's screen shows",
     },
+    Package {
+        name: "bind9-dnsutils",
+        shows: "dig",
+        what_for: "a foreign DNS client",
+    },
+    Package {
+        name: "knot-dnsutils",
+        shows: "kdig",
+        what_for: "another, with DNS over TLS and HTTPS",
+    },
+    Package {
+        name: "unbound",
+        shows: "/usr/sbin/unbound",
+        what_for: "a DNS server to ask",
+    },
+    Package {
+        name: "dnsmasq-base",
+        shows: "/usr/sbin/dnsmasq",
+        what_for: "another",
+    },
+    Package {
+        name: "nsd",
+        shows: "/usr/sbin/nsd",
+        what_for: "DNS servers of a root and its leaves",
+    },
 ];
 
 /// What `cargo xtask bench` needs besides.

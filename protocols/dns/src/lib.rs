@@ -14,6 +14,7 @@ mod hosts;
 mod limits;
 pub mod message;
 mod resolver;
+pub mod server;
 mod skim;
 mod statistics;
 mod stub;

@@ -229,6 +229,15 @@ impl Resolver {
         }
     }
 
+    /// As [`resolve`](Self::resolve), if the cache has the answer. Never suspends.
+    pub(crate) fn cached(&self, question: &Question) -> Option<Answer> {
+        let answer = self.shared.cache.get(question, time::now())?;
+        let counts = &self.shared.exchanger.counts;
+        Counts::add(&counts.questions);
+        Counts::add(&counts.cached);
+        Some(answer)
+    }
+
     /// Forgets all answers. Does not suspend.
     pub fn clear_cache(&self) {
         self.shared.cache.clear();

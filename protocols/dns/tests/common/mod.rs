@@ -58,7 +58,7 @@ impl Query {
     pub fn negative(&self, code: ResponseCode, minimum: u32) -> Vec<Vec<u8>> {
         let mut reply = self.reply();
         reply.metadata.response_code = code;
-        reply.add_authority(soa("example.", minimum));
+        reply.add_authority(soa(".", minimum));
         one(&reply)
     }
 }
