@@ -84,6 +84,7 @@ pub use events::unblock::{UnblockError, set_unblock_threads, unblock, unblock_st
 pub use futures::block_on::block_on;
 pub use grapeshot_macros::{main, test};
 pub use local::LocalKey;
+pub use sched::handle::{AtEnd, RuntimeHandle};
 pub use sched::interrupt::{Elapsed, catch_panic, shield, with_deadline, with_timeout};
 pub use sched::join::{JoinError, JoinHandle, LocalJoinHandle};
 pub use sched::observe::{Observed, Observer, observe};

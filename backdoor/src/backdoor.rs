@@ -3,11 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use grapeshot::{RuntimeHandle, with_timeout};
 
 use crate::builtin;
 use crate::expose::{Exposed, Function, SharedValue, TryExposed};
 use crate::limits;
+use crate::runtimes::Runtimes;
 use crate::server::{self, Handle};
 use crate::value::Shapes;
 
@@ -42,8 +45,21 @@ use crate::value::Shapes;
 ///
 /// Then `console /run/game.sock`, and at its prompt `players()`, `kick("ann")`, `speed(20)`, `ps()`.
 ///
-/// The functions run in a coroutine of their own, on a worker of the runtime: they may block as any coroutine may, and
-/// a console that gives up waiting interrupts them there. A panic in one is shown at the console and harms nobody else.
+/// # Where things run
+///
+/// Consoles are served by a thread of the backdoor's own, called `backdoor`. So they answer, and `ps()`, `stalls()` and
+/// `where(id)` tell who is to blame, when every worker of the application is held. They tell of the runtime that
+/// [`serve_unix`](Self::serve_unix) was called in; each runtime of a process may have a backdoor, at a path of its own.
+///
+/// An exposed function runs in a coroutine on another thread, `backdoor-call`, one for each call that runs at the time. It may
+/// block as any coroutine may, and a console that gives up waiting (Ctrl-C, the time limit) interrupts it there. If it does
+/// not end by that, because it computes on or is in a lock that does not know of coroutines, it is left there: the console
+/// has its prompt again, and nobody else waits. What it spawns runs in the application's runtime;
+/// [`spawn_local`](grapeshot::spawn_local) and the children of a [`scope`](grapeshot::scope) stay with it. A panic in it
+/// is shown at the console and harms nobody.
+///
+/// An exposed value that is atomic is read and set whatever its users do. One behind a lock is as good as whoever has the
+/// lock: after two seconds the console says who that is instead.
 pub struct Backdoor {
     name: String,
     functions: Vec<Function>,
@@ -99,11 +115,12 @@ impl Backdoor {
         V::Stored: 'static,
     {
         let (reader, writer) = (value.clone(), value.clone());
-        self.expose(name, doc, move || reader.load()).expose(
-            name,
-            &format!("set: {doc}"),
-            move |value: V::Stored| writer.store(value),
-        )
+        self.expose(name, doc, move || {
+            with_timeout(limits::VALUE_PATIENCE, || reader.load()).map_err(|_| busy(&reader))
+        })
+        .expose(name, &format!("set: {doc}"), move |value: V::Stored| {
+            with_timeout(limits::VALUE_PATIENCE, || writer.store(value)).map_err(|_| busy(&writer))
+        })
     }
 
     /// How long an evaluation may run; 30 seconds unless set.
@@ -121,23 +138,15 @@ impl Backdoor {
     }
 
     /// Serves consoles on a Unix socket at `path`, which only this user (and root) can open, until the handle is
-    /// dropped or the runtime ends. Never suspends.
+    /// dropped or the runtime has ended: a server that does not come to its end can still be looked at. Never suspends.
     ///
     /// A socket file that a dead server left behind is replaced.
     ///
     /// # Errors
     /// `AddrInUse` if another server answers at `path`, `AlreadyExists` if something else than a socket is there, or
-    /// what the system said. The message names the path and says what to do.
+    /// what the system said, such as that there is no thread for it. The message names the path and says what to do.
     pub fn serve_unix(self, path: impl AsRef<Path>) -> io::Result<Handle> {
-        let shared = Arc::new(Shared {
-            name: self.name,
-            functions: self.functions,
-            shapes: Shapes::default(),
-            time_limit: self.time_limit,
-            max_sessions: self.max_sessions,
-            started: grapeshot::time::now(),
-        });
-        server::serve_unix(shared, path.as_ref())
+        server::serve_unix(Shared::of(self), path.as_ref())
     }
 
     fn add(mut self, function: Function) -> Self {
@@ -160,6 +169,18 @@ impl Backdoor {
     }
 }
 
+/// What is said in place of a value whose lock is not free.
+fn busy(value: &impl SharedValue) -> String {
+    let patience = limits::VALUE_PATIENCE.as_secs();
+    let who = match value.held_by() {
+        Some(id) => format!(
+            "coroutine {id} has it: where({id}) tells where that is; kill({id}) ends it at its next blocking call"
+        ),
+        None => "deadlocks(), stalls() and ps() may tell who has it".to_owned(),
+    };
+    format!("its lock was not free for {patience} s; {who}")
+}
+
 fn is_name(name: &str) -> bool {
     let mut engine = rhai::Engine::new_raw();
     engine.set_optimization_level(rhai::OptimizationLevel::None);
@@ -175,17 +196,10 @@ pub(crate) struct Shared {
     pub(crate) shapes: Shapes,
     pub(crate) time_limit: Duration,
     pub(crate) max_sessions: usize,
-    started: Instant,
+    pub(crate) runtimes: Runtimes,
 }
 
 impl Shared {
-    /// How long the runtime has been up; without one, how long the backdoor has.
-    pub(crate) fn uptime(&self) -> Duration {
-        let since_start = || grapeshot::time::now().saturating_duration_since(self.started);
-        grapeshot::registry::stats().map_or_else(since_start, |stats| stats.uptime)
-    }
-
-    #[cfg(test)]
     pub(crate) fn of(backdoor: Backdoor) -> Arc<Self> {
         Arc::new(Self {
             name: backdoor.name,
@@ -193,8 +207,13 @@ impl Shared {
             shapes: Shapes::default(),
             time_limit: backdoor.time_limit,
             max_sessions: backdoor.max_sessions,
-            started: grapeshot::time::now(),
+            runtimes: Runtimes::new(RuntimeHandle::of_spawns()),
         })
+    }
+
+    /// How long the runtime has been up.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.runtimes.application.stats().uptime
     }
 }
 

@@ -3,29 +3,38 @@
 use std::ops::Range;
 use std::panic::Location;
 use std::path::Path;
+use std::sync::Arc;
 
 use grapeshot::CoroutineId;
 use grapeshot::registry::{self, Frame};
 use rhai::{Array, Dynamic, EvalAltResult, INT};
 
+use crate::backdoor::Shared;
 use crate::language::failed;
+use crate::pace::Pace;
 use crate::value::{Shapes, record};
 
 /// The backtrace as rows, the innermost frame first. Without `all`, frames of the runtime at both ends are left out,
-/// but for the blocking call that the application made. May suspend: the coroutine's own worker walks its stack.
+/// but for the blocking call that the application made. May suspend, for a second at most.
 pub(crate) fn of(
     id: CoroutineId,
     all: bool,
-    shapes: &Shapes,
+    shared: &Arc<Shared>,
+    pace: &Pace,
 ) -> Result<Dynamic, Box<EvalAltResult>> {
-    let label = registry::coroutine(id).map_or_else(String::new, |info| format!("{} ", info.name));
-    let frames = registry::backtrace(id).map_err(|error| match error {
+    let seen = shared.runtimes.coroutine(id);
+    let label = seen.map_or_else(String::new, |seen| format!("{} ", seen.info.name));
+    // The first one reads the program's debug information, which may take seconds.
+    let theirs = Arc::clone(shared);
+    let calls = &shared.runtimes.calls;
+    let frames = calls.call("where", pace, move || theirs.runtimes.backtrace(id))?;
+    let frames = frames.map_err(|error| match error {
         registry::BacktraceError::NotFound(id) => failed(&format!(
             "no coroutine has the id {id}: it may have ended; ps() lists those that live"
         )),
         other => failed(&format!("coroutine {} {label}{other}", id.0)),
     })?;
-    Ok(rows(&frames, all, shapes))
+    Ok(rows(&frames, all, &shared.shapes))
 }
 
 /// A backtrace as rows; see [`of`].

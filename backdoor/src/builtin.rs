@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grapeshot::CoroutineId;
-use grapeshot::registry::{self, CoroutineInfo, State};
+use grapeshot::registry::{CoroutineInfo, State};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, INT};
 
 use crate::backdoor::Shared;
 use crate::backtrace;
+use crate::journal;
 use crate::language::{Printer, failed, terminated};
 use crate::limits;
 use crate::pace::Pace;
+use crate::render;
 use crate::rows;
+use crate::runtimes::{Runtimes, Seen};
 use crate::tree;
-use crate::value::{Shapes, duration, record};
+use crate::value::{Shapes, bytes, duration, record};
 
 /// One line of `help()`.
 pub(crate) struct Entry {
@@ -45,7 +48,8 @@ pub(crate) const HELP: &[Entry] = &[
         name: "ps",
         call: "ps()",
         about: "all coroutines; ps(\"text\"): those with that in the name",
-        more: "since: how long it has been waiting. cpu: processor time used. switches: how often it was resumed.\n\
+        more: "since: how long it has waited, or has run without suspending. cpu: processor time used. switches: how often it\n\
+               was resumed. worker: a number, or a thread of the backdoor's own.\n\
                It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"state\")",
     },
     Entry {
@@ -79,19 +83,21 @@ pub(crate) const HELP: &[Entry] = &[
         call: "where(id)",
         about: "backtrace of a coroutine; see help(\"where\")",
         more: "The innermost frame comes first; where(id, true) has the runtime's own frames too.\n\
-               One that runs is interrupted for a moment by a signal.",
+               One that runs is interrupted for a moment by a signal; so is one that holds its worker, for those behind it.",
     },
     Entry {
         name: "kill",
         call: "kill(id)",
         about: "ask a coroutine to end, at its next blocking call",
-        more: "Its destructors run. It is gone from ps() once it has unwound.",
+        more: "Its destructors run. It is gone from ps() once it has unwound.\n\
+               One that computes, or blocks its thread in a call that is none of the runtime's, does not hear of it until\n\
+               it makes a blocking call.",
     },
     Entry {
         name: "workers",
         call: "workers()",
-        about: "the threads that run coroutines",
-        more: "",
+        about: "the application's threads that run coroutines",
+        more: "runs_for: how long the coroutine that runs there has not suspended: after 200 ms, stalls() tells more.",
     },
     Entry {
         name: "stalls",
@@ -147,6 +153,9 @@ pub(crate) const HELP: &[Entry] = &[
     },
 ];
 
+/// A coroutine that has not suspended for so long holds its worker.
+const HELD: Duration = Duration::from_millis(200);
+
 type Answer = Result<Dynamic, Box<EvalAltResult>>;
 
 /// Makes the built-in functions callable.
@@ -158,31 +167,28 @@ pub(crate) fn register(
 ) {
     register_help(engine, shared, printer);
     register_lists(engine, shared, pace, printer);
-    let shapes = Arc::clone(shared);
-    engine.register_fn("info", move |id: INT| -> Answer {
-        info(id, &shapes.shapes)
-    });
-    let shapes = Arc::clone(shared);
+    let all = Arc::clone(shared);
+    engine.register_fn("info", move |id: INT| -> Answer { info(id, &all) });
+    let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
     engine.register_fn("where", move |id: INT| -> Answer {
-        backtrace::of(coroutine_id(id)?, false, &shapes.shapes)
+        backtrace::of(coroutine_id(id)?, false, &all, &steps)
     });
-    let shapes = Arc::clone(shared);
-    engine.register_fn("where", move |id: INT, all: bool| -> Answer {
-        backtrace::of(coroutine_id(id)?, all, &shapes.shapes)
+    let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
+    engine.register_fn("where", move |id: INT, full: bool| -> Answer {
+        backtrace::of(coroutine_id(id)?, full, &all, &steps)
     });
-    engine.register_fn("kill", kill);
-    let shapes = Arc::clone(shared);
-    engine.register_fn("workers", move || workers(&shapes.shapes));
-    let shapes = Arc::clone(shared);
-    engine.register_fn("stalls", move || stalls(&shapes.shapes));
-    let shapes = Arc::clone(shared);
-    engine.register_fn("stall", move |id: INT| -> Answer {
-        stall(id, &shapes.shapes)
-    });
-    let shapes = Arc::clone(shared);
-    engine.register_fn("deadlocks", move || deadlocks(&shapes.shapes));
-    let shapes = Arc::clone(shared);
-    engine.register_fn("stats", move || stats(&shapes.shapes));
+    let all = Arc::clone(shared);
+    engine.register_fn("kill", move |id: INT| -> Answer { kill(id, &all.runtimes) });
+    let all = Arc::clone(shared);
+    engine.register_fn("workers", move || workers(&all));
+    let all = Arc::clone(shared);
+    engine.register_fn("stalls", move || stalls(&all));
+    let all = Arc::clone(shared);
+    engine.register_fn("stall", move |id: INT| -> Answer { stall(id, &all) });
+    let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
+    engine.register_fn("deadlocks", move || deadlocks(&all, &steps));
+    let all = Arc::clone(shared);
+    engine.register_fn("stats", move || stats(&all));
     // The language's own `sleep` would put the worker to sleep.
     engine.register_fn("sleep", |seconds: INT| sleep(seconds as f64));
     engine.register_fn("sleep", sleep);
@@ -234,28 +240,26 @@ fn register_help(engine: &mut Engine, shared: &Arc<Shared>, printer: &Printer) {
 
 fn register_lists(engine: &mut Engine, shared: &Arc<Shared>, pace: &Arc<Pace>, printer: &Printer) {
     let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
-    engine.register_fn("ps", move || -> Answer {
-        ps("", &all.shapes, &steps, &print)
-    });
+    engine.register_fn("ps", move || -> Answer { ps("", &all, &steps, &print) });
     let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
     engine.register_fn("ps", move |text: &str| -> Answer {
-        ps(text, &all.shapes, &steps, &print)
+        ps(text, &all, &steps, &print)
     });
     let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
-    engine.register_fn("groups", move || -> Answer { groups(&all.shapes, &steps) });
+    engine.register_fn("groups", move || -> Answer { groups(&all, &steps) });
     let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
-    engine.register_fn("sites", move || -> Answer { sites(&all.shapes, &steps) });
+    engine.register_fn("sites", move || -> Answer { sites(&all, &steps) });
     let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
     engine.register_fn("tree", move || -> Answer {
-        tree(None, &all.shapes, &steps, &print)
+        tree(None, &all, &steps, &print)
     });
     let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
     engine.register_fn("tree", move |id: INT| -> Answer {
-        tree(Some(id), &all.shapes, &steps, &print)
+        tree(Some(id), &all, &steps, &print)
     });
 }
 
-fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
+fn ps(text: &str, shared: &Shared, pace: &Pace, print: &Printer) -> Answer {
     let columns = [
         "id",
         "name",
@@ -266,10 +270,10 @@ fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
         "switches",
         "worker",
     ];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
-    let mut found = registry::coroutines();
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
+    let mut found = shared.runtimes.coroutines();
     if !text.is_empty() {
-        found.retain(|coroutine| coroutine.name.contains(text));
+        found.retain(|seen| seen.info.name.contains(text));
     }
     if found.len() > limits::PS_ROWS {
         print(&format!(
@@ -280,8 +284,9 @@ fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
         found.truncate(limits::PS_ROWS);
     }
     let mut lines = Array::with_capacity(found.len());
-    for coroutine in found {
+    for seen in found {
         pace.step().map_err(|stop| terminated(&stop.to_string()))?;
+        let (worker, coroutine) = (worker(&seen), seen.info);
         lines.push(record(
             tag,
             [
@@ -292,18 +297,19 @@ fn ps(text: &str, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
                 ("since", since(&coroutine)),
                 ("cpu", duration(coroutine.cpu)),
                 ("switches", count(coroutine.switches)),
-                ("worker", optional_count(coroutine.worker)),
+                ("worker", worker),
             ],
         ));
     }
     Ok(Dynamic::from_array(lines))
 }
 
-fn tree(id: Option<INT>, shapes: &Shapes, pace: &Pace, print: &Printer) -> Answer {
+fn tree(id: Option<INT>, shared: &Shared, pace: &Pace, print: &Printer) -> Answer {
     let columns = ["id", "name", "state", "waits_for", "since"];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
     let root = id.map(coroutine_id).transpose()?;
-    let mut lines = tree::lines(registry::coroutines(), root);
+    let all = shared.runtimes.coroutines().into_iter();
+    let mut lines = tree::lines(all.map(|seen| seen.info).collect(), root);
     if let (Some(id), true) = (id, lines.is_empty()) {
         return Err(failed(&gone(id)));
     }
@@ -340,9 +346,12 @@ struct Group {
     switches: u64,
 }
 
-fn groups(shapes: &Shapes, pace: &Pace) -> Answer {
+fn groups(shared: &Shared, pace: &Pace) -> Answer {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    for coroutine in registry::coroutines() {
+    for Seen {
+        info: coroutine, ..
+    } in shared.runtimes.coroutines()
+    {
         pace.step().map_err(|stop| terminated(&stop.to_string()))?;
         let group = groups.entry(without_numbers(&coroutine.name)).or_default();
         group.coroutines += 1;
@@ -351,7 +360,7 @@ fn groups(shapes: &Shapes, pace: &Pace) -> Answer {
         group.switches += coroutine.switches;
     }
     let columns = ["name", "coroutines", "waiting", "cpu", "switches"];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
     let lines = groups.into_iter().map(|(name, group)| {
         let fields = [
             ("name", name.into()),
@@ -365,7 +374,7 @@ fn groups(shapes: &Shapes, pace: &Pace) -> Answer {
     Ok(Dynamic::from_array(lines.collect()))
 }
 
-fn sites(shapes: &Shapes, pace: &Pace) -> Answer {
+fn sites(shared: &Shared, pace: &Pace) -> Answer {
     let columns = [
         "site",
         "coroutines",
@@ -375,9 +384,9 @@ fn sites(shapes: &Shapes, pace: &Pace) -> Answer {
         "switches",
         "stack_max",
     ];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
     let mut lines = Array::new();
-    for site in registry::sites() {
+    for site in shared.runtimes.application.sites() {
         pace.step().map_err(|stop| terminated(&stop.to_string()))?;
         let fields = [
             ("site", backtrace::shorten(site.site).into()),
@@ -386,7 +395,7 @@ fn sites(shapes: &Shapes, pace: &Pace) -> Answer {
             ("waiting", count(site.waiting as u64)),
             ("cpu", duration(site.cpu)),
             ("switches", count(site.switches)),
-            ("stack_max", optional_count(site.stack_max)),
+            ("stack_max", optional_bytes(site.stack_max)),
         ];
         lines.push(record(tag, fields));
     }
@@ -406,74 +415,91 @@ fn without_numbers(name: &str) -> String {
     short
 }
 
-fn info(id: INT, shapes: &Shapes) -> Answer {
-    let Some(coroutine) = registry::coroutine(coroutine_id(id)?) else {
-        return Err(failed(&gone(id)));
-    };
-    Ok(details(&coroutine, shapes))
+fn info(id: INT, shared: &Shared) -> Answer {
+    match shared.runtimes.coroutine(coroutine_id(id)?) {
+        Some(seen) => Ok(details(&seen, &shared.shapes)),
+        None => Err(failed(&gone(id))),
+    }
 }
 
-fn details(coroutine: &CoroutineInfo, shapes: &Shapes) -> Dynamic {
+fn details(seen: &Seen, shapes: &Shapes) -> Dynamic {
+    let coroutine = &seen.info;
     let fields = [
         ("id", id_value(coroutine.id)),
         ("name", coroutine.name.as_str().into()),
         ("parent", coroutine.parent.map_or(Dynamic::UNIT, id_value)),
-        ("worker", optional_count(coroutine.worker)),
+        ("worker", worker(seen)),
         ("state", state(coroutine.state)),
         ("waits_for", waits_for(coroutine)),
         ("since", since(coroutine)),
         ("age", duration(coroutine.age)),
         ("cpu", duration(coroutine.cpu)),
         ("switches", count(coroutine.switches)),
-        ("stack_size", count(coroutine.stack_size as u64)),
-        ("stack_used", optional_count(coroutine.stack_used)),
+        ("stack_size", bytes(coroutine.stack_size as u64)),
+        ("stack_used", optional_bytes(coroutine.stack_used)),
         ("interrupted", coroutine.interrupted.into()),
     ];
     let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
     record(shapes.tag(names), fields)
 }
 
-fn kill(id: INT) -> Answer {
+fn kill(id: INT, runtimes: &Runtimes) -> Answer {
     let coroutine = coroutine_id(id)?;
     // Read before it is asked: it may be gone at once.
-    let name = registry::coroutine(coroutine).map(|info| info.name);
-    match name {
-        Some(name) if registry::interrupt(coroutine) => {
-            log::info!("console: asked coroutine {id} ({name}) to end");
-            Ok(format!("asked {name} ({id}) to end").into())
-        }
-        _ => Err(failed(&gone(id))),
+    let Some(Seen { info, .. }) = runtimes.coroutine(coroutine) else {
+        return Err(failed(&gone(id)));
+    };
+    if !runtimes.interrupt(coroutine) {
+        return Err(failed(&gone(id)));
     }
+    let name = &info.name;
+    journal::info(format!("console: asked coroutine {id} ({name}) to end"));
+    let mut said = format!("asked {name} ({id}) to end");
+    if let Some(runs_for) = info.runs_for.filter(|it| *it >= HELD) {
+        said += &format!(
+            "; it has held its worker for {} and ends at its next blocking call, if it makes one",
+            render::duration(runs_for.as_secs_f64())
+        );
+    }
+    Ok(said.into())
 }
 
-fn workers(shapes: &Shapes) -> Dynamic {
-    let lines = registry::workers().into_iter().map(|worker| {
-        let fields = [
-            ("worker", count(worker.index as u64)),
-            ("running", worker.running.map_or(Dynamic::UNIT, id_value)),
-            ("sleeping", worker.sleeping.into()),
-            ("coroutines", count(worker.coroutines as u64)),
-            ("ready", count(worker.ready as u64)),
-            ("timers", count(worker.timers as u64)),
-            ("resumes", count(worker.resumes)),
-            ("polls", count(worker.polls)),
-            ("stolen", count(worker.stolen)),
-            ("busy", duration(worker.busy)),
-            ("idle", duration(worker.idle)),
-            ("stacks_pooled", count(worker.stacks_pooled as u64)),
-        ];
-        let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
-        record(shapes.tag(names), fields)
-    });
+fn workers(shared: &Shared) -> Dynamic {
+    let shapes = &shared.shapes;
+    let lines = shared
+        .runtimes
+        .application
+        .workers()
+        .into_iter()
+        .map(|worker| {
+            let fields = [
+                ("worker", count(worker.index as u64)),
+                ("running", worker.running.map_or(Dynamic::UNIT, id_value)),
+                ("runs_for", worker.runs_for.map_or(Dynamic::UNIT, duration)),
+                ("sleeping", worker.sleeping.into()),
+                ("coroutines", count(worker.coroutines as u64)),
+                ("ready", count(worker.ready as u64)),
+                ("timers", count(worker.timers as u64)),
+                ("resumes", count(worker.resumes)),
+                ("polls", count(worker.polls)),
+                ("stolen", count(worker.stolen)),
+                ("busy", duration(worker.busy)),
+                ("idle", duration(worker.idle)),
+                ("stacks_pooled", count(worker.stacks_pooled as u64)),
+            ];
+            let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
+            record(shapes.tag(names), fields)
+        });
     Dynamic::from_array(lines.collect())
 }
 
-fn stalls(shapes: &Shapes) -> Dynamic {
+fn stalls(shared: &Shared) -> Dynamic {
     let columns = [
         "id", "name", "worker", "lasted", "over", "ran", "lock", "held_by", "place",
     ];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
-    let lines = registry::stalls().into_iter().map(|stall| {
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
+    let stalls = shared.runtimes.application.stalls();
+    let lines = stalls.into_iter().map(|stall| {
         let lock = stall.lock.as_ref();
         let holder = lock.and_then(|lock| lock.holders.first());
         let fields = [
@@ -495,22 +521,25 @@ fn stalls(shapes: &Shapes) -> Dynamic {
     Dynamic::from_array(lines.collect())
 }
 
-fn stall(id: INT, shapes: &Shapes) -> Answer {
+fn stall(id: INT, shared: &Shared) -> Answer {
     let wanted = coroutine_id(id)?;
-    let mut kept = registry::stalls().into_iter().rev();
+    let mut kept = shared.runtimes.application.stalls().into_iter().rev();
     match kept.find(|stall| stall.id == wanted) {
-        Some(stall) => Ok(backtrace::rows(&stall.backtrace, false, shapes)),
+        Some(stall) => Ok(backtrace::rows(&stall.backtrace, false, &shared.shapes)),
         None => Err(failed(&format!(
             "coroutine {id} has not held its worker for too long; stalls() lists those that have"
         ))),
     }
 }
 
-fn deadlocks(shapes: &Shapes) -> Dynamic {
+fn deadlocks(shared: &Shared, pace: &Pace) -> Answer {
     let columns = ["circle", "id", "name", "waits_for", "held_by", "place"];
-    let tag = shapes.tag(columns.map(str::to_owned).to_vec());
+    let tag = shared.shapes.tag(columns.map(str::to_owned).to_vec());
     let mut lines = Array::new();
-    for (circle, deadlock) in registry::deadlocks().into_iter().enumerate() {
+    let application = shared.runtimes.application;
+    let calls = &shared.runtimes.calls;
+    let found = calls.call("deadlocks", pace, move || application.deadlocks())?;
+    for (circle, deadlock) in found.into_iter().enumerate() {
         for coroutine in deadlock.coroutines {
             let fields = [
                 ("circle", count(circle as u64 + 1)),
@@ -523,13 +552,11 @@ fn deadlocks(shapes: &Shapes) -> Dynamic {
             lines.push(record(tag, fields));
         }
     }
-    Dynamic::from_array(lines)
+    Ok(Dynamic::from_array(lines))
 }
 
-fn stats(shapes: &Shapes) -> Answer {
-    let Some(stats) = registry::stats() else {
-        return Err(failed("there is no runtime here"));
-    };
+fn stats(shared: &Shared) -> Dynamic {
+    let stats = shared.runtimes.application.stats();
     let fields = [
         ("uptime", duration(stats.uptime)),
         ("workers", count(stats.workers as u64)),
@@ -541,11 +568,11 @@ fn stats(shapes: &Shapes) -> Answer {
         ("timeouts", count(stats.timeouts)),
         (
             "resident_bytes",
-            stats.resident_bytes.map_or(Dynamic::UNIT, count),
+            stats.resident_bytes.map_or(Dynamic::UNIT, bytes),
         ),
     ];
     let names = fields.iter().map(|(name, _)| (*name).to_owned()).collect();
-    Ok(record(shapes.tag(names), fields))
+    record(shared.shapes.tag(names), fields)
 }
 
 fn sleep(seconds: f64) -> Result<(), Box<EvalAltResult>> {
@@ -577,6 +604,18 @@ fn optional_count(number: Option<usize>) -> Dynamic {
     number.map_or(Dynamic::UNIT, |number| count(number as u64))
 }
 
+fn optional_bytes(number: Option<usize>) -> Dynamic {
+    number.map_or(Dynamic::UNIT, |number| bytes(number as u64))
+}
+
+/// The number of the application's worker, or the name of the backdoor's thread.
+fn worker(seen: &Seen) -> Dynamic {
+    match seen.thread {
+        Some(thread) => thread.into(),
+        None => optional_count(seen.info.worker),
+    }
+}
+
 fn state(state: State) -> Dynamic {
     state.to_string().into()
 }
@@ -586,9 +625,11 @@ fn waits_for(coroutine: &CoroutineInfo) -> Dynamic {
     wait.map_or(Dynamic::UNIT, |wait| wait.to_string().into())
 }
 
+/// For how long it has waited, or has run without suspending.
 fn since(coroutine: &CoroutineInfo) -> Dynamic {
-    let wait = coroutine.waits_for.as_ref();
-    wait.map_or(Dynamic::UNIT, |wait| duration(wait.since))
+    let waited = coroutine.waits_for.as_ref().map(|wait| wait.since);
+    let since = waited.or(coroutine.runs_for);
+    since.map_or(Dynamic::UNIT, duration)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::complaint::Complaint;
 use crate::language::{Interpreter, Outcome, Printer};
 use crate::pace::{Pace, Stop};
 use crate::protocol::ServerMessage;
-use crate::value::{self, Durations};
+use crate::value::{self, Units};
 
 /// Rows are sent in pieces of about this many bytes of JSON.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -74,7 +74,8 @@ impl Drop for Ending {
         if !self.finished {
             // Only an interrupt unwinds past the evaluation.
             let stop = self.pace.check().err().unwrap_or(Stop::Interrupted);
-            self.finish(error(self.id, Complaint::new(stop.to_string())));
+            let complaint = stopped(stop, &self.pace);
+            self.finish(error(self.id, complaint));
         }
     }
 }
@@ -92,10 +93,10 @@ pub(crate) fn run(
         catch_panic(|| session.guard.evaluate(&request.source))
     });
     let message = match outcome {
-        Err(_elapsed) => error(
-            request.id,
-            Complaint::new(Stop::TimeLimit(limit).to_string()),
-        ),
+        Err(_elapsed) => {
+            let complaint = stopped(Stop::TimeLimit(limit), session.guard.pace());
+            error(request.id, complaint)
+        }
         Ok(Err(panic)) => error(
             request.id,
             Complaint::new(format!("panicked: {}", panic_text(&*panic))),
@@ -108,6 +109,13 @@ pub(crate) fn run(
     };
     drop(session);
     ending.finish(message);
+}
+
+fn stopped(stop: Stop, pace: &Pace) -> Complaint {
+    Complaint {
+        hint: pace.note(),
+        ..Complaint::new(stop.to_string())
+    }
 }
 
 /// A locked session that forgets the variables of an evaluation which did not come to its end.
@@ -174,17 +182,14 @@ fn show(
 ) -> Result<(Value, Option<u64>), Stop> {
     let (pace, shapes) = (session.pace(), &session.shared().shapes);
     let Ok(rows) = value.as_array_ref() else {
-        return Ok((
-            value::to_json(value, Durations::Marked, shapes, pace)?,
-            None,
-        ));
+        return Ok((value::to_json(value, Units::Marked, shapes, pace)?, None));
     };
     let wanted = request.rows.map_or(rows.len(), |wanted| {
         usize::try_from(wanted).unwrap_or(usize::MAX)
     });
     let (mut piece, mut bytes) = (Vec::new(), 0);
     for row in rows.iter().take(wanted) {
-        let row = value::to_json(row, Durations::Marked, shapes, pace)?;
+        let row = value::to_json(row, Units::Marked, shapes, pace)?;
         bytes += rough_size(&row);
         piece.push(row);
         if bytes >= PIECE_BYTES {

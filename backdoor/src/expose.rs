@@ -6,6 +6,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
+use grapeshot::CoroutineId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -98,6 +99,10 @@ pub trait SharedValue: Send + Sync + 'static {
     fn load(&self) -> Self::Stored;
     /// Replaces it. May suspend likewise.
     fn store(&self, value: Self::Stored);
+    /// The coroutine that has its lock at this moment, if it has one and that is known.
+    fn held_by(&self) -> Option<CoroutineId> {
+        None
+    }
 }
 
 macro_rules! shared_atomic {
@@ -129,6 +134,9 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + 'static> SharedValue
     fn store(&self, value: T) {
         *self.lock() = value;
     }
+    fn held_by(&self) -> Option<CoroutineId> {
+        grapeshot::sync::Mutex::held_by(self)
+    }
 }
 
 impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> SharedValue
@@ -140,6 +148,9 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> SharedValu
     }
     fn store(&self, value: T) {
         *self.write() = value;
+    }
+    fn held_by(&self) -> Option<CoroutineId> {
+        grapeshot::sync::RwLock::written_by(self)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::expose::Function;
 use crate::limits;
 use crate::pace::Pace;
 use crate::protocol::Completion;
-use crate::value::{self, Durations};
+use crate::value::{self, Units};
 
 /// The variable that holds the last result.
 const LAST: &str = "_";
@@ -254,12 +254,14 @@ fn register(engine: &mut Engine, function: &Function, shared: &Arc<Shared>, pace
         let mut converted = Vec::with_capacity(arguments.len());
         for argument in arguments.iter() {
             converted.push(
-                value::to_json(argument, Durations::Plain, &shared.shapes, &pace)
-                    .map_err(stopped)?,
+                value::to_json(argument, Units::Plain, &shared.shapes, &pace).map_err(stopped)?,
             );
         }
         pace.check().map_err(stopped)?;
-        let result = body(converted).map_err(|message| failed(&format!("{name}: {message}")))?;
+        let body = Arc::clone(&body);
+        let calls = &shared.runtimes.calls;
+        let result = calls.call(&name, &pace, move || body(converted))?;
+        let result = result.map_err(|message| failed(&format!("{name}: {message}")))?;
         value::from_json(result, &shared.shapes, &pace).map_err(stopped)
     });
 }

@@ -7,15 +7,20 @@
 //! The language is rhai. Every session has variables of its own; `_` is its last result; `help()` lists what there is.
 //! An evaluation runs in a coroutine of its own and lets others run every few thousand steps, so a console that loops
 //! holds up nobody; it ends by Ctrl-C, at its time limit, or when its console leaves.
+//!
+//! All of that is on threads of the backdoor's own: `backdoor` serves the consoles, and an exposed function runs on one
+//! called `backdoor-call`. So the consoles answer though every worker of the application is held.
 #![forbid(unsafe_code)]
 
 mod backdoor;
 mod backtrace;
 mod builtin;
+mod calls;
 mod complaint;
 mod complete;
 mod evaluation;
 mod expose;
+mod journal;
 mod language;
 mod limits;
 mod pace;
@@ -23,6 +28,7 @@ mod probe;
 pub mod protocol;
 pub mod render;
 mod rows;
+mod runtimes;
 mod server;
 mod session;
 mod tree;

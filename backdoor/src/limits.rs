@@ -53,3 +53,21 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Messages that wait for a slow console before its evaluation waits too.
 pub(crate) const QUEUED_MESSAGES: usize = 64;
+
+/// The thread that serves the consoles.
+pub(crate) const THREAD: &str = "backdoor";
+
+/// A thread that a function of the application runs on.
+pub(crate) const CALL_THREAD: &str = "backdoor-call";
+
+/// Calls of the application's functions at once, those that were given up and have not ended among them.
+pub(crate) const CALLS: usize = 64;
+
+/// How long an interrupted call may take to end before it is left to itself.
+pub(crate) const CALL_GRACE: Duration = Duration::from_millis(200);
+
+/// How long an exposed value's lock may be somebody's before its reader is told so.
+pub(crate) const VALUE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the end of a backdoor waits for the application's logger.
+pub(crate) const LAST_LINES: Duration = Duration::from_millis(500);

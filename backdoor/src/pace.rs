@@ -56,35 +56,59 @@ pub(crate) struct Pace {
     output: AtomicU64,
     steps: AtomicU32,
     limit: Duration,
+    session: u64,
     clock: Mutex<Clock>,
+    /// What there is to say about a call that did not end.
+    note: Mutex<Option<String>>,
 }
 
 impl Pace {
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration, session: u64) -> Self {
         Self {
             interrupted: AtomicBool::new(false),
             output: AtomicU64::new(0),
             steps: AtomicU32::new(0),
             limit,
+            session,
             clock: Mutex::default(),
+            note: Mutex::default(),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn unlimited() -> Self {
-        Self::new(Duration::MAX)
+        Self::new(Duration::MAX, 0)
     }
 
     /// A new evaluation begins now.
     pub(crate) fn start(&self) {
         self.interrupted.store(false, Ordering::Relaxed);
         self.output.store(0, Ordering::Relaxed);
+        drop(self.note());
         let now = grapeshot::time::now();
         let clock = Clock {
             deadline: now.checked_add(self.limit),
             look: now.checked_add(LOOK),
         };
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+    }
+
+    /// The number of the session that it is of.
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// What the answer of this evaluation says beside why it ended.
+    pub(crate) fn leave_note(&self, note: String) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+    }
+
+    /// Takes that note.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.note
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     pub(crate) fn limit(&self) -> Duration {

@@ -14,9 +14,9 @@ mod text;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-pub use text::{duration, printable};
+pub use text::{bytes, duration, printable};
 
-use crate::value::DURATION_KEY;
+use crate::value::{BYTES_KEY, DURATION_KEY};
 
 /// For whom to render.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,7 +56,7 @@ pub fn value(value: &Value, style: Style) -> String {
     match value {
         Value::Null => String::new(),
         Value::Array(items) => rows(items, items.len() as u64, style),
-        Value::Object(fields) if text::as_duration(value).is_none() => {
+        Value::Object(fields) if !text::is_quantity(value) => {
             if fields.is_empty() {
                 return "{}".to_owned();
             }
@@ -158,15 +158,17 @@ pub fn error(
     shown
 }
 
-/// The value with its durations as plain numbers of seconds, as `--json` prints it.
+/// The value with its durations as plain numbers of seconds and its amounts of memory as bytes, as `--json` prints it.
 pub fn plain(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(plain).collect(),
         Value::Object(mut fields) => {
-            if fields.len() == 1
-                && let Some(seconds) = fields.get_mut(DURATION_KEY)
-            {
-                return seconds.take();
+            for key in [DURATION_KEY, BYTES_KEY] {
+                if fields.len() == 1
+                    && let Some(number) = fields.get_mut(key)
+                {
+                    return number.take();
+                }
             }
             Value::Object(
                 fields

@@ -1,45 +1,81 @@
-//! The listening end: a socket file that only its owner can open, and a coroutine for each console.
+//! The listening end: a socket file that only its owner can open, and a coroutine for each console, all of them on a thread of
+//! the backdoor's own.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grapeshot::net::{UnixListener, UnixStream};
-use grapeshot::{Builder, JoinHandle};
+use grapeshot::{AtEnd, Builder, JoinHandle, Runtime};
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::backdoor::Shared;
+use crate::journal;
 use crate::limits;
 use crate::session;
 
 /// A backdoor that is being served. Dropping it closes the socket, removes its file and ends the sessions.
 #[must_use = "dropping it closes the backdoor"]
 pub struct Handle {
-    file: Arc<SocketFile>,
-    listener: JoinHandle<()>,
+    served: Arc<Served>,
+    /// The end of the application's runtime is the backdoor's too.
+    at_end: AtEnd,
 }
 
 impl Handle {
     /// Where the socket is.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        &self.served.file.path
     }
 
     /// Leaves the backdoor open for as long as the runtime runs.
     pub fn detach(self) {
-        // The listening coroutine holds the file too, and removes it when the runtime ends.
+        // What is called at the runtime's end holds all that there is to end.
         std::mem::forget(self);
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.listener.interrupt();
-        self.file.remove();
+        self.served.end();
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("path", &self.path())
+            .field("at_end", &self.at_end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All that there is to end.
+struct Served {
+    shared: Arc<Shared>,
+    file: Arc<SocketFile>,
+    /// Runs the listener and the sessions; none once the backdoor was ended.
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Served {
+    /// Waits for nobody but the logger, and not long for that: a console must not hold up the end of the application.
+    fn end(&self) {
+        let runtime = self
+            .runtime
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(runtime) = runtime {
+            self.file.remove();
+            self.shared.runtimes.calls.close();
+            runtime.dismiss();
+            journal::flush(limits::LAST_LINES);
+        }
     }
 }
 
@@ -55,12 +91,15 @@ impl SocketFile {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
         if ours && let Err(error) = fs::remove_file(&self.path) {
-            log::warn!("console: cannot remove {}: {error}", self.path.display());
+            journal::warn(format!(
+                "console: cannot remove {}: {error}",
+                self.path.display()
+            ));
         }
     }
 }
 
-/// Held by the listening coroutine, so that the file goes when the runtime ends, whatever became of the handle.
+/// Held by the listening coroutine, so that the file goes if that is killed.
 struct Listening(Arc<SocketFile>);
 
 impl Drop for Listening {
@@ -71,15 +110,35 @@ impl Drop for Listening {
 
 pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle> {
     make_room(path)?;
+    let application = shared.runtimes.application;
+    let runtime = Runtime::builder()
+        .workers(1)
+        .thread_name_fn(|_| limits::THREAD.to_owned())
+        // Whoever looks at the application's stalls looks for the application's.
+        .latency_limit(None)
+        .beside(application)
+        .build()
+        .map_err(|error| explain(error, path))?;
     let (listener, file) = bind(path).map_err(|error| explain(error, path))?;
     let file = Arc::new(file);
     log::info!("console: listening at {}", path.display());
-    let listening = Listening(Arc::clone(&file));
-    let listener = Builder::new().name("console-listener").spawn(move || {
+    shared.runtimes.served_by(runtime.handle());
+    let (listening, all) = (Listening(Arc::clone(&file)), Arc::clone(&shared));
+    let coroutine = Builder::new().name("console-listener");
+    drop(runtime.handle().spawn(coroutine, move || {
         let _file = listening;
-        accept_forever(&shared, &listener);
+        accept_forever(&all, &listener);
+    }));
+    let served = Arc::new(Served {
+        shared,
+        file,
+        runtime: Mutex::new(Some(runtime)),
     });
-    Ok(Handle { file, listener })
+    let ends = Arc::clone(&served);
+    Ok(Handle {
+        served,
+        at_end: application.at_end(move || ends.end()),
+    })
 }
 
 /// Removes what a dead server left at `path`; refuses if a live one is there, or something else.
@@ -199,7 +258,9 @@ fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Descriptors may be exhausted; the backlog keeps whoever waits.
-                log::warn!("console: cannot accept: {error}; trying again in 100 ms");
+                journal::warn(format!(
+                    "console: cannot accept: {error}; trying again in 100 ms"
+                ));
                 grapeshot::sleep(Duration::from_millis(100));
                 continue;
             }
@@ -223,11 +284,11 @@ fn refusal(shared: &Shared, stream: &UnixStream, sessions: usize) -> Option<Stri
     let owner = rustix::process::geteuid();
     match rustix::net::sockopt::socket_peercred(stream) {
         Ok(peer) if peer.uid != owner && !peer.uid.is_root() => {
-            log::warn!(
+            journal::warn(format!(
                 "console: refused uid {} (process {})",
                 peer.uid.as_raw(),
                 peer.pid.as_raw_nonzero()
-            );
+            ));
             return Some(format!(
                 "this server runs as uid {} and you are uid {}; attach as that user or as root",
                 owner.as_raw(),
@@ -236,7 +297,9 @@ fn refusal(shared: &Shared, stream: &UnixStream, sessions: usize) -> Option<Stri
         }
         Ok(_) => {}
         Err(error) => {
-            log::warn!("console: refused a peer whose user cannot be told: {error}");
+            journal::warn(format!(
+                "console: refused a peer whose user cannot be told: {error}"
+            ));
             return Some("the system does not say who you are".to_owned());
         }
     }

@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::backdoor::Shared;
 use crate::complaint::Complaint;
 use crate::evaluation::{self, Request};
+use crate::journal;
 use crate::language::Interpreter;
 use crate::limits;
 use crate::pace::Pace;
@@ -63,10 +64,10 @@ pub(crate) fn run(shared: &Arc<Shared>, stream: UnixStream, number: u64) {
         }
         Err(_) => return refuse_shared(&stream, "no greeting came in time".into()),
     }
-    log::info!("console session {number}: attached");
+    journal::info(format!("console session {number}: attached"));
     let mut session = Session::open(shared, stream, number);
     session.serve(&mut requests);
-    log::info!("console session {number}: left");
+    journal::info(format!("console session {number}: left"));
 }
 
 fn refuse_shared(stream: &UnixStream, message: String) {
@@ -125,7 +126,7 @@ struct Session {
 impl Session {
     fn open(shared: &Arc<Shared>, stream: Arc<UnixStream>, number: u64) -> Self {
         let (outbox, queued) = channel::bounded(limits::QUEUED_MESSAGES);
-        let pace = Arc::new(Pace::new(shared.time_limit));
+        let pace = Arc::new(Pace::new(shared.time_limit, number));
         let current = Arc::default();
         let printer = evaluation::printer(&outbox, &current, &pace);
         let interpreter = Interpreter::new(shared, &pace, &printer);
@@ -158,11 +159,11 @@ impl Session {
                 Ok(Some(message)) => self.handle(message),
                 Ok(None) => return,
                 Err(ReadError::Io(error)) => {
-                    log::info!("console session {}: {error}", self.number);
+                    journal::info(format!("console session {}: {error}", self.number));
                     return;
                 }
                 Err(ReadError::Protocol(error)) => {
-                    log::warn!("console session {}: {error}", self.number);
+                    journal::warn(format!("console session {}: {error}", self.number));
                     // Queued before the socket closes; the writer drains its queue first.
                     self.send(ServerMessage::Refused {
                         message: error.to_string(),
@@ -217,11 +218,11 @@ impl Session {
             );
             return self.send(evaluation::error(id, complaint));
         }
-        log::info!(
+        journal::info(format!(
             "console session {}: {}",
             self.number,
             for_log(&request.source)
-        );
+        ));
         self.pace.start();
         let ending = evaluation::Ending::new(id, &self.current, &self.outbox, &self.pace);
         let (interpreter, outbox) = (Arc::clone(&self.interpreter), self.outbox.clone());
@@ -238,7 +239,7 @@ impl Session {
             return;
         }
         if let Some(running) = self.running.as_ref().filter(|running| running.id == id) {
-            log::info!("console session {}: interrupted", self.number);
+            journal::info(format!("console session {}: interrupted", self.number));
             self.pace.interrupt();
             // Reaches it inside a blocking call of the application.
             running.coroutine.interrupt();
@@ -292,7 +293,9 @@ fn write_all_of(queued: &Receiver<ServerMessage>, stream: &UnixStream, number: u
             Ok(Ok(())) => {}
             Ok(Err(_)) => break,
             Err(_) => {
-                log::warn!("console session {number}: its console does not read; closed");
+                journal::warn(format!(
+                    "console session {number}: its console does not read; closed"
+                ));
                 break;
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! The language's maps forget the order of their fields, and its numbers know no units. Both matter when a table is
 //! shown, so they travel in the tag that every value of the language carries and every copy of it keeps:
-//! a map's tag names the [`Shapes`] entry with its order of fields, and a float's tag says that it is a duration.
+//! a map's tag names the [`Shapes`] entry with its order of fields, a float's tag says that it is a duration, and an
+//! integer's that it counts bytes.
 //! Arithmetic drops tags, as it should.
 
 use std::collections::HashMap;
@@ -16,6 +17,12 @@ use crate::pace::{Pace, Stop};
 
 /// The key under which a duration travels in the protocol.
 pub(crate) const DURATION_KEY: &str = "$duration";
+
+/// The key under which an amount of memory travels in the protocol.
+pub(crate) const BYTES_KEY: &str = "$bytes";
+
+/// The tag of an integer that counts bytes.
+const BYTES_TAG: rhai::INT = -2;
 
 /// The tag of a float that counts the seconds of a duration.
 const DURATION_TAG: rhai::INT = -1;
@@ -75,6 +82,13 @@ impl Shapes {
 pub(crate) fn duration(duration: Duration) -> Dynamic {
     let mut value = Dynamic::from_float(duration.as_secs_f64());
     value.set_tag(DURATION_TAG as _);
+    value
+}
+
+/// An amount of memory as the language sees it: a number of bytes that remembers what it is.
+pub(crate) fn bytes(bytes: u64) -> Dynamic {
+    let mut value = Dynamic::from_int(rhai::INT::try_from(bytes).unwrap_or(rhai::INT::MAX));
+    value.set_tag(BYTES_TAG as _);
     value
 }
 
@@ -146,12 +160,12 @@ fn as_std_duration(fields: &serde_json::Map<String, Value>) -> Option<Duration> 
     (fields.len() == 2).then(|| Duration::new(secs, 0).saturating_add(Duration::from_nanos(nanos)))
 }
 
-/// How durations leave the language.
+/// How durations and amounts of memory leave the language.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durations {
+pub(crate) enum Units {
     /// Marked, for whoever shows them.
     Marked,
-    /// As plain numbers of seconds, for the arguments of the application's functions.
+    /// As plain numbers, of seconds and of bytes, for the arguments of the application's functions.
     Plain,
 }
 
@@ -161,16 +175,16 @@ pub(crate) enum Durations {
 /// If the evaluation was stopped meanwhile.
 pub(crate) fn to_json(
     value: &Dynamic,
-    durations: Durations,
+    units: Units,
     shapes: &Shapes,
     pace: &Pace,
 ) -> Result<Value, Stop> {
-    convert(value, durations, shapes, pace, 0)
+    convert(value, units, shapes, pace, 0)
 }
 
 fn convert(
     value: &Dynamic,
-    durations: Durations,
+    units: Units,
     shapes: &Shapes,
     pace: &Pace,
     depth: usize,
@@ -180,12 +194,12 @@ fn convert(
         return Ok(Value::from("…"));
     }
     if value.is_shared() {
-        return convert(&value.flatten_clone(), durations, shapes, pace, depth);
+        return convert(&value.flatten_clone(), units, shapes, pace, depth);
     }
     if let Ok(items) = value.as_array_ref() {
         let items: Result<Vec<Value>, Stop> = items
             .iter()
-            .map(|item| convert(item, durations, shapes, pace, depth + 1))
+            .map(|item| convert(item, units, shapes, pace, depth + 1))
             .collect();
         return Ok(Value::Array(items?));
     }
@@ -194,7 +208,7 @@ fn convert(
         if let Some(order) = shapes.order(value.tag().into(), &map) {
             for name in order {
                 if let Some(field) = map.get(name.as_str()) {
-                    fields.insert(name, convert(field, durations, shapes, pace, depth + 1)?);
+                    fields.insert(name, convert(field, units, shapes, pace, depth + 1)?);
                 }
             }
         }
@@ -202,27 +216,32 @@ fn convert(
             if !fields.contains_key(name.as_str()) {
                 fields.insert(
                     name.to_string(),
-                    convert(field, durations, shapes, pace, depth + 1)?,
+                    convert(field, units, shapes, pace, depth + 1)?,
                 );
             }
         }
         return Ok(Value::Object(fields));
     }
-    Ok(scalar(value, durations))
+    Ok(scalar(value, units))
 }
 
-fn scalar(value: &Dynamic, durations: Durations) -> Value {
+fn scalar(value: &Dynamic, units: Units) -> Value {
     if value.is_unit() {
         Value::Null
     } else if let Ok(flag) = value.as_bool() {
         flag.into()
     } else if let Ok(integer) = value.as_int() {
-        integer.into()
+        let is_memory = rhai::INT::from(value.tag()) == BYTES_TAG;
+        if is_memory && units == Units::Marked {
+            serde_json::json!({ BYTES_KEY: integer })
+        } else {
+            integer.into()
+        }
     } else if let Ok(float) = value.as_float() {
         let number =
             Number::from_f64(float).map_or_else(|| float.to_string().into(), Value::Number);
         let is_duration = rhai::INT::from(value.tag()) == DURATION_TAG;
-        if is_duration && durations == Durations::Marked {
+        if is_duration && units == Units::Marked {
             serde_json::json!({ DURATION_KEY: number })
         } else {
             number
@@ -238,17 +257,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn through(value: Value, durations: Durations) -> Value {
+    fn through(value: Value, units: Units) -> Value {
         let (shapes, pace) = (Shapes::default(), Pace::unlimited());
         let inside = from_json(value, &shapes, &pace).unwrap();
-        to_json(&inside, durations, &shapes, &pace).unwrap()
+        to_json(&inside, units, &shapes, &pace).unwrap()
     }
 
     #[test]
     fn json_comes_back_as_it_went() {
         let value =
             json!({"zebra": 1, "apple": [true, null, "x", -2.5], "mango": {"b": 1, "a": 2}});
-        let back = through(value.clone(), Durations::Marked);
+        let back = through(value.clone(), Units::Marked);
         assert_eq!(back, value);
         assert_eq!(
             back.to_string(),
@@ -261,19 +280,27 @@ mod tests {
     fn durations_remember_what_they_are() {
         let value = serde_json::to_value(Duration::from_millis(1500)).unwrap();
         assert_eq!(
-            through(value.clone(), Durations::Marked),
+            through(value.clone(), Units::Marked),
             json!({"$duration": 1.5})
         );
-        assert_eq!(through(value, Durations::Plain), json!(1.5));
+        assert_eq!(through(value, Units::Plain), json!(1.5));
+    }
+
+    #[test]
+    fn amounts_of_memory_remember_what_they_are() {
+        let (shapes, pace) = (Shapes::default(), Pace::unlimited());
+        let through = |units| to_json(&bytes(4096), units, &shapes, &pace).unwrap();
+        assert_eq!(through(Units::Marked), json!({"$bytes": 4096}));
+        assert_eq!(through(Units::Plain), json!(4096));
     }
 
     #[test]
     fn numbers_beyond_the_languages_integers_keep_their_digits() {
         assert_eq!(
-            through(json!(u64::MAX), Durations::Plain),
+            through(json!(u64::MAX), Units::Plain),
             json!("18446744073709551615")
         );
-        assert_eq!(through(json!(i64::MIN), Durations::Plain), json!(i64::MIN));
+        assert_eq!(through(json!(i64::MIN), Units::Plain), json!(i64::MIN));
     }
 
     #[test]
@@ -282,7 +309,7 @@ mod tests {
         for _ in 0..100 {
             value = json!([value]);
         }
-        let text = through(value, Durations::Plain).to_string();
+        let text = through(value, Units::Plain).to_string();
         assert!(text.contains('…') && text.len() < 200, "{text}");
     }
 
@@ -291,7 +318,7 @@ mod tests {
         let (shapes, pace) = (Shapes::default(), Pace::unlimited());
         shapes.tag(vec!["name".into(), "id".into(), "age".into()]);
         let map = record(0, [("id", 1.into()), ("name", "x".into())]);
-        let json = to_json(&map, Durations::Plain, &shapes, &pace).unwrap();
+        let json = to_json(&map, Units::Plain, &shapes, &pace).unwrap();
         assert_eq!(json.to_string(), r#"{"name":"x","id":1}"#);
     }
 }

@@ -73,7 +73,9 @@ impl SignalStack {
     pub(crate) fn new() -> Option<Self> {
         // SAFETY: a fresh mapping of our own becomes this thread's signal stack until `drop`.
         unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            #[cfg(target_os = "linux")]
+            let flags = flags | libc::MAP_NORESERVE;
             let memory = libc::mmap(
                 ptr::null_mut(),
                 SIGNAL_STACK,

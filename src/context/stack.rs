@@ -53,7 +53,10 @@ unsafe impl Sync for Slab {}
 impl Slab {
     fn reserve(stack: usize, count: usize) -> io::Result<Self> {
         let len = stack * count;
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let flags = MapFlags::PRIVATE;
+        // The BSDs that have no such flag never set memory aside for what is not touched.
+        #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "netbsd"))]
+        let flags = flags | MapFlags::NORESERVE;
         #[cfg(target_os = "linux")]
         let flags = flags | MapFlags::STACK;
         // SAFETY: a fresh anonymous mapping overlaps nothing.

@@ -5,14 +5,16 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-use super::{CHUNK, Frame, PATIENCE, WaitFor, backtrace_of, describe, records};
+use super::backtrace::backtrace_of;
+use super::{CHUNK, Frame, PATIENCE, WaitFor, describe, records};
 use crate::context::cycles;
+use crate::sched::Shared;
+use crate::sched::handle::RuntimeHandle;
 use crate::sched::owner::Owner;
 use crate::sched::record::CoroRef;
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 use crate::sched::word::Epoch;
-use crate::sched::{Shared, runtime};
 use crate::sync::channel;
 
 /// Coroutines each of which waits for the next, and the last for the first. One that waits for itself is alone in it.
@@ -88,9 +90,18 @@ impl fmt::Display for Deadlock {
 /// });
 /// ```
 pub fn deadlocks() -> Vec<Deadlock> {
-    let Some(shared) = runtime::running() else {
-        return Vec::new();
-    };
+    RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::deadlocks)
+}
+
+impl RuntimeHandle {
+    /// The coroutines of this runtime that wait for each other in a circle; see
+    /// [`deadlocks`](crate::registry::deadlocks). **May suspend**, as that.
+    pub fn deadlocks(self) -> Vec<Deadlock> {
+        deadlocks_of(self.shared)
+    }
+}
+
+fn deadlocks_of(shared: &'static Shared) -> Vec<Deadlock> {
     let mut candidates = look(shared, records(shared));
     // Looking from worker to worker takes time, in which locks go from hand to hand. What was so before and is so still, with
     // nobody resumed in between, was so all at once.

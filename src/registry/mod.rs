@@ -2,29 +2,29 @@
 //!
 //! Reading never stops the world. What is read may have changed a moment later, and two figures that are read one after
 //! the other need not fit together to the last nanosecond. Called on a worker, it tells of that worker's runtime; on a
-//! plain thread, of the one that was started last.
+//! plain thread, of the one that was started last. A [`RuntimeHandle`] has the same as methods, for another runtime.
 
+pub(crate) mod backtrace;
 mod deadlocks;
 mod sites;
 pub(crate) mod stalls;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use crate::context::backtrace;
+use self::backtrace::backtrace_of;
+pub(crate) use self::backtrace::resolve;
 use crate::context::cycles::{self, Scale};
 use crate::context::stack;
+use crate::sched::handle::RuntimeHandle;
 use crate::sched::record::{CoroRef, NOWHERE};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
-use crate::sched::{Shared, WorkerShared, current as running, runtime, worker};
-use crate::sync::channel;
+use crate::sched::{Shared, WorkerShared, current as running, worker};
 
+pub use self::backtrace::{BacktraceError, backtrace};
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::sites::{SiteInfo, sites};
 pub use self::stalls::{ForeignLock, LockHolder, Stall, stalls};
@@ -34,8 +34,6 @@ pub use crate::context::backtrace::Frame;
 const CHUNK: usize = 256;
 /// How long a worker may take to answer before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Frames of a backtrace, at most.
-const FRAMES: usize = 256;
 
 /// Where a coroutine is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +108,8 @@ pub struct CoroutineInfo {
     pub state: State,
     /// What it waits for, if it is suspended.
     pub waits_for: Option<WaitFor>,
+    /// For how long it has run without suspending, if it is on the processor; nothing without accounting.
+    pub runs_for: Option<Duration>,
     /// Since its spawn, which is dated by when its spawner was resumed (or a few spawns ago); zero without accounting.
     pub age: Duration,
     /// Processor time; zero without accounting.
@@ -126,25 +126,12 @@ pub struct CoroutineInfo {
 
 /// Every live coroutine, by id.
 pub fn coroutines() -> Vec<CoroutineInfo> {
-    let Some(shared) = runtime::running() else {
-        return Vec::new();
-    };
-    let (scale, now) = (cycles::scale(), cycles::now());
-    records(shared)
-        .iter()
-        .map(|coroutine| describe(coroutine, scale, now))
-        .collect()
+    RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::coroutines)
 }
 
 /// One coroutine, if it lives, with the memory that its stack takes.
 pub fn coroutine(id: CoroutineId) -> Option<CoroutineInfo> {
-    let coroutine = worker::find(runtime::running()?, id.0)?;
-    let mut info = describe(&coroutine, cycles::scale(), cycles::now());
-    let start = coroutine.head.stack_start.load(Ordering::Relaxed);
-    if start != 0 {
-        info.stack_used = stack::resident_bytes(start..start + coroutine.head.stack_size);
-    }
-    Some(info)
+    RuntimeHandle::current()?.coroutine(id)
 }
 
 /// The coroutine that calls, if one does.
@@ -154,8 +141,45 @@ pub fn current() -> Option<CoroutineId> {
 
 /// Asks a coroutine to end, as [`JoinHandle::interrupt`](crate::JoinHandle::interrupt) does. False: there is none.
 pub fn interrupt(id: CoroutineId) -> bool {
-    let found = runtime::running().and_then(|shared| worker::find(shared, id.0));
-    found.inspect(worker::interrupt).is_some()
+    RuntimeHandle::current().is_some_and(|runtime| runtime.interrupt(id))
+}
+
+impl RuntimeHandle {
+    /// Every live coroutine of this runtime, by id.
+    pub fn coroutines(self) -> Vec<CoroutineInfo> {
+        let (scale, now) = (cycles::scale(), cycles::now());
+        records(self.shared)
+            .iter()
+            .map(|coroutine| describe(coroutine, scale, now))
+            .collect()
+    }
+
+    /// One coroutine, if it lives, with the memory that its stack takes.
+    pub fn coroutine(self, id: CoroutineId) -> Option<CoroutineInfo> {
+        let coroutine = worker::find(self.shared, id.0)?;
+        let mut info = describe(&coroutine, cycles::scale(), cycles::now());
+        let stack = coroutine.head.stack();
+        if !stack.is_empty() {
+            info.stack_used = stack::resident_bytes(stack);
+        }
+        Some(info)
+    }
+
+    /// Asks a coroutine to end; see [`interrupt`].
+    pub fn interrupt(self, id: CoroutineId) -> bool {
+        let found = worker::find(self.shared, id.0);
+        found.inspect(worker::interrupt).is_some()
+    }
+
+    /// The workers of this runtime.
+    pub fn workers(self) -> Vec<WorkerInfo> {
+        workers_of(self.shared)
+    }
+
+    /// Figures of this runtime.
+    pub fn stats(self) -> RuntimeStats {
+        stats_of(self.shared)
+    }
 }
 
 /// All live records of a runtime, by id.
@@ -218,6 +242,9 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         worker: worker.map(|worker| worker.index),
         state,
         waits_for,
+        runs_for: worker
+            .filter(|_| accounting && runs)
+            .map(|worker| since(worker.figures.resumed.load(Ordering::Relaxed))),
         age: if accounting {
             since(head.spawned)
         } else {
@@ -263,6 +290,7 @@ pub(crate) fn describe_with_backtraces(shared: &Shared) -> Vec<String> {
             .filter(|it| answers && line.starts_with(&format!("#{} ", it.head.id)));
         match coroutine.map(backtrace_of) {
             Some(Ok(frames)) => {
+                let frames = stalls::without_start(&frames);
                 for (number, frame) in frames.iter().take(SHOWN).enumerate() {
                     text += &format!("\n  {number:6}: {frame}");
                 }
@@ -276,103 +304,6 @@ pub(crate) fn describe_with_backtraces(shared: &Shared) -> Vec<String> {
     waits.lines().map(describe).collect()
 }
 
-/// Why there is no backtrace.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BacktraceError {
-    /// There is none with that number, or not any more.
-    #[error("no coroutine has the id {0}")]
-    NotFound(u64),
-    /// It has no stack yet.
-    #[error("has not started yet")]
-    Unstarted,
-    /// It runs, and its thread did not answer, or this system has no way to ask.
-    #[error("is running on worker {0}, whose thread did not say where: ask again")]
-    Running(usize),
-    /// Its worker runs something that does not suspend.
-    #[error("worker {0} did not answer within {1:?}: something runs on it that does not suspend")]
-    Stuck(usize, Duration),
-}
-
-/// Where a coroutine is, innermost frame first. **May suspend**, for a second at most.
-///
-/// Of a suspended one, its own worker takes the backtrace. One that runs is asked by a signal (SIGURG), which interrupts it
-/// for a moment; see [`RuntimeBuilder::latency_limit`](crate::RuntimeBuilder::latency_limit). Only Linux has that.
-///
-/// Names and lines need the symbols in the program (`debug = "line-tables-only"`), and the walk needs frame pointers
-/// (`-C force-frame-pointers=yes`).
-///
-/// # Errors
-/// It is gone, has not started, runs, or its worker does not answer.
-pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
-    let shared = runtime::running().ok_or(BacktraceError::NotFound(id.0))?;
-    let coroutine = worker::find(shared, id.0).ok_or(BacktraceError::NotFound(id.0))?;
-    backtrace_of(coroutine)
-}
-
-/// As [`backtrace`], of any runtime.
-fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
-    let (shared, id) = (coroutine.head.runtime, CoroutineId(coroutine.head.id));
-    let home = coroutine.head.home.load(Ordering::Acquire) as usize;
-    let Some(worker) = shared.workers.get(home) else {
-        return Err(BacktraceError::Unstarted);
-    };
-    if let Some(addresses) = of_running(worker, &coroutine) {
-        return Ok(addresses.into_iter().flat_map(resolve).collect());
-    }
-    if current() == Some(id) {
-        return Err(BacktraceError::Running(home));
-    }
-    let (answer, answers) = channel::bounded(1);
-    let call = move || {
-        let own = coroutine.head.own.get();
-        // Borrowed while it runs, which can only be while this very call is made from it.
-        let result = match own.context.try_borrow().as_deref() {
-            Err(_) => Err(BacktraceError::Running(home)),
-            Ok(None) if coroutine.head.has_ended() => Err(BacktraceError::NotFound(id.0)),
-            Ok(None) => Err(BacktraceError::Unstarted),
-            Ok(Some(context)) => Ok(context.frames(FRAMES)),
-        };
-        // Whoever asked may have given up.
-        let _ = answer.try_send(result);
-    };
-    worker.call(Box::new(call));
-    let addresses = match crate::with_timeout(PATIENCE, || answers.recv()) {
-        Ok(Ok(addresses)) => addresses?,
-        Ok(Err(_)) => return Err(BacktraceError::NotFound(id.0)),
-        Err(_) => return Err(BacktraceError::Stuck(home, PATIENCE)),
-    };
-    Ok(addresses.into_iter().flat_map(resolve).collect())
-}
-
-/// Where a coroutine is that runs at this moment: its thread is asked by a signal. May suspend.
-fn of_running(worker: &'static WorkerShared, coroutine: &CoroRef) -> Option<Vec<usize>> {
-    if worker.figures.running.load(Ordering::Relaxed) != coroutine.head.id {
-        return None;
-    }
-    let thread = *worker.thread.get()?;
-    let stack = coroutine.head.stack();
-    if current() == Some(CoroutineId(coroutine.head.id)) {
-        return thread.sample(stack);
-    }
-    // It usually answers within microseconds, but a machine with much to do may let it wait.
-    crate::unblock(move || thread.sample(stack)).ok().flatten()
-}
-
-/// Resolving reads the program's debug information, so answers are kept; code does not move.
-pub(crate) fn resolve(address: usize) -> Vec<Frame> {
-    static KNOWN: Mutex<Option<HashMap<usize, Vec<Frame>>>> = Mutex::new(None);
-    if let Some(frames) = KNOWN.lock().as_ref().and_then(|known| known.get(&address)) {
-        return frames.clone();
-    }
-    let frames = backtrace::resolve(address);
-    KNOWN
-        .lock()
-        .get_or_insert_default()
-        .insert(address, frames.clone());
-    frames
-}
-
 /// A worker at a moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -381,6 +312,8 @@ pub struct WorkerInfo {
     pub index: usize,
     /// The coroutine that runs on it.
     pub running: Option<CoroutineId>,
+    /// For how long that has run without suspending; nothing without accounting.
+    pub runs_for: Option<Duration>,
     /// It has nothing to do.
     pub sleeping: bool,
     /// Coroutines that are pinned to it.
@@ -405,9 +338,12 @@ pub struct WorkerInfo {
 
 /// The workers of the runtime.
 pub fn workers() -> Vec<WorkerInfo> {
-    let Some(shared) = runtime::running() else {
-        return Vec::new();
-    };
+    RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::workers)
+}
+
+fn workers_of(shared: &Shared) -> Vec<WorkerInfo> {
+    let (scale, now) = (cycles::scale(), cycles::now());
+    let since = |cycles: u64| Duration::from_nanos(scale.nanos(now.saturating_sub(cycles)));
     let uptime = shared.base.elapsed();
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
     let info = |worker: &WorkerShared| {
@@ -416,6 +352,8 @@ pub fn workers() -> Vec<WorkerInfo> {
         WorkerInfo {
             index: worker.index,
             running: running(figures.running.load(Ordering::Relaxed)),
+            runs_for: (shared.config.accounting && figures.running.load(Ordering::Relaxed) != 0)
+                .then(|| since(figures.resumed.load(Ordering::Relaxed))),
             sleeping: worker.is_sleeping(),
             coroutines: worker.live.load(Ordering::Relaxed),
             ready: figures.ready.load(Ordering::Relaxed),
@@ -457,7 +395,10 @@ pub struct RuntimeStats {
 
 /// Figures of the runtime; `None` if none runs.
 pub fn stats() -> Option<RuntimeStats> {
-    let shared = runtime::running()?;
+    RuntimeHandle::current().map(RuntimeHandle::stats)
+}
+
+fn stats_of(shared: &Shared) -> RuntimeStats {
     let sum = |figure: fn(&crate::sched::Figures) -> &std::sync::atomic::AtomicU64| {
         shared
             .workers
@@ -465,7 +406,7 @@ pub fn stats() -> Option<RuntimeStats> {
             .map(|worker| figure(&worker.figures).load(Ordering::Relaxed))
             .sum()
     };
-    Some(RuntimeStats {
+    RuntimeStats {
         uptime: shared.base.elapsed(),
         workers: shared.workers.len(),
         live: shared.workers.iter().map(WorkerShared::alive).sum(),
@@ -475,7 +416,7 @@ pub fn stats() -> Option<RuntimeStats> {
         interrupted: sum(|figures| &figures.interrupted),
         timeouts: sum(|figures| &figures.timeouts),
         resident_bytes: resident_bytes(),
-    })
+    }
 }
 
 fn resident_bytes() -> Option<u64> {

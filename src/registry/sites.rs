@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{State, describe, records};
 use crate::context::{cycles, stack};
-use crate::sched::runtime;
+use crate::sched::Shared;
+use crate::sched::handle::RuntimeHandle;
 
 /// Stacks that are measured for a site.
 const MEASURED: usize = 64;
@@ -35,9 +36,17 @@ pub struct SiteInfo {
 
 /// The places that spawned the live coroutines, the one with most of them first.
 pub fn sites() -> Vec<SiteInfo> {
-    let Some(shared) = runtime::running() else {
-        return Vec::new();
-    };
+    RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::sites)
+}
+
+impl RuntimeHandle {
+    /// The places that spawned the live coroutines of this runtime; see [`sites`](crate::registry::sites).
+    pub fn sites(self) -> Vec<SiteInfo> {
+        sites_of(self.shared)
+    }
+}
+
+fn sites_of(shared: &Shared) -> Vec<SiteInfo> {
     let (scale, now) = (cycles::scale(), cycles::now());
     let mut sites: HashMap<Location<'static>, (SiteInfo, usize)> = HashMap::new();
     for coroutine in records(shared) {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::{Frame, WaitFor};
-use crate::sched::runtime;
+use crate::sched::handle::RuntimeHandle;
 use crate::sched::spawn::CoroutineId;
 
 /// Stalls that are kept.
@@ -116,17 +116,31 @@ impl fmt::Display for ForeignLock {
 
 /// The innermost place that is the application's own.
 fn place(frames: &[Frame]) -> Option<String> {
+    let own = frames.iter().find(|frame| is_own(frame))?;
+    let (file, line) = (own.file.as_deref()?, own.line?);
+    Some(format!(
+        "{}:{line}",
+        file.rsplit('/').next().unwrap_or(file)
+    ))
+}
+
+fn is_own(frame: &Frame) -> bool {
     const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
     const OTHERS: &[&str] = &["/rustc/", "/lock_api-", "/parking_lot"];
-    let is_own = |file: &str| {
-        file.ends_with(".rs")
+    frame.file.as_deref().is_some_and(|file| {
+        frame.line.is_some()
+            && file.ends_with(".rs")
             && !file.starts_with(RUNTIME)
             && !OTHERS.iter().any(|other| file.contains(other))
-    };
-    frames.iter().find_map(|frame| {
-        let (file, line) = (frame.file.as_deref()?, frame.line?);
-        is_own(file).then(|| format!("{}:{line}", file.rsplit('/').next().unwrap_or(file)))
     })
+}
+
+/// The frames without those below the application's outermost one: how every coroutine starts says nothing.
+pub(crate) fn without_start(frames: &[Frame]) -> &[Frame] {
+    match frames.iter().rposition(is_own) {
+        Some(outermost) => &frames[..=outermost],
+        None => frames,
+    }
 }
 
 impl fmt::Display for Stall {
@@ -173,6 +187,7 @@ impl fmt::Display for Stall {
 }
 
 fn log_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
+    let frames = without_start(frames);
     for (number, frame) in frames.iter().take(LOGGED).enumerate() {
         write!(f, "\n{number:6}: {frame}")?;
     }
@@ -185,7 +200,14 @@ fn log_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
 /// The coroutines of this runtime that held their worker for too long, the latest last; 64 of them are kept, rather those that
 /// are not over.
 pub fn stalls() -> Vec<Stall> {
-    runtime::running().map_or_else(Vec::new, |shared| shared.stalls.all())
+    RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::stalls)
+}
+
+impl RuntimeHandle {
+    /// The coroutines of this runtime that held their worker for too long; see [`stalls`](crate::registry::stalls).
+    pub fn stalls(self) -> Vec<Stall> {
+        self.shared.stalls.all()
+    }
 }
 
 /// What a runtime keeps of them.
@@ -281,6 +303,36 @@ mod tests {
             stalls.change(number, |stall| stall.over = true);
         }
         assert!(stalls.change(lasting, |_| ()).is_some(), "it lasts");
+    }
+
+    #[test]
+    fn how_every_coroutine_starts_is_left_out() {
+        let frame = |file: &str| Frame {
+            address: 1,
+            function: Some(file.to_owned()),
+            file: Some(file.to_owned()),
+            line: Some(1),
+        };
+        let runtime = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sched/record.rs");
+        let start = ["/rustc/0/library/std/src/panicking.rs", runtime];
+        let mut bosun = stall(1);
+        let all = [
+            "/rustc/0/library/core/src/ops.rs",
+            "/ship/pump.rs",
+            "/ship/bosun.rs",
+        ];
+        bosun.backtrace = all.into_iter().chain(start).map(frame).collect();
+        let text = bosun.to_string();
+        assert!(
+            text.ends_with("\n     2: /ship/bosun.rs at /ship/bosun.rs:1"),
+            "{text}"
+        );
+        bosun.backtrace = start.map(frame).to_vec();
+        let text = bosun.to_string();
+        assert!(
+            text.contains("record.rs:1"),
+            "nothing else is known: {text}"
+        );
     }
 
     #[test]

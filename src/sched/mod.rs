@@ -15,6 +15,7 @@
 //! | `join` | joining |
 //! | `scope` | children that may borrow, and end before their scope does |
 //! | `runtime` | starting and stopping it all |
+//! | `handle` | naming a runtime from elsewhere, hearing of its end |
 //! | `settings` | what can be chosen of it |
 //! | `observe` | tells other crates of each switch |
 //! | `report` | what a panic prints |
@@ -24,6 +25,7 @@
 pub(crate) mod balance;
 pub(crate) mod current;
 mod foreign_lock;
+pub(crate) mod handle;
 pub(crate) mod interrupt;
 pub(crate) mod join;
 mod kind;
@@ -57,6 +59,7 @@ use crate::context::BiasedMutex;
 use crate::context::sample::Thread;
 use crate::io::Reactor;
 use crate::registry::stalls::Stalls;
+use handle::EndCalls;
 use join::JoinError;
 use record::{CoroRef, Newborn};
 use settings::Config;
@@ -74,11 +77,13 @@ pub(crate) struct Shared {
     /// The time for stopping is over: leave what has not stopped.
     abandoned: AtomicBool,
     idle: Idle,
-    next_id: AtomicU64,
+    /// The next id. A runtime that is beside another has that one's, so that no coroutines of the two have the same.
+    next_id: &'static AtomicU64,
     /// There are processors enough for workers that wait awake.
     may_spin: bool,
     /// The latest that were noticed.
     pub(crate) stalls: Stalls,
+    at_end: EndCalls,
 }
 
 impl Shared {
@@ -251,11 +256,15 @@ impl WorkerShared {
 
     /// The coroutine that runs on it, if it is the one with this id.
     pub(crate) fn running(&self, id: u64) -> Option<CoroRef> {
+        self.find(id, || self.figures.running.load(Ordering::Relaxed) == id)
+    }
+
+    /// The coroutine with this id, if it is here and is found while `go_on` says so.
+    pub(crate) fn find(&self, id: u64, go_on: impl Fn() -> bool) -> Option<CoroRef> {
         /// Records looked at under one hold of the lock.
         const CHUNK: usize = 256;
-        let is_running = || self.figures.running.load(Ordering::Relaxed) == id;
         let (mut records, mut position) = (Vec::new(), Some(0));
-        while let Some(from) = position.filter(|_| is_running()) {
+        while let Some(from) = position.filter(|_| go_on()) {
             records.clear();
             position = self.coroutines(from, CHUNK, &mut records);
             if let Some(found) = records.iter().find(|coroutine| coroutine.head.id == id) {

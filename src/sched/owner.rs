@@ -1,8 +1,9 @@
-//! Who owns a lock, for the search for deadlocks. Nothing else relies on it.
+//! Who owns a lock, for the search for deadlocks and for people. Nothing else relies on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::current;
+use super::spawn::CoroutineId;
 
 const NOBODY: u64 = 0;
 /// No coroutine has this number.
@@ -28,6 +29,11 @@ impl Owner {
     #[inline]
     pub(crate) fn leave(&self) {
         self.0.store(NOBODY, Ordering::Relaxed);
+    }
+
+    /// Who owns the lock at this moment, as far as that is known; `None` for a plain thread too.
+    pub(crate) fn id(&self) -> Option<CoroutineId> {
+        Self::read(self.0.load(Ordering::Relaxed)).map(CoroutineId)
     }
 
     /// For whoever waits to lend: see [`Owner::read`].

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::handle::{EndCalls, principal};
 use super::join::{JoinError, JoinHandle};
 use super::settings::{Config, RuntimeBuilder};
 use super::sleeper::Idle;
@@ -19,7 +20,7 @@ use crate::io::Poller;
 use crate::registry::stalls::Stalls;
 
 /// The runtimes that live, the latest last: where a spawn from a plain thread goes. Simulations are not among them: what
-/// a stray thread did would come into their order.
+/// a stray thread did would come into their order. Nor are those that only serve another.
 static RUNNING: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 
 /// Runs `f` as the main coroutine of a runtime with one worker a core, and returns its value.
@@ -49,7 +50,7 @@ where
 /// Workers and what runs on them. Several may live in one process. Dropped, it stops.
 #[derive(Debug)]
 pub struct Runtime {
-    shared: &'static Shared,
+    pub(super) shared: &'static Shared,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -124,7 +125,7 @@ impl RuntimeBuilder {
                 NoThread::error("for the watchdog".to_owned(), advice, cause)
             })?;
         }
-        if shared.config.seed.is_none() {
+        if shared.config.seed.is_none() && shared.config.host.is_none() {
             RUNNING.lock().push(shared);
         }
         Ok(runtime)
@@ -142,15 +143,20 @@ pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller
     }
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shared = Box::leak(Box::new(Shared {
-        may_spin: config.workers <= processors && config.seed.is_none(),
+        // One that serves another must not take a processor away from it.
+        may_spin: config.workers <= processors && config.seed.is_none() && config.host.is_none(),
+        next_id: match config.host {
+            Some((host, _)) => host.shared.next_id,
+            None => Box::leak(Box::new(AtomicU64::new(1))),
+        },
         config,
         workers: workers.into(),
         base: Instant::now(),
         stopping: AtomicBool::new(false),
         abandoned: AtomicBool::new(false),
         idle: Idle::new(),
-        next_id: AtomicU64::new(1),
         stalls: Stalls::new(),
+        at_end: EndCalls::new(),
     }));
     Ok((shared, pollers))
 }
@@ -233,14 +239,11 @@ impl Runtime {
         if self.threads.is_empty() {
             return Ok(());
         }
-        RUNNING
-            .lock()
-            .retain(|running| !std::ptr::eq(*running, self.shared));
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.tell_workers();
+        self.begin_to_stop();
         let ended = Ended::watch(std::mem::take(&mut self.threads));
         if ended.wait(limit) {
             watchdog::leave(self.shared);
+            self.shared.at_end.make();
             return Ok(());
         }
         let coroutines = crate::registry::describe_with_backtraces(self.shared);
@@ -249,7 +252,27 @@ impl Runtime {
         // A worker that computes without end is left behind, as a thread would be.
         ended.wait(Duration::from_millis(100));
         watchdog::leave(self.shared);
+        self.shared.at_end.make();
         Err(StillRunning { coroutines })
+    }
+
+    /// Interrupts every coroutine and leaves the runtime to itself: each worker ends once its coroutines have. Never
+    /// blocks. For a runtime that nobody needs to hear of any more, such as one that only [serves](RuntimeBuilder::beside)
+    /// another; a process that ends at this moment does not wait for it.
+    pub fn dismiss(mut self) {
+        self.begin_to_stop();
+        watchdog::leave(self.shared);
+        // Without them, dropping it does not wait.
+        self.threads.clear();
+        self.shared.at_end.make();
+    }
+
+    fn begin_to_stop(&self) {
+        RUNNING
+            .lock()
+            .retain(|running| !std::ptr::eq(*running, self.shared));
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.tell_workers();
     }
 
     fn tell_workers(&self) {
@@ -329,16 +352,22 @@ impl Ended {
     }
 }
 
-/// The runtime of this worker; on a plain thread the one that was started last and still runs, else a lasting one.
+/// Where a spawn goes: to the runtime of this worker, or whom that stands for; on a plain thread to the one that was
+/// started last and still runs, else to a lasting one.
 #[inline]
 pub(crate) fn here() -> &'static Shared {
+    worker::with(|worker| worker.map(principal)).unwrap_or_else(of_process)
+}
+
+/// As [`here`], but that of this worker itself, whomever it stands for: for what stays with whoever spawns it.
+#[inline]
+pub(crate) fn right_here() -> &'static Shared {
     worker::with(|worker| worker.map(worker::Worker::shared)).unwrap_or_else(of_process)
 }
 
 /// The runtime that a look from outside means, if any runs.
 pub(crate) fn running() -> Option<&'static Shared> {
-    worker::with(|worker| worker.map(worker::Worker::shared))
-        .or_else(|| RUNNING.lock().last().copied())
+    worker::with(|worker| worker.map(principal)).or_else(|| RUNNING.lock().last().copied())
 }
 
 #[cold]

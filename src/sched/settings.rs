@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::handle::RuntimeHandle;
 use crate::context::stack;
 
 /// Address space of a coroutine's stack; a debug build needs more for the same code.
@@ -34,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     /// One worker, a virtual clock, and a ready queue shuffled by this seed.
     pub(crate) seed: Option<u64>,
+    /// The runtime that this one serves, and whether it also stands for it.
+    pub(crate) host: Option<(RuntimeHandle, bool)>,
     /// How long a simulation in which nothing can happen any more waits for the outside.
     pub(crate) patience: Duration,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
             latency_limit: Some(LATENCY),
             shutdown_timeout: SHUTDOWN,
             seed: None,
+            host: None,
             patience: PATIENCE,
         }
     }
@@ -188,6 +192,37 @@ impl RuntimeBuilder {
     /// standard error and leaked.
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.config.shutdown_timeout = limit;
+        self
+    }
+
+    /// Makes it a runtime that serves another one, such as the console's: it must answer whatever the other's workers do.
+    /// What plain threads spawn never goes to it, its workers never wait awake, and its coroutines have ids out of the same
+    /// numbers as the other's, so that one id means one coroutine.
+    pub fn beside(mut self, host: RuntimeHandle) -> Self {
+        self.config.host = Some((host, false));
+        self
+    }
+
+    /// As [`beside`](Self::beside), for code of the other runtime that is to run on a thread of its own. What it spawns, it
+    /// spawns in `host` ([`spawn_local`](crate::spawn_local) and the children of a [`scope`](crate::scope) excepted, which
+    /// stay with it), and [`registry`](crate::registry) tells it of `host`.
+    ///
+    /// ```
+    /// use grapeshot::{Runtime, RuntimeHandle};
+    ///
+    /// grapeshot::run(|| {
+    ///     let here = RuntimeHandle::current().unwrap();
+    ///     let aside = Runtime::builder().workers(1).thread_name("aside").on_behalf_of(here).build().unwrap();
+    ///     let [own, spawned] = aside.run(|| {
+    ///         let name = || std::thread::current().name().unwrap_or_default().to_owned();
+    ///         [name(), grapeshot::spawn(name).join().unwrap()]
+    ///     });
+    ///     assert_eq!(own, "aside-0");
+    ///     assert!(spawned.starts_with("grapeshot-"));
+    /// });
+    /// ```
+    pub fn on_behalf_of(mut self, host: RuntimeHandle) -> Self {
+        self.config.host = Some((host, true));
         self
     }
 

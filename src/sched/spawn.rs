@@ -136,7 +136,11 @@ impl Builder {
             let f = closure.get().take().expect("runs once");
             PinnedCell::bound(Cell::new(Some(f())))
         };
-        let handle = spawn_in(runtime::here(), self.with_site(Location::caller()), body);
+        let handle = spawn_in(
+            runtime::right_here(),
+            self.with_site(Location::caller()),
+            body,
+        );
         LocalJoinHandle::new(handle)
     }
 

@@ -2,6 +2,7 @@
 
 use super::wait_queue::{WaitQueue, WaitStatistics};
 use super::{address, refuse};
+use crate::CoroutineId;
 use crate::context::{SpinGuard, SpinMutex};
 use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Refused, Wait, WaitKind, Waiter};
@@ -131,6 +132,12 @@ impl<T: ?Sized> Mutex<T> {
     /// How much the mutex has been waited for.
     pub fn statistics(&self) -> WaitStatistics {
         self.gate.queue.lock().statistics()
+    }
+
+    /// The coroutine that has it, if one does: to be shown, as another may have it a moment later. Never suspends. `None`
+    /// for a plain thread too.
+    pub fn held_by(&self) -> Option<CoroutineId> {
+        self.gate.owner.id()
     }
 
     /// For the owner of the gate only.

@@ -2,6 +2,7 @@
 
 use super::wait_queue::{Ticket, WaitQueue, WaitStatistics};
 use super::{address, refuse};
+use crate::CoroutineId;
 use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Wait, WaitKind};
 use std::fmt;
@@ -146,6 +147,12 @@ impl<T: ?Sized> RwLock<T> {
     /// The value; no lock is needed, since nobody else can see it.
     pub fn get_mut(&mut self) -> &mut T {
         self.data.get_mut()
+    }
+
+    /// The coroutine that has it to write, if one does: to be shown, as another may have it a moment later. Never
+    /// suspends. `None` for a plain thread too, and for readers.
+    pub fn written_by(&self) -> Option<CoroutineId> {
+        self.gate.owner.id()
     }
 
     /// Who holds the lock, and how much it has been waited for.

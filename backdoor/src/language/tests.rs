@@ -30,7 +30,7 @@ impl Bench {
             .expose("age", "a duration", || Duration::from_millis(2500))
             .expose("boom", "panics", || -> i64 { panic!("the roof fell in") });
         let shared = Shared::of(backdoor);
-        let pace = Arc::new(Pace::new(limit));
+        let pace = Arc::new(Pace::new(limit, 0));
         let printed: Arc<Mutex<Vec<String>>> = Arc::default();
         let into = Arc::clone(&printed);
         let printer: Printer =
@@ -50,7 +50,7 @@ impl Bench {
         match self.outcome(source) {
             Outcome::Value => value::to_json(
                 self.interpreter.result(),
-                Durations::Marked,
+                Units::Marked,
                 &self.interpreter.shared.shapes,
                 &self.interpreter.pace,
             )

@@ -16,7 +16,7 @@ const DECIMALS: usize = 3;
 
 /// Whether a value is a table's row.
 pub(super) fn is_row(value: &Value) -> bool {
-    value.as_object().is_some_and(|fields| !fields.is_empty()) && text::as_duration(value).is_none()
+    value.as_object().is_some_and(|fields| !fields.is_empty()) && !text::is_quantity(value)
 }
 
 struct Column {
@@ -79,7 +79,7 @@ fn column(name: &str, rows: &[Value]) -> Column {
         .iter()
         .map(|row| row.get(name).filter(|cell| !cell.is_null()))
         .collect();
-    let numeric = |value: &Value| value.is_number() || text::as_duration(value).is_some();
+    let numeric = |value: &Value| value.is_number() || text::is_quantity(value);
     let right =
         values.iter().flatten().all(|value| numeric(value)) && values.iter().any(Option::is_some);
     let decimals = values

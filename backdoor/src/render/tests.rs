@@ -216,10 +216,33 @@ fn an_error_points_at_its_place() {
 }
 
 #[test]
+fn amounts_of_memory_read_well() {
+    for (number, words) in [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1500, "1.46 KiB"),
+        (12 << 10, "12 KiB"),
+        ((1 << 20) - 1, "1.00 MiB"),
+        (64 << 20, "64 MiB"),
+        (123_456_789, "118 MiB"),
+        (3 << 30, "3 GiB"),
+        (u64::MAX, "16384 PiB"),
+    ] {
+        assert_eq!(bytes(number), words, "{number}");
+    }
+    let rows = [
+        json!({"stack": {"$bytes": 4096}}),
+        json!({"stack": {"$bytes": 10}}),
+    ];
+    assert_eq!(super::rows(&rows, 2, PLAIN), "stack\n─────\n4 KiB\n 10 B");
+}
+
+#[test]
 fn json_has_plain_durations() {
-    let value = json!({"a": [{"$duration": 1.5}], "b": {"$duration": 2, "c": 3}});
+    let value = json!({"a": [{"$duration": 1.5}, {"$bytes": 9}], "b": {"$duration": 2, "c": 3}});
     assert_eq!(
         plain(value),
-        json!({"a": [1.5], "b": {"$duration": 2, "c": 3}})
+        json!({"a": [1.5, 9], "b": {"$duration": 2, "c": 3}})
     );
 }

@@ -1,22 +1,37 @@
-//! Pieces of text: cells, widths, durations.
+//! Pieces of text: cells, widths, durations, amounts of memory.
 
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::value::DURATION_KEY;
+use crate::value::{BYTES_KEY, DURATION_KEY};
 
 /// The seconds of a value that is marked as a duration.
-pub(super) fn as_duration(value: &Value) -> Option<f64> {
+fn as_duration(value: &Value) -> Option<f64> {
+    marked(value, DURATION_KEY)?.as_f64()
+}
+
+/// The number of a value that is marked as an amount of memory.
+fn as_bytes(value: &Value) -> Option<u64> {
+    marked(value, BYTES_KEY)?.as_u64()
+}
+
+/// A number with a unit.
+pub(super) fn is_quantity(value: &Value) -> bool {
+    as_duration(value).is_some() || as_bytes(value).is_some()
+}
+
+fn marked<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     let fields = value.as_object()?;
-    (fields.len() == 1)
-        .then(|| fields.get(DURATION_KEY)?.as_f64())
-        .flatten()
+    (fields.len() == 1).then(|| fields.get(key)).flatten()
 }
 
 /// A value in one line.
 pub(super) fn inline(value: &Value) -> String {
     if let Some(seconds) = as_duration(value) {
         return duration(seconds);
+    }
+    if let Some(number) = as_bytes(value) {
+        return bytes(number);
     }
     match value {
         Value::Null => "-".to_owned(),
@@ -47,15 +62,6 @@ pub fn duration(seconds: f64) -> String {
         return format!("-{}", duration(-seconds));
     }
     let nanos = seconds * 1e9;
-    let short = |value: f64, unit: &str| {
-        // 9.994 → 9.99, 12.34 → 12.3, 123.4 → 123
-        let decimals = if value < 9.995 {
-            2
-        } else {
-            usize::from(value < 99.95)
-        };
-        format!("{value:.decimals$} {unit}")
-    };
     if nanos == 0.0 {
         "0 s".to_owned()
     } else if nanos < 999.5 {
@@ -69,6 +75,35 @@ pub fn duration(seconds: f64) -> String {
     } else {
         long(seconds.round() as u64)
     }
+}
+
+/// 9.994 → 9.99, 12.34 → 12.3, 123.4 → 123
+fn short(value: f64, unit: &str) -> String {
+    let decimals = if value < 9.995 {
+        2
+    } else {
+        usize::from(value < 99.95)
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// An amount of memory as a person says it: whole where it is whole, else with two or three digits that matter.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    let mut size = 1024_u64;
+    let mut unit = 0;
+    // 1023.6 KiB would be shown as 1024.
+    while unit + 1 < UNITS.len() && number as f64 / size as f64 >= 1023.5 {
+        size *= 1024;
+        unit += 1;
+    }
+    if number.is_multiple_of(size) {
+        return format!("{} {}", number / size, UNITS[unit]);
+    }
+    short(number as f64 / size as f64, UNITS[unit])
 }
 
 fn long(seconds: u64) -> String {

@@ -177,7 +177,7 @@ impl<'scope> Scope<'scope, '_> {
     {
         let family = self.family();
         spec.scope_of = Some(family.owner);
-        let shared = runtime::here();
+        let shared = runtime::right_here();
         // Before anything is lent: a panic here fails the closure, not a child.
         if let Err(error) = look_for_room(shared) {
             refuse(error);

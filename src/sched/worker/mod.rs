@@ -645,7 +645,7 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
 
 /// The coroutine with this id, if it lives.
 pub(crate) fn find(shared: &Shared, id: u64) -> Option<CoroRef> {
-    crate::registry::records(shared)
-        .into_iter()
-        .find(|coroutine| coroutine.head.id == id)
+    let of_worker = |worker: &WorkerShared| worker.find(id, || true);
+    let found = shared.workers.iter().find_map(of_worker);
+    found.filter(|coroutine| !coroutine.head.is_gone())
 }
