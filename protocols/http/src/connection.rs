@@ -247,6 +247,7 @@ impl Connection {
             expect_pending: Cell::new(self.head.expect_continue()),
             content_in_the_way: Cell::new(false),
             closing: &context.closing,
+            compress: Cell::default(),
         };
         let received = self.end - range.end;
         let body = Body::new(

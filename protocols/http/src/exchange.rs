@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use grapeshot::net::{Peer, Stream};
 
+use crate::compress::Choice;
 use crate::output::Output;
 use crate::server::Counters;
 use crate::{Error, Limits, Status};
@@ -111,6 +112,7 @@ pub(crate) struct Exchange<'c> {
     /// So much content is unread that it will not be drained.
     pub(crate) content_in_the_way: Cell<bool>,
     pub(crate) closing: &'c AtomicBool,
+    pub(crate) compress: Cell<Choice>,
 }
 
 impl std::fmt::Debug for Exchange<'_> {

@@ -23,6 +23,7 @@
 mod accept;
 pub mod auth;
 pub mod body;
+mod compress;
 mod conditions;
 mod connection;
 mod date;
@@ -46,6 +47,7 @@ mod status;
 mod target;
 mod writer;
 
+pub use compress::{Compressed, Decompressed};
 pub use cookie::{self, Cookie};
 pub use error::{Error, Refusal};
 pub use events::{Event, EventStream};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use grapeshot::net::Stream;
 
 use crate::body::is_token;
+use crate::compress::{Choice, Encoder, LEAST, is_compressible};
 use crate::encode::{encode_length, encode_start};
 use crate::exchange::{Answer, Draft, Exchange};
+use crate::head::has_token;
 use crate::request::Request;
 use crate::writer::{BodyWriter, Coding};
 use crate::{Error, Status};
@@ -64,15 +66,7 @@ impl<'c> Response<'c> {
     /// Whether a header of this name was added.
     #[must_use]
     pub fn has_header(&self, name: &str) -> bool {
-        let headers = self.draft().headers.borrow();
-        let (bytes, wanted) = (&**headers, name.as_bytes());
-        let at = |line: usize| bytes.get(line..line + wanted.len());
-        let begins = |line: usize| {
-            at(line).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
-                && bytes.get(line + wanted.len()) == Some(&b':')
-        };
-        !bytes.is_empty()
-            && (begins(0) || memchr::memchr_iter(b'\n', bytes).any(|end| begins(end + 1)))
+        find_header(&self.draft().headers.borrow(), name).is_some()
     }
 
     fn line(&self, name: &str, value: &[u8]) {
@@ -145,6 +139,71 @@ impl<'c> Response<'c> {
     /// `Misuse` for an answer that cannot be (see [`header`](Response::header)); else the stream's.
     pub fn send(self, content: impl AsRef<[u8]>) -> Result<(), Error> {
         let content = content.as_ref();
+        if self.exchange.compress.get() != Choice::Untouched {
+            return self.send_negotiated(content);
+        }
+        self.send_plain(content)
+    }
+
+    /// As was agreed with the client.
+    fn send_negotiated(self, content: &[u8]) -> Result<(), Error> {
+        let length = self.draft().length.get().unwrap_or(content.len() as u64);
+        let Some(mut encoder) = self.choose_coding(Some(length))? else {
+            return self.send_plain(content);
+        };
+        if self.exchange.is_head && content.is_empty() {
+            // How long it would be is not known without making it.
+            return self.start_with(None, None)?.finish();
+        }
+        if length != content.len() as u64 {
+            return Err(Error::Misuse("the content is not as long as was declared"));
+        }
+        self.draft().length.set(None);
+        let mut compressed = encoder.encode(content)?;
+        compressed.extend(encoder.finish()?);
+        self.send_plain(&compressed)
+    }
+
+    /// Decides whether content of `length` bytes, if that is known, is compressed, and writes the headers that say so.
+    fn choose_coding(&self, length: Option<u64>) -> Result<Option<Encoder>, Error> {
+        let draft = self.draft();
+        let coding = match self.exchange.compress.get() {
+            Choice::Untouched => return Ok(None),
+            Choice::Plain => None,
+            Choice::Coding(coding) => Some(coding),
+        };
+        let code = draft.status.get().code();
+        let fits = {
+            let headers = draft.headers.borrow();
+            let kind = find_header(&headers, "Content-Type")
+                .map(|at| &headers[at])
+                .or(draft.media_type.get().map(str::as_bytes));
+            let control = find_header(&headers, "Cache-Control").map(|at| &headers[at]);
+            kind.is_some_and(is_compressible)
+                && !control.is_some_and(|list| has_token(list, "no-transform"))
+                && find_header(&headers, "Content-Encoding").is_none()
+                && (code < 300 && !matches!(code, 204 | 206) || code >= 400)
+        };
+        if !fits || length.is_some_and(|length| length < LEAST) {
+            return Ok(None);
+        }
+        // Caches must know, of plain answers too.
+        self.line("Vary", b"Accept-Encoding");
+        let Some(coding) = coding else {
+            return Ok(None);
+        };
+        self.line("Content-Encoding", coding.name().as_bytes());
+        let mut headers = draft.headers.borrow_mut();
+        if let Some(at) = find_header(&headers, "ETag")
+            && headers[at.start] == b'"'
+        {
+            // The same thing, but not byte by byte.
+            headers.splice(at.start..at.start, *b"W/");
+        }
+        Ok(Some(Encoder::new(coding)?))
+    }
+
+    fn send_plain(self, content: &[u8]) -> Result<(), Error> {
         let length = match self.draft().length.get() {
             Some(length) if content.is_empty() && self.exchange.is_head => length,
             Some(length) if length != content.len() as u64 => {
@@ -184,12 +243,23 @@ impl<'c> Response<'c> {
     /// # Errors
     /// `Misuse` for an answer that cannot be (see [`header`](Response::header)).
     pub fn start(self) -> Result<BodyWriter<'c>, Error> {
-        let exchange = self.exchange;
         let length = if self.draft().status.get().is_bodyless() {
             Some(0)
         } else {
             self.draft().length.get()
         };
+        match self.choose_coding(length)? {
+            None => self.start_with(length, None),
+            encoder => self.start_with(None, encoder),
+        }
+    }
+
+    fn start_with(
+        self,
+        length: Option<u64>,
+        encoder: Option<Encoder>,
+    ) -> Result<BodyWriter<'c>, Error> {
+        let exchange = self.exchange;
         if length.is_none() && exchange.is_http10 {
             exchange.close.set(true);
         }
@@ -203,7 +273,7 @@ impl<'c> Response<'c> {
         };
         let mut gathered = self.draft().headers.take();
         gathered.clear();
-        Ok(BodyWriter::new(exchange, coding, gathered))
+        Ok(BodyWriter::new(exchange, coding, gathered, encoder))
     }
 
     /// Answers `101 Switching Protocols` and hands over the stream, with whatever was received behind the request.
@@ -291,6 +361,22 @@ impl<'c> Response<'c> {
         out.extend_from_slice(b"\r\n");
         Ok(())
     }
+}
+
+/// Where the value of a header is in complete header lines.
+fn find_header(lines: &[u8], name: &str) -> Option<std::ops::Range<usize>> {
+    let mut start = 0;
+    while let Some(length) = memchr::memchr(b'\n', &lines[start..]) {
+        let line = &lines[start..start + length - 1];
+        if let Some((found, rest)) = line.split_at_checked(name.len())
+            && found.eq_ignore_ascii_case(name.as_bytes())
+            && rest.starts_with(b": ")
+        {
+            return Some(start + name.len() + 2..start + line.len());
+        }
+        start += length + 1;
+    }
+    None
 }
 
 /// Why there cannot be such a header in an answer.

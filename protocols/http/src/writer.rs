@@ -7,6 +7,7 @@ use grapeshot::fs::File;
 
 use crate::Error;
 use crate::body;
+use crate::compress::Encoder;
 use crate::exchange::{Answer, Exchange};
 use crate::response::problem;
 
@@ -35,15 +36,22 @@ pub struct BodyWriter<'c> {
     coding: Coding,
     /// Content of the next chunk.
     gathered: Vec<u8>,
+    encoder: Option<Encoder>,
 }
 
 impl<'c> BodyWriter<'c> {
     /// `gathered` is memory to use, empty.
-    pub(crate) fn new(exchange: &'c Exchange<'c>, coding: Coding, gathered: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        exchange: &'c Exchange<'c>,
+        coding: Coding,
+        gathered: Vec<u8>,
+        encoder: Option<Encoder>,
+    ) -> Self {
         Self {
             exchange,
             coding,
             gathered,
+            encoder,
         }
     }
 
@@ -66,6 +74,10 @@ impl<'c> BodyWriter<'c> {
             if let Some(misuse) = problem(name, value.as_bytes()) {
                 return Err(Error::Misuse(misuse));
             }
+        }
+        if let Some(encoder) = self.encoder.take() {
+            let end = encoder.finish()?;
+            self.put(&end)?;
         }
         match self.coding {
             Coding::Length(left) if left > 0 => {
@@ -103,7 +115,7 @@ impl<'c> BodyWriter<'c> {
             Coding::Length(left) if *left < count => {
                 return Err(Error::Misuse("more content was written than was declared"));
             }
-            Coding::Length(_) | Coding::UntilClose => {
+            Coding::Length(_) | Coding::UntilClose if self.encoder.is_none() => {
                 let sent = exchange.output.borrow_mut().send_file(
                     &**exchange.stream,
                     exchange.limits,
@@ -117,7 +129,7 @@ impl<'c> BodyWriter<'c> {
                     return Ok(());
                 }
             }
-            Coding::Chunked => {}
+            _ => {}
         }
         let mut chunk = vec![0; FILE_CHUNK.min(usize::try_from(count).unwrap_or(FILE_CHUNK))];
         let mut at = part.start;
@@ -126,12 +138,24 @@ impl<'c> BodyWriter<'c> {
             match file.read_at(&mut chunk[..room], at)? {
                 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 read => {
-                    self.put(&chunk[..read])?;
+                    self.encode(&chunk[..read])?;
                     at += read as u64;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Compresses, if that was agreed.
+    fn encode(&mut self, content: &[u8]) -> Result<(), Error> {
+        match &mut self.encoder {
+            None => self.put(content),
+            Some(_) if matches!(self.coding, Coding::Nowhere) => Ok(()),
+            Some(encoder) => {
+                let out = encoder.encode(content)?;
+                self.put(&out)
+            }
+        }
     }
 
     fn put(&mut self, content: &[u8]) -> Result<(), Error> {
@@ -191,12 +215,16 @@ impl<'c> BodyWriter<'c> {
 impl Write for BodyWriter<'_> {
     /// Takes all of `content`. **May suspend.**
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        self.put(content)?;
+        self.encode(content)?;
         Ok(content.len())
     }
 
     /// Sends what was written so far. **May suspend.**
     fn flush(&mut self) -> io::Result<()> {
+        if let Some(encoder) = &mut self.encoder {
+            let out = encoder.flush()?;
+            self.put(&out)?;
+        }
         if matches!(self.coding, Coding::Chunked) {
             self.send_gathered()?;
         }
