@@ -4,10 +4,11 @@ mod mmo_support;
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use grapeshot_tests::browser::{Browser, http_answer};
+use grapeshot_tests::browser::{Browser, http_answer, wait_until};
 use mmo_support::{programs, socket_path};
 
 /// A demo in a process of its own. It is killed when this is dropped.
@@ -18,7 +19,7 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it; its first line says where it listens.
+    /// Starts it; a line says where it listens.
     fn start(name: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(programs().join(name))
             .args(["--listen", "127.0.0.1:0"])
@@ -157,4 +158,105 @@ fn everybody_sees_the_x_move() {
             format!("POST /move HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{wrong}");
         assert_eq!(ask(&mut stream, &request).0, 400, "{wrong}");
     }
+}
+
+/// A folder of its own for one test, removed at its end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gs-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("a folder");
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                let name = entry.expect("an entry").file_name();
+                name.to_string_lossy().into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_is_dropped_on_the_page_is_in_the_folder() {
+    let place = Place::new("share");
+    let folder = place.0.to_str().expect("text");
+    let share = Program::start("share", &[folder, "--most", "8"]);
+    let browser = Browser::start(900, 700);
+    browser.open(&format!("http://{}/", share.address));
+    browser.script(
+        "const file = new File([new Uint8Array(5 << 20).fill(7)], 'a chart (1).bin');
+         window.sent = send([file, new File(['ahoy'], 'note.txt')]).then(() => 'sent');",
+    );
+    let both = ["a chart (1).bin", "note.txt"];
+    wait_until("both are there, and nothing else", || place.names() == both);
+    let chart = std::fs::read(place.0.join("a chart (1).bin")).expect("a file");
+    assert!(chart.len() == 5 << 20 && chart.iter().all(|&byte| byte == 7));
+    browser.wait_for("list.contentDocument?.body.textContent.includes('note.txt')");
+    assert_eq!(browser.script("return error.textContent"), "");
+    browser.script("send([new File([new Uint8Array(9 << 20)], 'large.bin')])");
+    browser.wait_for("error.textContent != ''");
+    wait_until("what is too large leaves nothing", || place.names() == both);
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing_and_all_see_it_go() {
+    let place = Place::new("share-broken");
+    let folder = place.0.to_str().expect("text");
+    let share = Program::start("share", &[folder]);
+    let browser = Browser::start(900, 700);
+    browser.open(&format!("http://{}/", share.address));
+    let mut stream = share.connect();
+    let head = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"slow.bin\"\r\n\r\n";
+    write!(
+        stream,
+        "POST /upload?size=9000000 HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+         Content-Length: 9000000\r\n\r\n{head}"
+    )
+    .expect("it is sent");
+    let bar = "document.querySelector('#uploads progress')";
+    wait_until("it is seen to come", || {
+        stream.write_all(&[1; 64 << 10]).expect("it is taken");
+        browser.script(&format!("return {bar} != null")) == true
+    });
+    let text = browser.script("return document.querySelector('.upload').textContent");
+    let text = text.as_str().expect("text");
+    assert!(
+        text.starts_with("slow.bin") && text.contains("of 8.6 MiB"),
+        "{text}"
+    );
+    drop(stream);
+    browser.wait_for(&format!("{bar} == null"));
+    wait_until("nothing is left", || place.names().is_empty());
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_refused() {
+    let place = Place::new("share-names");
+    let share = Program::start("share", &[place.0.to_str().expect("text")]);
+    for name in ["../x", "a/b", ".hidden", "..", ""] {
+        let body = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\nahoy\r\n--x--\r\n"
+        );
+        let request = format!(
+            "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=x\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (status, _) = ask(&mut share.connect(), &request);
+        assert_eq!(status, 400, "{name:?}");
+    }
+    assert_eq!(place.names(), [""; 0]);
 }

@@ -4,14 +4,17 @@
 //! and writes it down the connection: server-sent events.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::sync::watch;
 use grapeshot::with_timeout;
-use grapeshot_http::{HandlerError, Request, Response, Server, Status};
+use grapeshot_http::{
+    Event, HandlerError, Html, Rejection, Request, Response, Router, Server, Status, handler,
+};
 use serde::Serialize;
 
 const PAGE: &str = include_str!("../../assets/grid.html");
@@ -42,29 +45,25 @@ struct Grid {
 fn main() -> io::Result<()> {
     let options = Options::parse();
     grapeshot::run(move || {
-        let (grid, _) = watch::channel(Grid {
+        let start = Grid {
             x: WIDTH / 2,
             y: HEIGHT / 2,
             moves: 0,
             watchers: 0,
-        });
+        };
+        let grid = Arc::new(watch::channel(start).0);
         let listener = TcpListener::bind(options.listen)?;
         println!("look at http://{}/", listener.local_addr()?);
-        let server =
-            Server::new(
-                move |request, response| match (request.method(), request.path()) {
-                    ("GET", "/") => {
-                        let page = response.header("Content-Type", "text/html; charset=utf-8");
-                        Ok(page.send(PAGE)?)
-                    }
-                    ("GET", "/events") => tell(&grid, response),
-                    ("POST", "/move") => play(&grid, request, response),
-                    _ => Ok(response
-                        .status(Status::NOT_FOUND)
-                        .send_text("not found\n")?),
-                },
-            );
-        server.serve(listener)
+        let (seen, moved) = (Arc::clone(&grid), grid);
+        let site = Router::new()
+            .get("/", |_| Html(PAGE))
+            .on(
+                "GET",
+                "/events",
+                handler(move |_, response| tell(&seen, response)),
+            )
+            .post("/move", move |request| play(&moved, request));
+        Server::with_handler(site).serve(listener)
     })
 }
 
@@ -72,38 +71,29 @@ fn main() -> io::Result<()> {
 fn tell(grid: &watch::Sender<Grid>, response: Response<'_>) -> Result<(), HandlerError> {
     let _seat = Seat::take(grid);
     let mut news = grid.subscribe();
-    let mut events = response
-        .header("Content-Type", "text/event-stream")
-        .header("Cache-Control", "no-store")
-        .start()?;
+    let mut events = response.events()?;
     let mut now = news.latest();
     loop {
-        write!(events, "data: {}\n\n", serde_json::to_string(&*now)?)?;
-        events.flush()?;
+        events.send(&Event::new(serde_json::to_string(&*now)?))?;
         now = loop {
             match with_timeout(HEARTBEAT, || news.changed()) {
                 Ok(grid) => break grid?,
-                // A comment, which only shows whether anybody is there.
-                Err(_) => events.write_all(b":\n\n").and_then(|()| events.flush())?,
+                Err(_) => events.comment()?,
             }
         };
     }
 }
 
 /// Moves it to where the request says: "x,y".
-fn play(
-    grid: &watch::Sender<Grid>,
-    request: &mut Request<'_>,
-    response: Response<'_>,
-) -> Result<(), HandlerError> {
+fn play(grid: &watch::Sender<Grid>, request: &mut Request<'_>) -> Result<Status, HandlerError> {
     request.limit_body(LONGEST_MOVE);
     let text = String::from_utf8(request.read_body()?)?;
     let place = text
         .split_once(',')
         .and_then(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)));
     let Some((x, y)) = place.filter(|&(x, y)| x < WIDTH && y < HEIGHT) else {
-        let answer = response.status(Status::BAD_REQUEST);
-        return Ok(answer.send_text("send \"x,y\", from 0,0 to 49,29\n")?);
+        let help = "send \"x,y\", from 0,0 to 49,29";
+        return Err(Rejection::new(Status::BAD_REQUEST, help).into());
     };
     grid.update(|grid| Grid {
         x,
@@ -111,7 +101,7 @@ fn play(
         moves: grid.moves + 1,
         ..*grid
     });
-    Ok(response.status(Status::NO_CONTENT).send("")?)
+    Ok(Status::NO_CONTENT)
 }
 
 /// One who looks, counted for as long as it lives.
