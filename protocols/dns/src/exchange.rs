@@ -61,7 +61,8 @@ impl Exchanger {
         self.permits.statistics().wait.waiting
     }
 
-    /// Asks `server`, over TCP too if that is needed, and without EDNS if it does not know that. **May suspend.**
+    /// Asks `server`, over TCP too if that is needed, and without EDNS if it does not know that: up to four messages, which are
+    /// added to `sent`. **May suspend.**
     ///
     /// # Errors
     /// The name cannot be asked for, or the system has no randomness.
@@ -70,10 +71,11 @@ impl Exchanger {
         server: SocketAddr,
         question: &Question,
         mut how: How,
+        sent: &mut usize,
     ) -> Result<Exchanged, Error> {
         let _permit = self.permits.acquire();
         loop {
-            let (transport, result) = self.attempt(server, question, &how)?;
+            let (transport, result) = self.attempt(server, question, &how, sent)?;
             match result {
                 Ok(message) => {
                     let code = message.metadata.response_code;
@@ -110,18 +112,21 @@ impl Exchanger {
         server: SocketAddr,
         question: &Question,
         how: &How,
+        sent: &mut usize,
     ) -> Result<(Transport, Result<Box<Message>, Failure>), Error> {
         if !how.tcp {
-            let sent = self.query(question, how)?;
-            match self.over_udp(server, &sent, how) {
+            let query = self.query(question, how)?;
+            *sent += 1;
+            match self.over_udp(server, &query, how) {
                 Ok(Came::AskOverTcp) => Counts::add(&self.counts.over_tcp),
                 Ok(Came::Answer(message)) => return Ok((Transport::Udp, Ok(message))),
                 Err(failure) => return Ok((Transport::Udp, Err(failure))),
             }
         }
         // Another id: the first has been seen by whoever made us change.
-        let sent = self.query(question, how)?;
-        Ok((Transport::Tcp, self.over_tcp(server, &sent, how)))
+        let query = self.query(question, how)?;
+        *sent += 1;
+        Ok((Transport::Tcp, self.over_tcp(server, &query, how)))
     }
 
     fn query(&self, question: &Question, how: &How) -> Result<Sent, Error> {
@@ -277,6 +282,14 @@ fn random_port() -> io::Result<u16> {
             return Ok(port);
         }
     }
+}
+
+/// A number below `end`, which is small.
+pub(crate) fn random_below(end: usize) -> Result<usize, Error> {
+    let mut random = [0; 8];
+    fill(&mut random)?;
+    // 64 bits, so that it hardly matters that they are not a multiple.
+    Ok((u64::from_ne_bytes(random) % end as u64) as usize)
 }
 
 fn fill(buf: &mut [u8]) -> Result<(), Error> {

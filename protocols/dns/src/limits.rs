@@ -37,7 +37,8 @@ pub struct Limits {
     /// TCP: somebody is guessing. Default 16.
     pub strangers: usize,
     /// Messages that a recursive look-up may send to name servers, for everything that it leads to; above:
-    /// [`Failure::Runaway`](crate::Failure). Default 64.
+    /// [`Failure::Runaway`](crate::Failure). What was begun below it is brought to its end, which may take three more.
+    /// Default 64.
     pub upstream_queries: usize,
     /// Name servers without an address that a recursive look-up resolves one inside the other. Default 3.
     pub glueless: usize,

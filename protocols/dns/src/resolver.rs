@@ -19,6 +19,7 @@ use crate::files::{Files, Settings};
 use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::message::{Question, parse_name};
+use crate::recursive::{Recursion, Recursive};
 use crate::statistics::{Counts, Statistics};
 use crate::stub::Stub;
 
@@ -52,12 +53,19 @@ pub struct Resolver {
 #[derive(Debug)]
 struct Shared {
     source: Source,
-    stub: Stub,
+    way: Way,
     exchanger: Exchanger,
     cache: Cache,
     /// Holds nothing: it sees to it that each question is asked once at a time.
     flights: LruCache<Question, Answer>,
     limits: Limits,
+}
+
+/// How answers are found.
+#[derive(Debug)]
+enum Way {
+    Stub(Stub),
+    Recursive(Box<Recursive>),
 }
 
 /// Where settings come from.
@@ -81,7 +89,11 @@ impl Resolver {
         limits: Limits,
     ) -> Self {
         let files = Files::new(resolv_conf.into(), hosts.into());
-        Self::from_source(Source::Files(Box::new(files)), limits)
+        Self::from_parts(
+            Source::Files(Box::new(files)),
+            Way::Stub(Stub::default()),
+            limits,
+        )
     }
 
     /// One that asks the servers of `config`.
@@ -95,13 +107,24 @@ impl Resolver {
     /// # Ok::<(), grapeshot_dns::Error>(())
     /// ```
     pub fn new(config: Config, hosts: Hosts, limits: Limits) -> Self {
-        Self::from_source(Source::Fixed(Arc::new(Settings { config, hosts })), limits)
+        let source = Source::Fixed(Arc::new(Settings { config, hosts }));
+        Self::from_parts(source, Way::Stub(Stub::default()), limits)
     }
 
-    fn from_source(source: Source, limits: Limits) -> Self {
+    /// One that finds answers by itself, beginning with the servers of the root. It has neither hosts nor a search list.
+    ///
+    /// Servers are believed about their own zones only; those without an address are looked up, within
+    /// [limits](Limits::glueless), as is everything that a look-up may cost ([`Limits::upstream_queries`]).
+    pub fn recursive(recursion: Recursion, limits: Limits) -> Self {
+        let source = Source::Fixed(Arc::new(Settings::default()));
+        let recursive = Recursive::new(recursion, &limits);
+        Self::from_parts(source, Way::Recursive(Box::new(recursive)), limits)
+    }
+
+    fn from_parts(source: Source, way: Way, limits: Limits) -> Self {
         let shared = Shared {
             source,
-            stub: Stub::default(),
+            way,
             exchanger: Exchanger::new(limits.in_flight),
             cache: Cache::new(&limits),
             flights: LruCache::new(0),
@@ -211,12 +234,13 @@ impl Resolver {
             if let Some(answer) = shared.cache.get(question, time::now()) {
                 return Ok(answer);
             }
-            let answer = shared.stub.resolve(
-                &shared.exchanger,
-                &settings.config,
-                &shared.limits,
-                question,
-            )?;
+            let (exchanger, limits) = (&shared.exchanger, &shared.limits);
+            let answer = match &shared.way {
+                Way::Stub(stub) => stub.resolve(exchanger, &settings.config, limits, question)?,
+                Way::Recursive(recursive) => {
+                    recursive.resolve(exchanger, &shared.cache, limits, question)?
+                }
+            };
             shared.cache.keep(&answer, time::now(), &shared.limits);
             Ok(answer)
         });
@@ -238,9 +262,12 @@ impl Resolver {
         Some(answer)
     }
 
-    /// Forgets all answers. Does not suspend.
+    /// Forgets all answers, and who serves which zone. Does not suspend.
     pub fn clear_cache(&self) {
         self.shared.cache.clear();
+        if let Way::Recursive(recursive) = &self.shared.way {
+            recursive.clear();
+        }
     }
 
     /// What it has done, and what is in its cache.

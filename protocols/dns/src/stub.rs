@@ -65,7 +65,7 @@ impl Stub {
         };
         let mut attempts = Vec::new();
         for server in self.order(config) {
-            match exchanger.exchange(server, question, how)? {
+            match exchanger.exchange(server, question, how, &mut 0)? {
                 Exchanged::Failed(attempt) => attempts.push(attempt),
                 Exchanged::Answer(transport, message) => {
                     match read(question, &message, Some(server), most_aliases) {

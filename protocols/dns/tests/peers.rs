@@ -10,7 +10,7 @@ use grapeshot::net::{TcpListener, UdpSocket};
 use grapeshot::process;
 use grapeshot::{sleep, with_timeout};
 use grapeshot_dns::server::{Server, Zone, ZoneBuilder};
-use grapeshot_dns::{Config, Error, Hosts, Kind, Limits, RecordType, Resolver};
+use grapeshot_dns::{Config, Error, Hosts, Kind, Limits, RecordType, Recursion, Resolver};
 
 /// A folder that is gone after the test.
 struct Folder(PathBuf);
@@ -65,22 +65,29 @@ impl Drop for Peer {
     }
 }
 
-/// A loopback address of this test's own, and a port that is free on it for UDP and TCP. Nobody else in the tests is at that
-/// address, so the port stays free.
-fn own_addr() -> SocketAddr {
+/// Loopback addresses of this test's own, and a port that is free on all of them for UDP and TCP. Nobody else in the tests is
+/// at those addresses, so the port stays free.
+fn own_addrs<const COUNT: usize>() -> [SocketAddr; COUNT] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free =
+        |addr: &SocketAddr| StdSocket::bind(addr).is_ok() && StdListener::bind(addr).is_ok();
     for _ in 0..1_000 {
         let number = std::process::id()
             .wrapping_mul(64)
             .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let [_, high, mid, low] = number.to_be_bytes();
-        let ip = Ipv4Addr::new(127, 1 | high & 0x7e, mid, low.clamp(1, 254));
-        let Ok(socket) = StdSocket::bind((ip, 0)) else {
+        // 127.16 to 127.143, with eight addresses for each number, of which six are used.
+        let [_, high, mid, low] = number.wrapping_mul(8).to_be_bytes();
+        let ips: [Ipv4Addr; COUNT] = std::array::from_fn(|index| {
+            Ipv4Addr::new(127, 16 + (high & 0x7f), mid, low + 1 + index as u8)
+        });
+        let Ok(socket) = StdSocket::bind((ips[0], 0)) else {
             continue;
         };
-        let addr = socket.local_addr().unwrap();
-        if StdListener::bind(addr).is_ok() {
-            return addr;
+        let port = socket.local_addr().unwrap().port();
+        drop(socket);
+        let addrs = ips.map(|ip| SocketAddr::from((ip, port)));
+        if addrs.iter().all(is_free) {
+            return addrs;
         }
     }
     panic!("no free port")
@@ -247,7 +254,7 @@ fn look_around(resolver: &Resolver) {
 
 #[test]
 fn unbound_as_upstream() {
-    let (folder, addr) = (Folder::new(), own_addr());
+    let (folder, [addr]) = (Folder::new(), own_addrs());
     let mut config = format!(
         "server:\n interface: {}\n port: {}\n access-control: 127.0.0.0/8 allow\n do-daemonize: no\n username: \"\"\n \
          chroot: \"\"\n directory: \"{}\"\n pidfile: \"\"\n use-syslog: no\n logfile: \"log\"\n module-config: \"iterator\"\n \
@@ -289,7 +296,7 @@ fn unbound_as_upstream() {
 
 #[test]
 fn dnsmasq_as_upstream() {
-    let (folder, addr) = (Folder::new(), own_addr());
+    let (folder, [addr]) = (Folder::new(), own_addrs());
     let mut hosts = "192.0.2.80 www.example.org\n2001:db8::80 www.example.org\n".to_owned();
     for last in 1..=200 {
         hosts.push_str(&format!("192.0.2.{last} crowd.example.org\n"));
@@ -319,4 +326,122 @@ fn dnsmasq_as_upstream() {
 fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// An NSD that serves these zones at `addr`.
+fn nsd(folder: &Folder, name: &str, addr: SocketAddr, zones: &[(&str, String)]) -> Peer {
+    let mut config = format!(
+        "server:\n ip-address: {}@{}\n do-ip6: no\n username: \"\"\n chroot: \"\"\n zonesdir: \"{2}\"\n database: \"\"\n \
+         pidfile: \"\"\n xfrdfile: \"{2}/{name}.xfrd\"\n xfrdir: \"{2}\"\n zonelistfile: \"{2}/{name}.list\"\n \
+         logfile: \"{2}/{name}.log\"\n server-count: 1\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n",
+        addr.ip(),
+        addr.port(),
+        folder.0.display()
+    );
+    for (index, (origin, records)) in zones.iter().enumerate() {
+        let text = format!(
+            "$ORIGIN {origin}\n$TTL 300\n@ IN SOA ns. hostmaster. 1 3600 600 86400 60\n{records}"
+        );
+        let file = format!("{name}-{index}.zone");
+        folder.file(&file, &text);
+        config.push_str(&format!(
+            "zone:\n name: \"{origin}\"\n zonefile: \"{file}\"\n"
+        ));
+    }
+    let path = folder.file(&format!("{name}.conf"), &config);
+    Peer::start(
+        "nsd",
+        Command::new("/usr/sbin/nsd").arg("-d").arg("-c").arg(path),
+    )
+}
+
+#[test]
+fn nsd_as_root_and_leaves() {
+    let folder = Folder::new();
+    let [root, test, leaf] = own_addrs();
+    let _root = nsd(
+        &folder,
+        "root",
+        root,
+        &[(
+            ".",
+            format!(
+                "@ IN NS a.root.\na.root. IN A {}\ntest. IN NS ns.test.\nns.test. IN A {}\n",
+                root.ip(),
+                test.ip()
+            ),
+        )],
+    );
+    let _test = nsd(
+        &folder,
+        "test",
+        test,
+        &[(
+            "test.",
+            format!(
+                "@ IN NS ns\nns IN A {}\nexample IN NS ns.example\nns.example IN A {}\nother IN NS ns.example\n\
+                 away IN NS ns.other\n",
+                test.ip(),
+                leaf.ip()
+            ),
+        )],
+    );
+    let mut crowd = String::new();
+    for last in 1..=200 {
+        crowd.push_str(&format!("crowd IN A 192.0.2.{last}\n"));
+    }
+    let ns = format!("@ IN NS ns.example.test.\nns IN A {}\n", leaf.ip());
+    let _leaf = nsd(
+        &folder,
+        "leaf",
+        leaf,
+        &[
+            (
+                "example.test.",
+                format!(
+                    "{ns}www IN A 192.0.2.80\nwww IN AAAA 2001:db8::80\nfar IN CNAME www.other.test.\n*.wild IN TXT any\n{crowd}"
+                ),
+            ),
+            ("other.test.", format!("{ns}www IN A 192.0.2.81\n")),
+            ("away.test.", format!("{ns}www IN A 192.0.2.82\n")),
+        ],
+    );
+    grapeshot::run(move || {
+        let mut recursion = Recursion::default();
+        recursion.roots = vec![root.ip()];
+        recursion.port = root.port();
+        recursion.loopback = true;
+        recursion.timeouts = [Duration::from_secs(8); 2];
+        let resolver = Resolver::recursive(recursion, Limits::default());
+        let ready = with_timeout(Duration::from_secs(50), || {
+            while resolver.lookup("www.example.test", RecordType::A).is_err() {
+                sleep(Duration::from_millis(20));
+            }
+        });
+        ready.expect("the servers do not answer");
+        assert_eq!(resolver.addresses("www.example.test").unwrap().len(), 2);
+        let address = |name: &str| {
+            let answer = resolver.lookup(name, RecordType::A).unwrap();
+            let mut addresses = answer.addresses();
+            let first = addresses.next().unwrap().to_string();
+            (first, addresses.count())
+        };
+        assert_eq!(address("far.example.test"), ("192.0.2.81".to_owned(), 0));
+        // Its server is in another zone, and so without address.
+        assert_eq!(address("www.away.test"), ("192.0.2.82".to_owned(), 0));
+        assert_eq!(address("crowd.example.test").1, 199);
+        assert!(resolver.statistics().turned_to_tcp > 0);
+        assert_eq!(
+            resolver
+                .lookup("x.wild.example.test", RecordType::TXT)
+                .unwrap()
+                .data()
+                .count(),
+            1
+        );
+        let error = resolver.addresses("none.example.test").unwrap_err();
+        assert!(matches!(error, Error::NoSuchName { .. }), "{error}");
+        let nothing = resolver.lookup("www.example.test", RecordType::MX).unwrap();
+        assert_eq!(nothing.kind, Kind::NoData);
+    });
 }

@@ -19,11 +19,11 @@ const MAX_ALIASES: usize = 16;
 /// let zone = Zone::parse(
 ///     "example.org.",
 ///     "$TTL 300
-///      @    IN SOA ns hostmaster 1 3600 600 86400 60
-///           IN NS  ns
-///      ns   IN A   192.0.2.53
-///      www  IN A   192.0.2.80
-///      *    IN CNAME www",
+/// @    IN SOA ns hostmaster 1 3600 600 86400 60
+///      IN NS  ns
+/// ns   IN A   192.0.2.53
+/// www  IN A   192.0.2.80
+/// *    IN CNAME www",
 /// )?;
 /// # drop(zone);
 /// # Ok::<(), grapeshot_dns::server::ZoneError>(())
