@@ -9,13 +9,17 @@
 //! | `cargo xtask bench disk` | files by threads and by io_uring |
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
+//! | `cargo xtask long` | what takes minutes: the Autobahn testsuite, each fuzz target for a while |
 //! | `cargo xtask peers` | only installs what the others need |
 //! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
 #![forbid(unsafe_code)]
 
 mod asan;
+mod autobahn;
 mod bench;
 mod demo;
+mod fuzz;
+mod long;
 mod media;
 mod miri;
 mod models;
@@ -52,6 +56,8 @@ enum Command {
     Soak(soak::Options),
     /// Make system calls fail, one a run: nothing may hang, crash or be lost silently.
     Torture(torture::Options),
+    /// Run what takes minutes: foreign testsuites, fuzz targets.
+    Long(long::Options),
     /// Install the foreign programs that the tests and the benchmarks need.
     Peers,
     /// Make the screenshots and the recorded console session in docs/.
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
         Command::Bench(which) => bench::run(&which),
         Command::Soak(options) => soak::run(&options),
         Command::Torture(options) => torture::run(&options),
+        Command::Long(options) => long::run(&options),
         Command::Peers => install_peers(),
         Command::DocsMedia(options) => media::run(&options),
     };

@@ -1,0 +1,28 @@
+//! `cargo xtask long`: what takes minutes and is not part of every run of CI.
+
+use anyhow::Result;
+
+use crate::section::Sections;
+use crate::{autobahn, fuzz};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only the sections whose names contain this, such as `Autobahn` or `fuzz websocket`.
+    #[arg(long)]
+    only: Option<String>,
+    /// How long each fuzz target runs, in seconds.
+    #[arg(long, default_value_t = 60)]
+    fuzz_seconds: u32,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut sections = Sections::only(options.only.as_deref());
+    sections.run("Autobahn against our server", autobahn::our_server);
+    sections.run("Autobahn against our client", autobahn::our_client);
+    for target in fuzz::targets()? {
+        sections.run(&format!("fuzz {target}"), || {
+            fuzz::run(&target, options.fuzz_seconds)
+        });
+    }
+    sections.close()
+}
