@@ -55,7 +55,17 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     Package {
         name: "openssl",
         shows: "openssl",
-        what_for: "a foreign TLS client",
+        what_for: "a foreign TLS client and server",
+    },
+    Package {
+        name: "libssl-dev",
+        shows: "/usr/include/openssl/ssl.h",
+        what_for: "the platform's TLS library under the crate native-tls",
+    },
+    Package {
+        name: "pkg-config",
+        shows: "pkg-config",
+        what_for: "finding that library",
     },
     Package {
         name: "procps",

@@ -9,7 +9,7 @@ use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::{sleep, spawn};
 use grapeshot_http::{Refusal, Request, Response, Server};
 use grapeshot_tls::demo::Authority;
-use grapeshot_tls::{Connector, Listener, client, server};
+use grapeshot_tls::{Backend, Connector, Listener, client, server};
 
 /// Of both sides; the certificate is valid on the simulation's first day, too.
 static SIDES: LazyLock<(server::Config, client::Config)> = LazyLock::new(|| {
@@ -24,7 +24,10 @@ static SIDES: LazyLock<(server::Config, client::Config)> = LazyLock::new(|| {
         )
         .issue()
         .expect("a certificate");
-    let client = client::Config::builder().authorities(authority.pem());
+    // Whose errors are known word by word.
+    let client = client::Config::builder()
+        .backend(Backend::Rustls)
+        .authorities(authority.pem());
     (
         server::Config::new(identity.chain(), identity.key()).expect("it fits"),
         client.build().expect("an authority is enough"),

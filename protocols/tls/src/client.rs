@@ -10,9 +10,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
 
+use crate::backend::Backend;
 use crate::info::Version;
 use crate::pem::{self, ConfigError, Pem};
-use crate::provider::{Date, provider};
+use crate::provider::{Date, provider, versions};
 use crate::rustls_session::RustlsSession;
 use crate::server::roots;
 use crate::session::Session;
@@ -22,9 +23,10 @@ use crate::{Error, TlsStream};
 #[derive(Clone)]
 pub struct Config(Arc<Inner>);
 
-struct Inner {
-    rustls: Arc<ClientConfig>,
-    names_host: bool,
+enum Inner {
+    Rustls(Arc<ClientConfig>),
+    #[cfg(feature = "native-tls")]
+    Native(native_tls::TlsConnector),
 }
 
 /// Whose certificates are good.
@@ -39,10 +41,12 @@ enum Trust {
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
+    backend: Backend,
     trust: Trust,
     certificate: Option<(Pem, Pem)>,
     alpn: Vec<Vec<u8>>,
     oldest: Version,
+    newest: Version,
     sessions: usize,
     names_host: bool,
 }
@@ -61,10 +65,12 @@ impl Config {
     /// 256 servers used last, SNI.
     pub fn builder() -> Builder {
         Builder {
+            backend: Backend::of_clients(),
             trust: Trust::Platform,
             certificate: None,
             alpn: Vec::new(),
             oldest: Version::Tls12,
+            newest: Version::Tls13,
             sessions: 256,
             names_host: true,
         }
@@ -72,9 +78,18 @@ impl Config {
 
     pub(crate) fn session(&self, name: &str) -> io::Result<Box<dyn Session>> {
         let name = server_name(name)?;
-        let connection =
-            ClientConnection::new(Arc::clone(&self.0.rustls), name).map_err(Error::from)?;
-        Ok(Box::new(RustlsSession::new(connection)))
+        match &*self.0 {
+            Inner::Rustls(config) => {
+                let connection =
+                    ClientConnection::new(Arc::clone(config), name).map_err(Error::from)?;
+                Ok(Box::new(RustlsSession::new(connection)))
+            }
+            #[cfg(feature = "native-tls")]
+            Inner::Native(connector) => Ok(Box::new(crate::native_session::NativeSession::client(
+                connector,
+                &name.to_str(),
+            )?)),
+        }
     }
 }
 
@@ -94,6 +109,13 @@ fn server_name(name: &str) -> io::Result<ServerName<'static>> {
 }
 
 impl Builder {
+    /// Speaks TLS with this library. Default: [`Backend::Native`] if the feature `native-tls` is on, else
+    /// [`Backend::Rustls`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Trusts the authorities in `pem`, and nobody else unless
     /// [`platform_authorities_too`](Builder::platform_authorities_too). Called again, it adds.
     pub fn authorities(mut self, pem: impl Into<Pem>) -> Self {
@@ -145,7 +167,13 @@ impl Builder {
         self
     }
 
-    /// With how many servers sessions can be resumed; those not used for longest go first. 0 resumes none. Default 256.
+    /// Speaks no newer version, for a server that stumbles over it. Default [`Version::Tls13`].
+    pub fn newest_version(mut self, newest: Version) -> Self {
+        self.newest = newest;
+        self
+    }
+
+    /// With how many servers sessions can be resumed, by rustls; those not used for longest go first. 0 resumes none. Default 256.
     pub fn session_cache(mut self, servers: usize) -> Self {
         self.sessions = servers;
         self
@@ -162,13 +190,18 @@ impl Builder {
     /// # Errors
     /// A file cannot be read or is not what it should be: see [`ConfigError`].
     pub fn build(self) -> Result<Config, ConfigError> {
-        let provider = provider();
-        let versions: &[_] = match self.oldest {
-            Version::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            Version::Tls13 => &[&rustls::version::TLS13],
+        let inner = match self.backend {
+            Backend::Rustls => Inner::Rustls(Arc::new(self.rustls()?)),
+            #[cfg(feature = "native-tls")]
+            Backend::Native => Inner::Native(self.native()?),
         };
+        Ok(Config(Arc::new(inner)))
+    }
+
+    fn rustls(self) -> Result<ClientConfig, ConfigError> {
+        let provider = provider();
         let builder = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(Date))
-            .with_protocol_versions(versions)
+            .with_protocol_versions(&versions(self.oldest, self.newest)?)
             .map_err(|error| ConfigError::Settings(error.to_string()))?;
         let builder = match &self.trust {
             Trust::Anybody => builder
@@ -191,10 +224,45 @@ impl Builder {
             0 => Resumption::disabled(),
             sessions => Resumption::in_memory_sessions(sessions),
         };
-        Ok(Config(Arc::new(Inner {
-            rustls: Arc::new(config),
-            names_host: self.names_host,
-        })))
+        Ok(config)
+    }
+
+    #[cfg(feature = "native-tls")]
+    fn native(self) -> Result<native_tls::TlsConnector, ConfigError> {
+        use native_tls::{Certificate, Protocol, TlsConnector};
+
+        let native = |version| match version {
+            Version::Tls12 => Protocol::Tlsv12,
+            Version::Tls13 => Protocol::Tlsv13,
+        };
+        let fault = |error: native_tls::Error| ConfigError::Settings(error.to_string());
+        let mut builder = TlsConnector::builder();
+        builder
+            .use_sni(self.names_host)
+            .min_protocol_version(Some(native(self.oldest)))
+            .max_protocol_version(Some(native(self.newest)));
+        match &self.trust {
+            Trust::Platform => {}
+            Trust::Anybody => {
+                builder
+                    .danger_accept_invalid_certs(true)
+                    .danger_accept_invalid_hostnames(true);
+            }
+            Trust::Authorities(pems, platform_too) => {
+                builder.disable_built_in_roots(!platform_too);
+                for pem in pems {
+                    for certificate in pem::certificates(pem)? {
+                        let certificate = Certificate::from_der(&certificate).map_err(fault)?;
+                        builder.add_root_certificate(certificate);
+                    }
+                }
+            }
+        }
+        if let Some((chain, key)) = &self.certificate {
+            builder.identity(pem::native_identity(chain, key)?);
+        }
+        builder.request_alpns(&pem::texts(&self.alpn)?);
+        builder.build().map_err(fault)
     }
 }
 
@@ -325,8 +393,13 @@ impl Connector {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backend = match &*self.0 {
+            Inner::Rustls(_) => Backend::Rustls,
+            #[cfg(feature = "native-tls")]
+            Inner::Native(_) => Backend::Native,
+        };
         f.debug_struct("client::Config")
-            .field("names_host", &self.0.names_host)
+            .field("backend", &backend)
             .finish_non_exhaustive()
     }
 }

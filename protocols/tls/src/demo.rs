@@ -67,7 +67,7 @@ impl Authority {
     /// There is no randomness.
     pub fn new() -> Result<Self, DemoError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let params = Self::params();
+        let params = Self::params(&key);
         let pem = params.self_signed(&key)?.pem();
         Ok(Self::of(pem, key, params))
     }
@@ -79,7 +79,8 @@ impl Authority {
     /// The key cannot be parsed.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, DemoError> {
         let key = KeyPair::from_pem(key)?;
-        Ok(Self::of(certificate.to_owned(), key, Self::params()))
+        let params = Self::params(&key);
+        Ok(Self::of(certificate.to_owned(), key, params))
     }
 
     fn of(pem: String, key: KeyPair, params: CertificateParams) -> Self {
@@ -90,9 +91,12 @@ impl Authority {
         }
     }
 
-    fn params() -> CertificateParams {
+    fn params(key: &KeyPair) -> CertificateParams {
         let mut params = CertificateParams::default();
-        params.distinguished_name = name(NAME);
+        // Two authorities by one name confuse those who trust both: the key makes the difference.
+        let id = key.public_key_raw().iter().rev().take(4);
+        let id: String = id.map(|byte| format!("{byte:02x}")).collect();
+        params.distinguished_name = name(&format!("{NAME} {id}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let now = grapeshot::time::system_now();

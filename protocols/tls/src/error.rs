@@ -151,6 +151,10 @@ impl From<CertificateError> for CertificateFault {
             C::NotValidForName => Self::WrongName("its names are not told".to_owned()),
             C::NotValidForNameContext { .. } => Self::WrongName(error.to_string()),
             C::UnknownIssuer => Self::UnknownIssuer,
+            C::BadSignature => Self::Other(
+                "the authority that it names has not signed it; one of the same name, with another key, is trusted"
+                    .to_owned(),
+            ),
             C::Revoked => Self::Revoked,
             C::InvalidPurpose | C::InvalidPurposeContext { .. } => Self::WrongPurpose,
             // What webpki says of a certificate that is its own authority.

@@ -27,10 +27,13 @@
 //!
 //! A client has a [`Connector`]. Handshakes take 14 to 21 KiB of stack: those that coroutines have suffice.
 
+mod backend;
 mod error;
 mod halves;
 mod info;
 mod listener;
+#[cfg(feature = "native-tls")]
+mod native_session;
 mod pem;
 mod provider;
 mod rustls_session;
@@ -42,6 +45,7 @@ pub mod client;
 pub mod demo;
 pub mod server;
 
+pub use backend::Backend;
 pub use client::Connector;
 pub use error::{CertificateFault, Error};
 pub use info::{Info, Names, Version};

@@ -209,6 +209,31 @@ pub(crate) fn certified_key(
     }
 }
 
+/// The same for the platform's library.
+#[cfg(feature = "native-tls")]
+pub(crate) fn native_identity(chain: &Pem, key: &Pem) -> Result<native_tls::Identity, ConfigError> {
+    // It says what is wrong with them better than the library does.
+    certified_key(chain, key, &crate::provider::provider())?;
+    native_tls::Identity::from_pkcs8(&text(chain)?, &text(key)?).map_err(|error| {
+        ConfigError::contents(
+            key,
+            format!("the platform's library refuses it: {error} (a key must be in PKCS #8: openssl pkcs8 -topk8 -nodes)"),
+        )
+    })
+}
+
+/// Names of application protocols, which the platform's library takes only as text.
+#[cfg(feature = "native-tls")]
+pub(crate) fn texts(protocols: &[Vec<u8>]) -> Result<Vec<&str>, ConfigError> {
+    protocols
+        .iter()
+        .map(|protocol| std::str::from_utf8(protocol))
+        .collect::<Result<_, _>>()
+        .map_err(|_| {
+            ConfigError::Settings("with native-tls the names of protocols must be text".to_owned())
+        })
+}
+
 /// All sections of a PEM text, of which there is at least one; those of unknown kinds are left out.
 fn sections(pem: &Pem, wanted: &str) -> Result<Vec<(SectionKind, Vec<u8>)>, ConfigError> {
     let text = text(pem)?;

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, GetRandomFailed, SecureRandom, ring};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
+
+use crate::info::Version;
+use crate::pem::ConfigError;
 
 /// The same for all configurations.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -15,6 +19,28 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
             ..ring::default_provider()
         })
     }))
+}
+
+/// The versions between these, with their ends.
+pub(crate) fn versions(
+    oldest: Version,
+    newest: Version,
+) -> Result<Vec<&'static SupportedProtocolVersion>, ConfigError> {
+    let all = [
+        (Version::Tls13, &rustls::version::TLS13),
+        (Version::Tls12, &rustls::version::TLS12),
+    ];
+    let versions: Vec<_> = all
+        .into_iter()
+        .filter(|(version, _)| (oldest..=newest).contains(version))
+        .map(|(_, rustls)| rustls)
+        .collect();
+    if versions.is_empty() {
+        return Err(ConfigError::Settings(format!(
+            "no version is left: the oldest is {oldest}, the newest {newest}"
+        )));
+    }
+    Ok(versions)
 }
 
 /// The runtime's randomness, which a simulation makes from its seed.

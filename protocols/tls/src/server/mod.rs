@@ -15,9 +15,10 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 pub use reload::Reloading;
 
 use crate::Error;
+use crate::backend::Backend;
 use crate::info::Version;
 use crate::pem::{self, ConfigError, Pem};
-use crate::provider::{Date, provider};
+use crate::provider::{Date, provider, versions};
 use crate::rustls_session::RustlsSession;
 use crate::session::Session;
 
@@ -36,12 +37,20 @@ pub struct Config(Arc<Inner>);
 
 struct Inner {
     recipe: Recipe,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+enum Current {
+    Rustls(Arc<ServerConfig>),
+    #[cfg(feature = "native-tls")]
+    Native(native_tls::TlsAcceptor),
 }
 
 /// What a [`Config`] is made of, again and again.
 #[derive(Debug, Clone)]
 struct Recipe {
+    backend: Backend,
     /// Chains and their keys; the first is for clients that name no host, or one that nobody has a certificate for.
     certificates: Vec<(Pem, Pem)>,
     clients: Clients,
@@ -80,6 +89,7 @@ impl Config {
     /// TLS 1.2 clients without tickets, of 256 sessions), plain HTTP answered by a 400.
     pub fn builder() -> Builder {
         Builder(Recipe {
+            backend: Backend::Rustls,
             certificates: Vec::new(),
             clients: Clients::NotAsked,
             revocations: Vec::new(),
@@ -92,8 +102,17 @@ impl Config {
     }
 
     pub(crate) fn session(&self) -> Result<Box<dyn Session>, Error> {
-        let connection = ServerConnection::new(self.0.current.read().clone())?;
-        Ok(Box::new(RustlsSession::new(connection)))
+        let current = self.0.current.read().clone();
+        match current {
+            Current::Rustls(config) => {
+                let connection = ServerConnection::new(config)?;
+                Ok(Box::new(RustlsSession::new(connection)))
+            }
+            #[cfg(feature = "native-tls")]
+            Current::Native(acceptor) => Ok(Box::new(
+                crate::native_session::NativeSession::server(&acceptor)?,
+            )),
+        }
     }
 
     pub(crate) fn answers_plain_http(&self) -> bool {
@@ -102,6 +121,12 @@ impl Config {
 }
 
 impl Builder {
+    /// Speaks TLS with this library; see there what it can do. Default [`Backend::Rustls`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.0.backend = backend;
+        self
+    }
+
     /// Adds a certificate (with what leads to an authority) and its key. Which one a client gets is decided by the name
     /// it asks for (SNI): one that has the name as it is, else one with a fitting wildcard, else the first that was
     /// added. The names are those in the certificates.
@@ -172,21 +197,25 @@ impl Builder {
         let current = self.0.make()?;
         Ok(Config(Arc::new(Inner {
             recipe: self.0,
-            current: RwLock::new(Arc::new(current)),
+            current: RwLock::new(current),
         })))
     }
 }
 
 impl Recipe {
-    fn make(&self) -> Result<ServerConfig, ConfigError> {
+    fn make(&self) -> Result<Current, ConfigError> {
+        match self.backend {
+            Backend::Rustls => Ok(Current::Rustls(Arc::new(self.rustls()?))),
+            #[cfg(feature = "native-tls")]
+            Backend::Native => Ok(Current::Native(self.native()?)),
+        }
+    }
+
+    fn rustls(&self) -> Result<ServerConfig, ConfigError> {
         let provider = provider();
         let resolver = names::ByName::load(&self.certificates, &provider)?;
-        let versions: &[_] = match self.oldest {
-            Version::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            Version::Tls13 => &[&rustls::version::TLS13],
-        };
         let builder = ServerConfig::builder_with_details(provider, Arc::new(Date))
-            .with_protocol_versions(versions)
+            .with_protocol_versions(&versions(self.oldest, Version::Tls13)?)
             .map_err(|error| ConfigError::Settings(error.to_string()))?;
         let builder = match self.verifier()? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -203,6 +232,30 @@ impl Recipe {
             config.send_tls13_tickets = 0;
         }
         Ok(config)
+    }
+
+    /// Refuses what the platform's library cannot do, rather than leave it out.
+    #[cfg(feature = "native-tls")]
+    fn native(&self) -> Result<native_tls::TlsAcceptor, ConfigError> {
+        let cannot = |what: &str| {
+            Err(ConfigError::Settings(format!(
+                "a server on native-tls cannot have {what}: use Backend::Rustls"
+            )))
+        };
+        let [(chain, key)] = &self.certificates[..] else {
+            return cannot("several certificates, or none");
+        };
+        if !matches!(self.clients, Clients::NotAsked) || !self.revocations.is_empty() {
+            return cannot("client certificates");
+        }
+        if self.oldest > Version::Tls12 {
+            return cannot("TLS 1.3");
+        }
+        native_tls::TlsAcceptor::builder(pem::native_identity(chain, key)?)
+            .min_protocol_version(Some(native_tls::Protocol::Tlsv12))
+            .accept_alpn(&pem::texts(&self.alpn)?)
+            .build()
+            .map_err(|error| ConfigError::Settings(error.to_string()))
     }
 
     fn session_storage(&self) -> Arc<dyn StoresServerSessions> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use grapeshot::{Builder, JoinHandle};
 
@@ -20,7 +19,7 @@ impl Config {
     /// As [`Builder::build`](super::Builder::build).
     pub fn reload(&self) -> Result<(), ConfigError> {
         let made = self.0.recipe.make()?;
-        *self.0.current.write() = Arc::new(made);
+        *self.0.current.write() = made;
         Ok(())
     }
 

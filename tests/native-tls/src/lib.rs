@@ -1,0 +1,1 @@
+//! Only tests: the platform's TLS library with itself and with rustls.
