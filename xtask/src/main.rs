@@ -10,6 +10,7 @@
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
 //! | `cargo xtask long` | what takes minutes: the Autobahn testsuite, each fuzz target for a while |
+//! | `cargo xtask cert` | a certificate authority of one's own, and certificates of it, for trying TLS out |
 //! | `cargo xtask peers` | only installs what the others need |
 //! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 mod asan;
 mod autobahn;
 mod bench;
+mod cert;
 mod demo;
 mod fuzz;
 mod long;
@@ -58,6 +60,8 @@ enum Command {
     Torture(torture::Options),
     /// Run what takes minutes: foreign testsuites, fuzz targets.
     Long(long::Options),
+    /// Make a certificate authority and certificates for trying TLS out.
+    Cert(cert::Options),
     /// Install the foreign programs that the tests and the benchmarks need.
     Peers,
     /// Make the screenshots and the recorded console session in docs/.
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::Long(options) => long::run(&options),
+        Command::Cert(options) => cert::run(&options),
         Command::Peers => install_peers(),
         Command::DocsMedia(options) => media::run(&options),
     };

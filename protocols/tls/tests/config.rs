@@ -152,7 +152,7 @@ fn new_files_are_taken_and_bad_ones_are_not() {
     put(&path, &made(AUTHORITY.host(["first"]).ed25519()));
     grapeshot::run(move || {
         let config =
-            server::Config::new(&path.join("site.pem"), &path.join("site.key")).expect("they fit");
+            server::Config::new(path.join("site.pem"), path.join("site.key")).expect("they fit");
         assert_eq!(shown(&config), "first");
         put(&path, &made(STRANGER.host(["second"]).ed25519()));
         assert_eq!(shown(&config), "first");
@@ -172,7 +172,7 @@ fn files_that_change_are_taken() {
     put(&path, &made(AUTHORITY.host(["first"]).ed25519()));
     grapeshot::run(move || {
         let config =
-            server::Config::new(&path.join("site.pem"), &path.join("site.key")).expect("they fit");
+            server::Config::new(path.join("site.pem"), path.join("site.key")).expect("they fit");
         let _reloading = config.reload_on_change().expect("it can be watched");
         // The chain alone does not fit its key; then both do.
         put(&path, &made(AUTHORITY.host(["second"]).ed25519()));
@@ -187,7 +187,7 @@ fn a_hangup_reloads() {
     put(&path, &made(AUTHORITY.host(["first"]).ed25519()));
     grapeshot::run(move || {
         let config =
-            server::Config::new(&path.join("site.pem"), &path.join("site.key")).expect("they fit");
+            server::Config::new(path.join("site.pem"), path.join("site.key")).expect("they fit");
         let _reloading = config
             .reload_on_hangup()
             .expect("signals can be waited for");

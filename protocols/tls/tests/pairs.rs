@@ -18,12 +18,14 @@ use support::{AUTHORITY, Sides, echo, made, simulate};
 static SERVER: LazyLock<Identity> = LazyLock::new(|| made(AUTHORITY.host(["server"])));
 
 fn pairs() -> Vec<(&'static str, Sides)> {
-    let mut backends = vec![Backend::Rustls];
-    #[cfg(feature = "native-tls")]
-    backends.push(Backend::Native);
+    let backends = [
+        Backend::Rustls,
+        #[cfg(feature = "native-tls")]
+        Backend::Native,
+    ];
     let mut pairs = Vec::new();
-    for &server in &backends {
-        for &client in &backends {
+    for server in backends {
+        for client in backends {
             let name = format!("{client:?} to {server:?}").leak();
             pairs.push((&*name, sides(server, client)));
         }
