@@ -12,6 +12,7 @@ use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::{sleep, with_timeout};
 use grapeshot_tls::{Connector, Error, TlsStream};
 use proptest::prelude::*;
+use rustls::pki_types::pem::PemObject;
 
 use support::{Sides, echo, sides, simulate};
 
@@ -266,6 +267,52 @@ fn two_that_are_first_do_one_handshake() {
         assert_eq!(all, b"from the server");
         served.join();
     });
+}
+
+#[test]
+fn a_peer_changes_its_keys_and_asks_for_ours_while_we_only_read() {
+    let authority = rustls::pki_types::CertificateDer::from_pem_slice(
+        support::AUTHORITY.certificate_pem().as_bytes(),
+    );
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.expect("PEM")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("it has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    let sides = sides();
+    // By the real clock: that of the foreign end knows nothing of a simulation's.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    let serving = std::thread::spawn(move || {
+        let (carrier, _) = listener.accept().expect("a connection");
+        let stream =
+            TlsStream::server(carrier, &sides.server, Vec::new()).expect("a configuration");
+        let mut buffer = [0; 4];
+        for _ in 0..20 {
+            (&stream).read_exact(&mut buffer).expect("four bytes");
+            assert_eq!(&buffer, b"ahoy");
+        }
+        (&stream).write_all(b"all of it").expect("under new keys");
+        stream.close().expect("a good-bye");
+    });
+    let name = "server".try_into().expect("a name");
+    let connection = rustls::ClientConnection::new(config, name).expect("a configuration");
+    let carrier = TcpStream::connect(address).expect("a connection");
+    let mut client = rustls::StreamOwned::new(connection, carrier);
+    for _ in 0..20 {
+        client.write_all(b"ahoy").expect("it is sent");
+        client.flush().expect("it is sent");
+        client.conn.refresh_traffic_keys().expect("TLS 1.3");
+    }
+    client.flush().expect("it is sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert_eq!(answer, "all of it");
+    serving.join().expect("it served");
 }
 
 #[test]
