@@ -95,6 +95,12 @@ pub trait Stream: Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Who is at the other end, if the stream itself says so: behind a proxy that speaks for many, once it is
+    /// [prepared](Stream::prepare). Does not suspend.
+    fn peer(&self) -> Option<Peer> {
+        None
+    }
+
     /// Ends one direction or both; a coroutine that waits in a read which is ended gets 0. Does not suspend.
     ///
     /// # Errors
@@ -152,6 +158,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
+    }
+    fn peer(&self) -> Option<Peer> {
+        (**self).peer()
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)

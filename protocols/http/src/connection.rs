@@ -13,11 +13,13 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grapeshot::net::{Peer, Shutdown, Stream};
 use grapeshot::{catch_panic, with_timeout};
 
+use crate::access::Line;
+use crate::auth::User;
 use crate::body::Decoder;
 use crate::encode::encode_failure;
 use crate::exchange::{Answer, Context, Control, Draft, Exchange};
@@ -26,7 +28,7 @@ use crate::head::{Head, Scanner};
 use crate::output::Output;
 use crate::request::{Body, Failed, Request};
 use crate::response::Response;
-use crate::{Error, Handler, HandlerError, Refusal, Rejection, Status, date};
+use crate::{AccessLog, Error, Handler, HandlerError, Phase, Refusal, Rejection, Status, date};
 
 /// The buffer requests are received in, to begin with. It grows to what the limits allow.
 const INPUT: usize = 4 << 10;
@@ -88,11 +90,12 @@ impl Connection {
             return;
         }
         let end = self.serve_requests(handler);
-        if end == End::Leave {
-            return;
-        }
         let limits = &self.context.limits;
-        if self.output.flush(&*self.stream, limits).is_err() {
+        let flushed = end != End::Leave && self.output.flush(&*self.stream, limits).is_ok();
+        if let Some(phase) = self.output.expired() {
+            self.context.counters.expired(phase, self.peer);
+        }
+        if !flushed {
             return;
         }
         if end == End::Linger {
@@ -104,10 +107,15 @@ impl Connection {
     }
 
     /// Has the stream do what comes before its first byte, a TLS handshake; false if it could not. **May suspend.**
-    fn prepare(&self) -> bool {
+    fn prepare(&mut self) -> bool {
         let stream = &*self.stream;
         let refusal = match with_timeout(self.context.limits.handshake, || stream.prepare()) {
-            Ok(Ok(())) => return true,
+            Ok(Ok(())) => {
+                if let Some(peer) = stream.peer() {
+                    self.peer = peer;
+                }
+                return true;
+            }
             Ok(Err(error)) => {
                 log::debug!("http {}: {}: {error}", self.peer, Refusal::Handshake);
                 Refusal::Handshake
@@ -117,7 +125,7 @@ impl Connection {
                 Refusal::HandshakeTimeout
             }
         };
-        self.context.counters.refused(refusal);
+        self.context.counters.refused(refusal, self.peer);
         false
     }
 
@@ -139,7 +147,20 @@ impl Connection {
     }
 
     fn refuse(&mut self, refusal: Refusal) -> End {
-        self.context.counters.refused(refusal);
+        self.context.counters.refused(refusal, self.peer);
+        if let Some(log) = &self.context.access_log {
+            log.put(&Line {
+                peer: self.peer,
+                user: None,
+                when: date::now(),
+                request: None,
+                status: refusal.status(),
+                bytes: 0,
+                took: Duration::ZERO,
+                referer: None,
+                agent: None,
+            });
+        }
         encode_failure(
             self.output.buffer(),
             refusal.status(),
@@ -178,17 +199,23 @@ impl Connection {
             self.make_room();
             // Never wait while an answer lies here: the client may be waiting for it.
             self.output.flush(&*self.stream, &self.context.limits)?;
+            let new = self.control.requests.load(Ordering::Relaxed) == 0;
             let wait = match deadline {
+                None if new => self.context.limits.first_byte,
                 None => self.context.limits.idle,
                 Some(deadline) => deadline.saturating_duration_since(grapeshot::time::now()),
             };
-            if first && !self.control.rest(&self.context.closing) {
+            if first && !self.control.rest(self.now, &self.context.closing) {
                 return Ok(None);
             }
             let stream = &*self.stream;
             let room = &mut self.input[self.end..];
             match with_timeout(wait, || stream.read(room)) {
-                Err(_) if first => return Ok(None),
+                Err(_) if first => {
+                    let phase = if new { Phase::FirstByte } else { Phase::Idle };
+                    self.context.counters.expired(phase, self.peer);
+                    return Ok(None);
+                }
                 Err(_) => return Err(Refusal::HeadTimeout.into()),
                 Ok(Ok(0)) if first => return Ok(None),
                 Ok(Ok(0)) => return Err(Error::Truncated),
@@ -246,7 +273,8 @@ impl Connection {
             close: Cell::new(!self.head.keep_alive()),
             expect_pending: Cell::new(self.head.expect_continue()),
             content_in_the_way: Cell::new(false),
-            closing: &context.closing,
+            draining: &context.draining,
+            sent: Cell::new(0),
             compress: Cell::default(),
         };
         let received = self.end - range.end;
@@ -257,8 +285,12 @@ impl Connection {
             received,
         );
         let mut request = Request::new(view, body);
+        let began = context.access_log.as_ref().map(|_| grapeshot::time::now());
         let outcome = catch_panic(|| handler.handle(&mut request, Response::new(&exchange)));
         let end = conclude(outcome, &mut request, &exchange, context);
+        if let (Some(log), Some(began)) = (&context.access_log, began) {
+            put_down(log, began, &request, &exchange);
+        }
         let (pos, stop) = request.body.rest_bounds();
         self.start = range.end + pos;
         self.end = range.end + stop;
@@ -310,7 +342,7 @@ fn conclude(
         }
     };
     if let Failed::Refused(refusal) = request.body.failed() {
-        context.counters.refused(refusal);
+        context.counters.refused(refusal, exchange.peer);
     }
     if exchange.output.borrow().is_broken() {
         return Some(End::Leave);
@@ -334,6 +366,29 @@ fn conclude(
         return Some(End::Linger);
     }
     None
+}
+
+/// A line of the access log.
+fn put_down(log: &AccessLog, began: Instant, request: &Request<'_>, exchange: &Exchange<'_>) {
+    let version = match request.head().version() {
+        crate::Version::Http10 => "HTTP/1.0",
+        crate::Version::Http11 => "HTTP/1.1",
+    };
+    let status = match exchange.answer.get() {
+        Answer::Upgraded => Status::SWITCHING_PROTOCOLS,
+        _ => exchange.draft.status.get(),
+    };
+    log.put(&Line {
+        peer: exchange.peer,
+        user: request.get::<User>().map(|user| &*user.0),
+        when: exchange.now,
+        request: Some((request.method(), request.target(), version)),
+        status,
+        bytes: exchange.sent.get(),
+        took: grapeshot::time::now().saturating_duration_since(began),
+        referer: request.header("Referer"),
+        agent: request.header("User-Agent"),
+    });
 }
 
 /// Answers a handler's error that says how. **May suspend.**
@@ -385,6 +440,7 @@ fn answer_instead(request: &Request<'_>, exchange: &Exchange<'_>, forgot: bool) 
         );
     }
     exchange.close.set(true);
+    exchange.draft.status.set(status);
     let mut output = exchange.output.borrow_mut();
     encode_failure(
         output.buffer(),

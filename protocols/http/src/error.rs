@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::Status;
+use crate::{Phase, Status};
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])* $name:ident $status:ident $text:literal,)*) => {
@@ -75,6 +75,22 @@ refusals! {
     HeadTimeout REQUEST_TIMEOUT "the head of the request took too long",
     /// The content did not go on within [`Limits::body_wait`](crate::Limits::body_wait).
     BodyTimeout REQUEST_TIMEOUT "the content of the request took too long",
+    /// The content came more slowly than [`Limits::body_rate`](crate::Limits::body_rate).
+    BodyTooSlow REQUEST_TIMEOUT "the content of the request comes too slowly",
+}
+
+impl Refusal {
+    /// The phase that took too long, if that is why.
+    #[must_use]
+    pub fn phase(self) -> Option<Phase> {
+        match self {
+            Refusal::HandshakeTimeout => Some(Phase::Handshake),
+            Refusal::HeadTimeout => Some(Phase::Head),
+            Refusal::BodyTimeout => Some(Phase::Body),
+            Refusal::BodyTooSlow => Some(Phase::BodyRate),
+            _ => None,
+        }
+    }
 }
 
 /// What ends an exchange early.
@@ -87,7 +103,8 @@ pub enum Error {
     /// The peer closed in the middle of a request.
     #[error("the peer closed the connection in the middle of a request")]
     Truncated,
-    /// The peer did not take a byte within [`Limits::write_wait`](crate::Limits::write_wait).
+    /// The peer did not take a byte within [`Limits::write_wait`](crate::Limits::write_wait), or less than
+    /// [`Limits::write_rate`](crate::Limits::write_rate).
     #[error("the peer did not take the answer in time")]
     WriteTimeout,
     /// An earlier write was left in the middle (a timeout unwound it, or it failed): nothing can follow it.
@@ -112,9 +129,8 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Refused(Refusal::BodyTimeout | Refusal::HeadTimeout) | Error::WriteTimeout => {
-                io::ErrorKind::TimedOut
-            }
+            Error::Refused(Refusal::BodyTimeout | Refusal::BodyTooSlow | Refusal::HeadTimeout)
+            | Error::WriteTimeout => io::ErrorKind::TimedOut,
             Error::Refused(_) => io::ErrorKind::InvalidData,
             Error::Truncated => io::ErrorKind::UnexpectedEof,
             Error::LeftInTheMiddle => io::ErrorKind::BrokenPipe,

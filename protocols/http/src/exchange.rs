@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use grapeshot::net::{Peer, Stream};
 
+use crate::AccessLog;
 use crate::compress::Choice;
 use crate::output::Output;
 use crate::server::Counters;
@@ -16,6 +17,8 @@ use crate::{Error, Limits, Status};
 pub(crate) struct Control {
     phase: AtomicU8,
     pub(crate) requests: AtomicU64,
+    /// The second in which it last began to wait for a request.
+    idle_since: AtomicU64,
 }
 
 const IDLE: u8 = 0;
@@ -23,6 +26,20 @@ const BUSY: u8 = 1;
 const DISMISSED: u8 = 2;
 
 impl Control {
+    /// A connection that begins in this second.
+    pub(crate) fn new(now: u64) -> Self {
+        Self {
+            idle_since: AtomicU64::new(now),
+            ..Self::default()
+        }
+    }
+
+    /// The second since when it has been between requests, if it is.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        (self.phase.load(Ordering::Relaxed) == IDLE)
+            .then(|| self.idle_since.load(Ordering::Relaxed))
+    }
+
     /// One more. Only the connection itself counts, so nothing can come between.
     pub(crate) fn count_request(&self) {
         let so_far = self.requests.load(Ordering::Relaxed);
@@ -38,7 +55,8 @@ impl Control {
 
     /// Between requests from now on; false if the server is closing. Either this load sees the flag, or the server,
     /// which sets it first, sees the phase.
-    pub(crate) fn rest(&self, closing: &AtomicBool) -> bool {
+    pub(crate) fn rest(&self, now: u64, closing: &AtomicBool) -> bool {
+        self.idle_since.store(now, Ordering::Relaxed);
         self.phase.store(IDLE, Ordering::SeqCst);
         !closing.load(Ordering::SeqCst)
     }
@@ -111,7 +129,10 @@ pub(crate) struct Exchange<'c> {
     pub(crate) expect_pending: Cell<bool>,
     /// So much content is unread that it will not be drained.
     pub(crate) content_in_the_way: Cell<bool>,
-    pub(crate) closing: &'c AtomicBool,
+    /// This is the last answer, if it can still say so.
+    pub(crate) draining: &'c AtomicBool,
+    /// Bytes of content so far.
+    pub(crate) sent: Cell<u64>,
     pub(crate) compress: Cell<Choice>,
 }
 
@@ -140,7 +161,7 @@ impl Exchange<'_> {
         self.close.get()
             || self.expect_pending.get()
             || self.content_in_the_way.get()
-            || self.closing.load(Ordering::Relaxed)
+            || self.draining.load(Ordering::Relaxed)
     }
 
     /// Before a wait for content: the client may be waiting for earlier answers, or for leave to send it.
@@ -162,4 +183,7 @@ pub(crate) struct Context {
     pub(crate) counters: Counters,
     /// No further requests are taken.
     pub(crate) closing: AtomicBool,
+    /// No connection carries more than one further request.
+    pub(crate) draining: AtomicBool,
+    pub(crate) access_log: Option<AccessLog>,
 }

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod access;
 pub mod auth;
 pub mod body;
 mod compress;
@@ -34,10 +35,13 @@ mod exchange;
 mod files;
 mod forms;
 mod handler;
+pub mod handover;
 pub mod head;
 mod limits;
 mod negotiate;
 mod output;
+mod phase;
+pub mod proxy_protocol;
 pub mod range;
 mod request;
 mod response;
@@ -47,6 +51,7 @@ mod status;
 mod target;
 mod writer;
 
+pub use access::{AccessLog, LogFormat};
 pub use compress::{Compressed, Decompressed};
 pub use cookie::{self, Cookie};
 pub use error::{Error, Refusal};
@@ -61,9 +66,11 @@ pub use handler::{
 pub use head::Version;
 pub use limits::Limits;
 pub use negotiate::ContentCoding;
+pub use phase::Phase;
+pub use proxy_protocol::{ProxiedStream, ProxyProtocol};
 pub use request::Request;
 pub use response::{Response, Upgraded};
-pub use server::{Server, ServerBuilder, Statistics};
+pub use server::{Listening, Server, ServerBuilder, Statistics};
 pub use status::Status;
 pub use writer::BodyWriter;
 

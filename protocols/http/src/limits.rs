@@ -30,24 +30,39 @@ pub struct Limits {
     pub drain: u64,
     /// How long the preparation of a connection may take, under TLS the handshake; then it is closed. Default 10 s.
     pub handshake: Duration,
-    /// How long a connection may stay open between requests (and before the first); then it is closed quietly.
-    /// Default 60 s.
+    /// How long a new connection may stay silent before its first request; then it is closed quietly. Default 20 s.
+    pub first_byte: Duration,
+    /// How long a connection may stay open between requests; then it is closed quietly. Default 60 s.
     pub idle: Duration,
     /// How long a request's head may take from its first byte to its last; then 408. Default 10 s.
     pub head_wait: Duration,
     /// How long the handler's read of the content may wait for the next bytes; then 408. Default 30 s.
     pub body_wait: Duration,
+    /// Bytes of content a second that must come on average, once it was waited for [`Limits::rate_grace`] in all; below: 408.
+    /// Only the time that the server waits for the client counts. Default 240.
+    pub body_rate: u64,
     /// How long a write may wait for the peer to take any byte; then the connection is closed. Default 30 s.
     pub write_wait: Duration,
+    /// Bytes of the answer a second that the peer must take on average, once it was waited for [`Limits::rate_grace`] in all;
+    /// below, the connection is closed. Default 240.
+    pub write_rate: u64,
+    /// How much waiting is not held against a slow client. Default 10 s.
+    pub rate_grace: Duration,
     /// How long a connection which is closed with the peer's bytes still under way is read from, so that the
     /// kernel does not throw the answer away with a reset (RFC 9112, section 9.6). Default 2 s.
     pub linger: Duration,
-    /// Open connections of one server; at this number it stops accepting until one ends (serving several listeners, it
-    /// may hold one more for each of them). Default 10,000.
+    /// Open connections of one server (serving several listeners, it may hold one more for each of them). At this number it closes
+    /// those that have been between requests for longest, to make room; if there are none, it stops accepting until one ends.
+    /// Default 10,000.
     pub connections: usize,
 }
 
 impl Limits {
+    /// Whether so many bytes in so much time of waiting are too few.
+    pub(crate) fn too_slow(&self, rate: u64, bytes: u64, waited: Duration) -> bool {
+        waited > self.rate_grace && u128::from(bytes) * 1000 < u128::from(rate) * waited.as_millis()
+    }
+
     /// The most header lines that [`Limits::header_count`] can allow.
     pub const MAX_HEADER_COUNT: usize = 128;
 }
@@ -63,10 +78,14 @@ impl Default for Limits {
             trailers: 8 << 10,
             drain: 256 << 10,
             handshake: Duration::from_secs(10),
+            first_byte: Duration::from_secs(20),
             idle: Duration::from_secs(60),
             head_wait: Duration::from_secs(10),
             body_wait: Duration::from_secs(30),
+            body_rate: 240,
             write_wait: Duration::from_secs(30),
+            write_rate: 240,
+            rate_grace: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             connections: 10_000,
         }

@@ -2,12 +2,13 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
+use std::time::Duration;
 
 use grapeshot::fs::File;
 use grapeshot::net::Stream;
 use grapeshot::with_timeout;
 
-use crate::{Error, Limits};
+use crate::{Error, Limits, Phase};
 
 /// Bytes gathered before a write is made although more answers could join.
 const HIGH_WATER: usize = 32 << 10;
@@ -23,6 +24,11 @@ pub(crate) struct Output {
     buffer: Vec<u8>,
     /// True while a write is under way. Found true at the next one: that write was left in the middle.
     writing: bool,
+    /// Spent waiting for the peer to take something, and what it took meanwhile.
+    waited: Duration,
+    taken: u64,
+    /// What ended the writing.
+    expired: Option<Phase>,
 }
 
 impl Output {
@@ -34,6 +40,33 @@ impl Output {
     /// Whether a write was left in the middle, so that nothing can follow.
     pub(crate) fn is_broken(&self) -> bool {
         self.writing
+    }
+
+    /// The limit that the peer ran into, if it did.
+    pub(crate) fn expired(&self) -> Option<Phase> {
+        self.expired
+    }
+
+    /// Makes one call that writes, within the limits.
+    fn wait_to_write(
+        &mut self,
+        limits: &Limits,
+        call: impl FnOnce() -> std::io::Result<usize>,
+    ) -> Result<usize, Error> {
+        let began = grapeshot::time::now();
+        let result = with_timeout(limits.write_wait, call);
+        self.waited += grapeshot::time::now().saturating_duration_since(began);
+        let Ok(result) = result else {
+            self.expired = Some(Phase::Write);
+            return Err(Error::WriteTimeout);
+        };
+        let count = result?;
+        self.taken += count as u64;
+        if limits.too_slow(limits.write_rate, self.taken, self.waited) {
+            self.expired = Some(Phase::WriteRate);
+            return Err(Error::WriteTimeout);
+        }
+        Ok(count)
     }
 
     /// Appends content; writes when that is better than copying, or when much has gathered. **May suspend.**
@@ -82,16 +115,16 @@ impl Output {
                     return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
                 }
             }
-            match with_timeout(limits.write_wait, || stream.send_file(file, &mut piece)) {
-                Err(_) => return Err(Error::WriteTimeout),
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+            let send = || Ok(stream.send_file(file, &mut piece)? as usize);
+            match self.wait_to_write(limits, send) {
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
                     self.writing = false;
                     return Ok(false);
                 }
-                Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(0)) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
-                Ok(Ok(_)) => {}
+                Err(error) => return Err(error),
+                Ok(0) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                Ok(_) => {}
             }
             start = piece.start;
         }
@@ -109,29 +142,21 @@ impl Output {
         if std::mem::replace(&mut self.writing, true) {
             return Err(Error::LeftInTheMiddle);
         }
-        let (mut front, mut back) = (self.buffer.as_slice(), tail);
         // Nearly always the kernel takes it all at once, and what does not wait needs no time limit. A failure will show
         // again below.
-        if back.is_empty()
-            && let Ok(count) = stream.try_write(front)
+        let mut done = 0;
+        if tail.is_empty()
+            && let Ok(count) = stream.try_write(&self.buffer)
         {
-            front = &front[count..];
+            done = count;
         }
-        while !front.is_empty() || !back.is_empty() {
-            let result = with_timeout(limits.write_wait, || match (front, back) {
-                (only, []) | ([], only) => stream.write(only),
-                (front, back) => stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
-            });
-            let count = match result {
-                Err(_) => return Err(Error::WriteTimeout),
-                Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(0)) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
-                Ok(Ok(count)) => count,
-            };
-            let in_front = count.min(front.len());
-            front = &front[in_front..];
-            back = &back[count - in_front..];
+        if done < self.buffer.len() || !tail.is_empty() {
+            let buffer = std::mem::take(&mut self.buffer);
+            let result = self.write_parts(stream, limits, &buffer[done..], tail);
+            self.buffer = buffer;
+            result?;
+        } else {
+            (self.waited, self.taken) = (Duration::ZERO, 0);
         }
         self.buffer.clear();
         // One large answer must not pin its memory for as long as the connection idles.
@@ -139,6 +164,34 @@ impl Output {
             self.buffer.shrink_to(COPY_UP_TO);
         }
         self.writing = false;
+        Ok(())
+    }
+
+    /// Writes both parts, however long the peer takes for it within the limits.
+    fn write_parts(
+        &mut self,
+        stream: &dyn Stream,
+        limits: &Limits,
+        mut front: &[u8],
+        mut back: &[u8],
+    ) -> Result<(), Error> {
+        while !front.is_empty() || !back.is_empty() {
+            let result = self.wait_to_write(limits, || match (front, back) {
+                (only, []) | ([], only) => stream.write(only),
+                (front, back) => stream.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
+            });
+            let count = match result {
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+                Ok(0) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+                Ok(count) => count,
+            };
+            let in_front = count.min(front.len());
+            front = &front[in_front..];
+            back = &back[count - in_front..];
+        }
         Ok(())
     }
 }

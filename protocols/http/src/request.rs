@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use grapeshot::net::Peer;
 use grapeshot::with_timeout;
@@ -179,6 +180,14 @@ pub(crate) struct Body<'c> {
     pos: usize,
     end: usize,
     failed: Failed,
+    pace: Pace,
+}
+
+/// How fast the content comes.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
 }
 
 /// Why the content cannot be read on.
@@ -204,6 +213,7 @@ impl<'c> Body<'c> {
             pos: 0,
             end: received,
             failed: Failed::No,
+            pace: Pace::default(),
         };
         body.note_what_is_left();
         body
@@ -274,11 +284,11 @@ impl<'c> Body<'c> {
             if run.min(out.len()) >= self.window.len() {
                 // Long content goes straight to where the handler wants it.
                 let limit = run.min(out.len());
-                let count = receive(self.exchange, &mut out[..limit])?;
+                let count = receive(self.exchange, &mut self.pace, &mut out[..limit])?;
                 self.decoder.take(count);
                 return Ok(count);
             }
-            self.end = receive(self.exchange, self.window)?;
+            self.end = receive(self.exchange, &mut self.pace, self.window)?;
         }
     }
 
@@ -315,12 +325,22 @@ impl<'c> Body<'c> {
     }
 }
 
-fn receive(exchange: &Exchange<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
+fn receive(exchange: &Exchange<'_>, pace: &mut Pace, buffer: &mut [u8]) -> Result<usize, Error> {
+    let limits = exchange.limits;
     loop {
-        return match with_timeout(exchange.limits.body_wait, || exchange.stream.read(buffer)) {
+        let began = grapeshot::time::now();
+        let result = with_timeout(limits.body_wait, || exchange.stream.read(buffer));
+        pace.waited += grapeshot::time::now().saturating_duration_since(began);
+        return match result {
             Err(_) => Err(Refusal::BodyTimeout.into()),
             Ok(Ok(0)) => Err(Error::Truncated),
-            Ok(Ok(count)) => Ok(count),
+            Ok(Ok(count)) => {
+                pace.bytes += count as u64;
+                if limits.too_slow(limits.body_rate, pace.bytes, pace.waited) {
+                    return Err(Refusal::BodyTooSlow.into());
+                }
+                Ok(count)
+            }
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
             Ok(Err(error)) => Err(error.into()),
         };

@@ -219,6 +219,7 @@ impl<'c> Response<'c> {
         // From here on there is no other answer to give: a failing write ends the connection.
         exchange.answer.set(Answer::Started);
         if !exchange.is_head && !content.is_empty() {
+            exchange.sent.set(content.len() as u64);
             exchange
                 .output
                 .borrow_mut()

@@ -13,7 +13,14 @@ use grapeshot::{Builder, JoinError, JoinHandle};
 use crate::accept::accept_loop;
 use crate::connection::Connection;
 use crate::exchange::{Context, Control};
-use crate::{Handler, HandlerError, Limits, Refusal, Request, Response};
+use crate::{AccessLog, Handler, HandlerError, Limits, Phase, Refusal, Request, Response, date};
+
+/// At the limit, this part of the connections is shed at a time.
+const SHARE: usize = 64;
+/// A connection that has been between requests for so many seconds may be closed to make room, and is closed while draining.
+const SILENT: u64 = 2;
+/// How often those are looked for.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// An HTTP/1.1 server: a handler and the limits under which it is called. A clone is the same server.
 ///
@@ -34,7 +41,7 @@ pub(crate) struct Inner {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Entry>,
-    accepting: HashMap<u64, JoinHandle<io::Result<()>>>,
+    accepting: HashMap<u64, Accepting>,
     /// Listeners so far.
     listeners: u64,
     total: u64,
@@ -54,11 +61,56 @@ impl Table {
         change
     }
 
+    fn stop_accepting(&mut self, grace: Duration) {
+        self.deadline
+            .get_or_insert_with(|| grapeshot::time::now() + grace);
+        for accepting in self.accepting.values() {
+            accepting.coroutine.interrupt();
+        }
+    }
+
+    /// Closes at most so many connections that have been between requests for so many seconds at least, those that have been for
+    /// longest first; says how many.
+    fn shed_idle(&mut self, most: usize, seconds: u64) -> u64 {
+        let now = date::now();
+        let mut idle: Vec<_> = self
+            .open
+            .iter()
+            .filter_map(|(id, entry)| Some((entry.control.idle_since()?, *id)))
+            .filter(|(since, _)| since + seconds <= now)
+            .collect();
+        if idle.len() > most {
+            idle.select_nth_unstable(most);
+            idle.truncate(most);
+        }
+        let mut shed = 0;
+        for (_, id) in idle {
+            let entry = &self.open[&id];
+            if !entry.control.dismiss_if_idle() {
+                continue;
+            }
+            shed += 1;
+            // Its wait for a request ends with an end of file; if the stream cannot do that, by an interrupt.
+            if entry.stream.shutdown(Shutdown::Both).is_err()
+                && let Some(coroutine) = &entry.coroutine
+            {
+                coroutine.interrupt();
+            }
+        }
+        shed
+    }
+
     fn changed(&mut self) {
         for change in self.waiting.drain(..) {
             change.set();
         }
     }
+}
+
+/// A listener that is accepted from.
+struct Accepting {
+    name: String,
+    coroutine: JoinHandle<io::Result<()>>,
 }
 
 struct Entry {
@@ -76,11 +128,26 @@ pub(crate) struct Counters {
     pub(crate) failed: AtomicU64,
     exhausted: AtomicU64,
     full: AtomicU64,
+    shed: AtomicU64,
+    expired: [AtomicU64; Phase::ALL.len()],
 }
 
 impl Counters {
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: Refusal, peer: Peer) {
         self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(phase) = refusal.phase() {
+            self.expired(phase, peer);
+        }
+    }
+
+    pub(crate) fn expired(&self, phase: Phase, peer: Peer) {
+        self.expired[phase as usize].fetch_add(1, Ordering::Relaxed);
+        // Idle connections end so every day.
+        let level = match phase {
+            Phase::Idle | Phase::FirstByte => log::Level::Debug,
+            _ => log::Level::Info,
+        };
+        log::log!(level, "http {peer}: closed, out of time: {phase}");
     }
 }
 
@@ -104,6 +171,12 @@ pub struct Statistics {
     pub accept_exhausted: u64,
     /// Times accepting paused because [`Limits::connections`] were open.
     pub accept_full: u64,
+    /// Connections between requests that were closed to make room for new ones.
+    pub shed: u64,
+    /// Connections that ran out of time, by phase; only the phases that occurred.
+    pub expired: Vec<(Phase, u64)>,
+    /// Lines that the access log dropped.
+    pub log_lines_dropped: u64,
 }
 
 /// Settings of a [`Server`].
@@ -125,6 +198,12 @@ impl ServerBuilder {
     /// What a peer may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.context.limits = limits;
+        self
+    }
+
+    /// Logs each request.
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.context.access_log = Some(log);
         self
     }
 
@@ -181,38 +260,77 @@ impl Server {
     /// # Errors
     /// An error of `accept` from which there is no recovery.
     pub fn serve<L: Listener>(&self, listener: L) -> io::Result<()> {
+        let guard = EndAll(&self.inner);
+        let result = self.listen(listener).wait();
+        self.inner.wait_for_connections();
+        if let Some(log) = &self.inner.context.access_log {
+            log.flush();
+        }
+        std::mem::forget(guard);
+        result
+    }
+
+    /// Accepts from `listener` as well, from now on, in a coroutine named `http accept ADDRESS`, until it is
+    /// [closed](Listening::close) or the server is shut down. Does not suspend.
+    pub fn listen<L: Listener>(&self, listener: L) -> Listening {
+        if let Some(log) = &self.inner.context.access_log {
+            log.start();
+        }
         let inner = Arc::clone(&self.inner);
+        let listener_name = listener.name();
         let name = format!("http accept {}", listener.name());
         let finished = Arc::new(Event::new());
         let end = Finish(Arc::clone(&finished));
-        let id = {
-            let mut table = self.inner.table();
-            if table.deadline.is_some() {
-                return Ok(());
-            }
-            let acceptor = Builder::new().name(name).spawn(move || {
+        let mut table = self.inner.table();
+        table.listeners += 1;
+        let id = table.listeners;
+        if table.deadline.is_none() {
+            let coroutine = Builder::new().name(name).spawn(move || {
                 let _end = end;
                 accept_loop(&inner, &listener)
             });
-            table.listeners += 1;
-            let id = table.listeners;
-            table.accepting.insert(id, acceptor);
-            id
-        };
-        let guard = EndAll(&self.inner);
-        finished.wait();
-        let acceptor = self.inner.table().accepting.remove(&id);
-        let result = match acceptor.map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(JoinError::Panicked(_))) => {
-                Err(io::Error::other("the accepting coroutine panicked"))
-            }
-            // `shutdown` interrupts it; so may an operator, from the console.
-            _ => Ok(()),
-        };
-        self.inner.wait_for_connections();
-        std::mem::forget(guard);
-        result
+            let accepting = Accepting {
+                name: listener_name.clone(),
+                coroutine,
+            };
+            table.accepting.insert(id, accepting);
+        }
+        drop(table);
+        Listening {
+            server: self.clone(),
+            id,
+            name: listener_name,
+            finished,
+        }
+    }
+
+    /// The names of the listeners that are accepted from.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<String> {
+        let table = self.inner.table();
+        let mut names: Vec<_> = table
+            .accepting
+            .iter()
+            .filter(|(_, accepting)| !accepting.coroutine.is_finished())
+            .collect();
+        names.sort_by_key(|(id, _)| **id);
+        names
+            .into_iter()
+            .map(|(_, accepting)| accepting.name.clone())
+            .collect()
+    }
+
+    /// Stops accepting from the listener of this name, and closes it; false if there is none. The connections that came from it
+    /// go on. Does not suspend.
+    pub fn close_listener(&self, name: &str) -> bool {
+        let table = self.inner.table();
+        let found = table
+            .accepting
+            .values()
+            .find(|accepting| accepting.name == name && !accepting.coroutine.is_finished());
+        found
+            .map(|accepting| accepting.coroutine.interrupt())
+            .is_some()
     }
 
     /// Serves one connection that came from elsewhere, in the calling coroutine, until it ends. **May suspend.**
@@ -225,18 +343,26 @@ impl Server {
     /// connections) finish within `grace`, and interrupts what is left then. Returns at once; [`serve`](Server::serve)
     /// returns when all is over. Does not suspend.
     pub fn shutdown(&self, grace: Duration) {
+        self.inner.context.draining.store(true, Ordering::SeqCst);
         self.inner.context.closing.store(true, Ordering::SeqCst);
         let mut table = self.inner.table();
-        table
-            .deadline
-            .get_or_insert_with(|| grapeshot::time::now() + grace);
-        table.accepting.values().for_each(JoinHandle::interrupt);
+        table.stop_accepting(grace);
         for entry in table.open.values() {
             if entry.control.dismiss_if_idle() {
                 // Its wait for a request ends with an end of file. If the stream cannot do that, the deadline will.
                 let _ = entry.stream.shutdown(Shutdown::Both);
             }
         }
+        table.changed();
+    }
+
+    /// As [`shutdown`](Server::shutdown), but without a request that is lost: a connection that is open may still ask once, and is
+    /// told in the answer that it was the last. One that has been silent for two seconds is closed. For the end of a process
+    /// whose [successor](crate::handover) serves already. Does not suspend.
+    pub fn drain(&self, grace: Duration) {
+        self.inner.context.draining.store(true, Ordering::SeqCst);
+        let mut table = self.inner.table();
+        table.stop_accepting(grace);
         table.changed();
     }
 
@@ -264,6 +390,18 @@ impl Server {
             failed: count(&counters.failed),
             accept_exhausted: count(&counters.exhausted),
             accept_full: count(&counters.full),
+            shed: count(&counters.shed),
+            expired: Phase::ALL
+                .iter()
+                .map(|&phase| (phase, count(&counters.expired[phase as usize])))
+                .filter(|&(_, times)| times > 0)
+                .collect(),
+            log_lines_dropped: self
+                .inner
+                .context
+                .access_log
+                .as_ref()
+                .map_or(0, AccessLog::dropped),
         }
     }
 }
@@ -275,7 +413,7 @@ impl Inner {
     }
 
     fn enter(self: &Arc<Self>, stream: Arc<dyn Stream>) -> (Place, Arc<Control>, Arc<dyn Stream>) {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Control::new(date::now()));
         let mut table = self.table();
         table.total += 1;
         let id = table.total;
@@ -307,20 +445,27 @@ impl Inner {
         let most = self.context.limits.connections.max(1);
         let mut told = false;
         loop {
-            let change = {
+            let (change, shed) = {
                 let mut table = self.table();
                 if table.open.len() < most {
                     return;
                 }
-                table.next_change()
+                let change = table.next_change();
+                let shed = table.shed_idle(most.div_ceil(SHARE), SILENT);
+                self.context
+                    .counters
+                    .shed
+                    .fetch_add(shed, Ordering::Relaxed);
+                (change, shed)
             };
-            if !std::mem::replace(&mut told, true) {
+            if shed == 0 && !std::mem::replace(&mut told, true) {
                 self.context.counters.full.fetch_add(1, Ordering::Relaxed);
                 log::warn!(
                     "http: {most} connections are open, which is the limit; accepting pauses"
                 );
             }
-            change.wait();
+            // Others become idle meanwhile.
+            let _ = grapeshot::with_timeout(LOOK, || change.wait());
         }
     }
 
@@ -333,17 +478,24 @@ impl Inner {
                 if table.open.is_empty() {
                     return;
                 }
-                (table.next_change(), table.deadline.filter(|_| !interrupted))
-            };
-            match deadline {
-                None => change.wait(),
-                Some(deadline) => {
-                    if grapeshot::with_deadline(deadline, || change.wait()).is_err() {
-                        self.interrupt_connections();
-                        interrupted = true;
-                    }
+                let change = table.next_change();
+                if table.deadline.is_some() {
+                    table.shed_idle(usize::MAX, SILENT);
                 }
+                (change, table.deadline.filter(|_| !interrupted))
+            };
+            let Some(deadline) = deadline else {
+                change.wait();
+                continue;
+            };
+            let now = grapeshot::time::now();
+            if now >= deadline {
+                self.interrupt_connections();
+                interrupted = true;
+                continue;
             }
+            // Now and then those are looked for that have become silent.
+            let _ = grapeshot::with_deadline(deadline.min(now + LOOK), || change.wait());
         }
     }
 
@@ -387,13 +539,62 @@ struct EndAll<'s>(&'s Inner);
 
 impl Drop for EndAll<'_> {
     fn drop(&mut self) {
+        self.0.context.draining.store(true, Ordering::SeqCst);
         self.0.context.closing.store(true, Ordering::SeqCst);
         self.0
             .table()
             .accepting
             .values()
-            .for_each(JoinHandle::interrupt);
+            .for_each(|accepting| accepting.coroutine.interrupt());
         self.0.interrupt_connections();
+    }
+}
+
+/// A listener that a server accepts from: what [`Server::listen`] gives. Dropped, it changes nothing.
+pub struct Listening {
+    server: Server,
+    id: u64,
+    name: String,
+    finished: Arc<Event>,
+}
+
+impl Listening {
+    /// What the console calls it: its address.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Stops accepting, and closes the listener. The connections that came from it go on. Does not suspend.
+    pub fn close(&self) {
+        if let Some(accepting) = self.server.inner.table().accepting.get(&self.id) {
+            accepting.coroutine.interrupt();
+        }
+    }
+
+    /// Waits until nothing is accepted from it any more. **May suspend.**
+    ///
+    /// # Errors
+    /// An error of `accept` from which there is no recovery.
+    pub fn wait(self) -> io::Result<()> {
+        self.finished.wait();
+        let accepting = self.server.inner.table().accepting.remove(&self.id);
+        match accepting.map(|accepting| accepting.coroutine.join()) {
+            Some(Ok(result)) => result,
+            Some(Err(JoinError::Panicked(_))) => {
+                Err(io::Error::other("the accepting coroutine panicked"))
+            }
+            // `shutdown` interrupts it; so may an operator, from the console.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

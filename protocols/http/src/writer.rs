@@ -126,6 +126,7 @@ impl<'c> BodyWriter<'c> {
                     if let Coding::Length(left) = &mut self.coding {
                         *left -= count;
                     }
+                    exchange.sent.set(exchange.sent.get() + count);
                     return Ok(());
                 }
             }
@@ -160,6 +161,11 @@ impl<'c> BodyWriter<'c> {
 
     fn put(&mut self, content: &[u8]) -> Result<(), Error> {
         let exchange = self.exchange;
+        if !matches!(self.coding, Coding::Nowhere) {
+            exchange
+                .sent
+                .set(exchange.sent.get() + content.len() as u64);
+        }
         match &mut self.coding {
             Coding::Nowhere => Ok(()),
             Coding::Length(left) if *left < content.len() as u64 => {

@@ -36,7 +36,7 @@ fn an_idle_connection_is_closed_quietly() {
     let server = Server::new(read_all);
     assert_eq!(
         silent_after(&server, ""),
-        (Duration::from_secs(60), String::new())
+        (Duration::from_secs(20), String::new())
     );
     let (lasted, text) = silent_after(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(

@@ -336,6 +336,10 @@ impl<S: Stream> Stream for TlsStream<S> {
         self.shake_hands()
     }
 
+    fn peer(&self) -> Option<grapeshot::net::Peer> {
+        self.carrier.peer()
+    }
+
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Stream::prepare(self)?;
         if buffer.is_empty() {
