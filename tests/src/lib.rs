@@ -22,6 +22,8 @@ mod pages {
     struct Console;
     #[doc = include_str!("../../docs/book/src/outside.md")]
     struct Outside;
+    #[doc = include_str!("../../docs/book/src/names.md")]
+    struct Names;
     #[doc = include_str!("../../docs/book/src/futures.md")]
     struct Futures;
     #[doc = include_str!("../../docs/book/src/sound.md")]

@@ -368,3 +368,31 @@ fn lies_over_tcp_are_failures() {
         );
     });
 }
+
+/// What the fuzzer begins with: each is read or refused, and what is read can be sent on and read again.
+#[test]
+fn the_fuzzers_seeds_are_read_or_refused() {
+    use grapeshot_dns::message::{decode, encode};
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/dns_message");
+    let mut refused = Vec::new();
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        let seed = seed.unwrap();
+        let wire = std::fs::read(seed.path()).unwrap();
+        let Ok(message) = decode(&wire) else {
+            refused.push(seed.file_name().into_string().unwrap());
+            continue;
+        };
+        let again = decode(&encode(&message, 65_535)).unwrap();
+        assert_eq!(again, message, "{}", seed.path().display());
+        // Every cut of it is refused.
+        for cut in 0..wire.len() {
+            assert!(
+                decode(&wire[..cut]).is_err(),
+                "{} at {cut}",
+                seed.path().display()
+            );
+        }
+    }
+    refused.sort();
+    assert_eq!(refused, ["cut", "many_questions", "pointer_loop"]);
+}
