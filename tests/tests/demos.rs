@@ -9,7 +9,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use grapeshot_tests::browser::{Browser, http_answer, wait_until};
+use grapeshot_websocket::{self as websocket, CloseCode, Message, WebSocket};
 use mmo_support::{programs, socket_path};
+use serde_json::Value;
 
 /// A demo in a process of its own. It is killed when this is dropped.
 struct Program {
@@ -259,4 +261,97 @@ fn a_name_that_leads_elsewhere_is_refused() {
         assert_eq!(status, 400, "{name:?}");
     }
     assert_eq!(place.names(), [""; 0]);
+}
+
+/// The next text of a WebSocket, which must come.
+fn hear(socket: &WebSocket) -> String {
+    match socket.recv() {
+        Ok(Message::Text(text)) => text,
+        other => panic!("no text: {other:?}"),
+    }
+}
+
+#[test]
+fn a_room_hears_what_each_says() {
+    let chat = Program::start("chat", &[]);
+    let enter = |name: &str| {
+        let socket = websocket::client::open(&format!("ws://{}/chat", chat.address));
+        let socket = socket.expect("it is a WebSocket");
+        socket.send_text(name).expect("it is sent");
+        let color: Value = serde_json::from_str(&hear(&socket)).expect("JSON");
+        assert_eq!(color["type"], "color");
+        (socket, color["data"].clone())
+    };
+    let (ada, ada_color) = enter("Ada");
+    let hears = |socket: &WebSocket| {
+        let news: Value = serde_json::from_str(&hear(socket)).expect("JSON");
+        assert_eq!(news["type"], "message");
+        let word = |key: &str| news["data"][key].as_str().expect("text").to_owned();
+        (word("author"), word("text"), news["data"]["color"].clone())
+    };
+    let said =
+        |author: &str, text: &str, color: &Value| (author.into(), text.into(), color.clone());
+    assert_eq!(hears(&ada), said("Ada", "is here", &ada_color));
+    ada.send_text("hello").expect("it is sent");
+    assert_eq!(hears(&ada), said("Ada", "hello", &ada_color));
+    let (bob, bob_color) = enter(" \u{7}Bob ");
+    assert_ne!(ada_color, bob_color);
+    assert_eq!(hears(&bob), said("Ada", "is here", &ada_color), "the past");
+    assert_eq!(hears(&bob), said("Ada", "hello", &ada_color));
+    for socket in [&ada, &bob] {
+        assert_eq!(hears(socket), said("Bob", "is here", &bob_color));
+    }
+    bob.close(CloseCode::NORMAL, "").expect("the room agrees");
+    assert_eq!(hears(&ada), said("Bob", "is gone", &bob_color));
+    ada.send_text(&"x".repeat(1001)).expect("it is sent");
+    let closed = ada.recv().expect_err("too long");
+    assert!(closed.to_string().contains("1009"), "{closed}");
+}
+
+#[test]
+fn a_sheet_shows_what_each_draws() {
+    let sketch = Program::start("sketch", &[]);
+    let other = websocket::client::open(&format!("ws://{}/board", sketch.address));
+    let other = other.expect("it is a WebSocket");
+    assert_eq!(hear(&other), "C", "an empty sheet");
+    let browser = Browser::start(1200, 860);
+    browser.open(&format!("http://{}/", sketch.address));
+    browser.wait_for("socket.readyState == 1");
+    assert!(
+        browser
+            .script("return socket.extensions")
+            .as_str()
+            .is_some_and(|used| used.starts_with("permessage-deflate")),
+        "Chromium compresses"
+    );
+    // What the browser draws, the other sees.
+    browser.drag("mouse", (200, 200), (500, 400));
+    let first = hear(&other);
+    assert!(
+        first.starts_with("D,") && first.ends_with(",22303f"),
+        "{first}"
+    );
+    let drawn = browser.wait_for("lines.length").as_u64().expect("a number");
+    for _ in 1..drawn {
+        assert!(hear(&other).starts_with("D,"));
+    }
+    // And the other way round.
+    other.send_text("N").expect("it is sent");
+    for line in [
+        "D,100,900,1500,900,c2342b",
+        "D,100,900,1500,1001,c2342b",
+        "D,1,2,3",
+        "Z",
+    ] {
+        other.send_text(line).expect("it is sent");
+    }
+    browser.wait_for("lines.some(line => line.slice(1).join() == '100,900,1500,900,c2342b')");
+    let red = "return [...pen.getImageData(800, 900, 1, 1).data].join()";
+    assert_eq!(browser.script(red), "194,52,43,255");
+    // Each takes back what is theirs.
+    browser.script("undo.click()");
+    browser.wait_for("lines.length == 1");
+    other.send_text("U").expect("it is sent");
+    browser.wait_for("lines.length == 0");
+    assert_eq!(browser.script(red), "0,0,0,0");
 }

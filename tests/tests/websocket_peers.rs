@@ -1,22 +1,33 @@
 //! The WebSocket server against Python's `websockets` (Debian's python3-websockets).
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use grapeshot::net::TcpListener;
 use grapeshot_http::{HandlerError, Server};
-use grapeshot_websocket::{CloseCode, Error, Limits, Message, Upgrade};
+use grapeshot_websocket::client::Connect;
+use grapeshot_websocket::{CloseCode, Compression, Error, Limits, Message, Upgrade};
 
-/// Serves `/echo`, `/close`, `/small` (messages of 1,000 bytes at most) and `/chat` while a script runs against it.
+/// Serves `/echo`, `/close`, `/small` (messages of 1,000 bytes at most), `/chat` and three ways to compress while a script runs against it.
 fn against(script: &str) -> Output {
     let server = Server::new(|request, response| -> Result<(), HandlerError> {
         let mut limits = Limits::default();
         if request.path() == "/small" {
             limits.message = 1000;
         }
-        let upgrade = Upgrade::new()
+        let mut upgrade = Upgrade::new()
             .protocols(["chat.v2", "chat.v1"])
             .limits(limits);
+        match request.path() {
+            "/light" => upgrade = upgrade.compression(Compression::new()),
+            "/deflate" => upgrade = upgrade.compression(Compression::new().takeover(true)),
+            "/small-windows" => {
+                let wish = Compression::new().takeover(true).window_bits(9);
+                upgrade = upgrade.compression(wish);
+            }
+            _ => {}
+        }
         let closes = request.path() == "/close";
         let socket = upgrade.accept(request, response)?;
         if closes {
@@ -208,4 +219,86 @@ os.kill(os.getpid(), signal.SIGKILL)",
         "{output:?}"
     );
     assert!(output.status.code().is_none(), "it was killed");
+}
+
+#[test]
+fn compressed_messages_of_a_client() {
+    passes(
+        "from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Deflate
+texts = ['', 'x', 'grapeshot ' * 1000, '\\u20ac' * 50000] + ['{\"id\": %d, \"name\": \"same\"}' % i * 9 for i in range(50)]
+for path in ['/light', '/deflate', '/small-windows']:
+    for offer in [Deflate(), Deflate(client_max_window_bits=True), Deflate(True, True, 10, 10), Deflate(server_max_window_bits=9, client_max_window_bits=9)]:
+        async with websockets.connect(URL + path, max_size=None, compression=None, extensions=[offer]) as ws:
+            assert len(ws.extensions) == 1, (path, offer)
+            for text in texts:
+                await ws.send(text)
+                assert await ws.recv() == text, (path, offer)
+            for n in [1, 4096, 300000]:
+                data = bytes(i * i % 251 for i in range(n))
+                await ws.send(data)
+                assert await ws.recv() == data, (path, offer, n)
+        assert ws.close_code == 1000, ws.close_code",
+    );
+}
+
+/// Our client talks to an echo of Python's that compresses as `factory` says.
+fn with_their_server(factory: &str, connect: &Connect) {
+    let script = format!(
+        "import asyncio, websockets
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory as Deflate
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
+async def main():
+    async with websockets.serve(echo, '127.0.0.1', 0, compression=None, extensions=[{factory}]) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())"
+    );
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is installed");
+    let mut port = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped"))
+        .read_line(&mut port)
+        .expect("it says its port");
+    let connect = connect.clone();
+    let talk = move || {
+        let socket = connect
+            .open(&format!("ws://127.0.0.1:{}/", port.trim()))
+            .unwrap();
+        let agreed = socket.compression();
+        for n in 0..50 {
+            let text = format!("{{\"id\": {n}, \"name\": \"same\"}}").repeat(n);
+            socket.send_text(&text).unwrap();
+            assert_eq!(socket.recv().unwrap(), Message::Text(text));
+        }
+        let bytes: Vec<u8> = (0..300_000u64).map(|n| (n * n % 251) as u8).collect();
+        socket.send_binary(&bytes).unwrap();
+        assert_eq!(socket.recv().unwrap(), Message::Binary(bytes));
+        socket.ping(b"there?").unwrap();
+        socket.close(CloseCode::NORMAL, "enough").unwrap();
+        agreed
+    };
+    let agreed = std::panic::catch_unwind(move || grapeshot::run(talk));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(agreed.expect("they understand each other").is_some());
+}
+
+#[test]
+fn our_client_and_their_server_compress() {
+    let keep = Compression::new().takeover(true).threshold(0);
+    with_their_server("Deflate()", &Connect::new().compression(keep.clone()));
+    with_their_server("Deflate()", &Connect::new().compression(Compression::new()));
+    with_their_server(
+        "Deflate(True, True, 9, 9)",
+        &Connect::new().compression(keep.clone()),
+    );
+    with_their_server(
+        "Deflate()",
+        &Connect::new().compression(keep.window_bits(9)),
+    );
 }
