@@ -15,6 +15,10 @@
 //! All methods of [`WebSocket`] take `&self`: one coroutine receives while others send; share it by `Arc`. Pings are
 //! answered, fragments put together, texts checked and the close handshake done by whoever receives.
 //!
+//! [`Upgrade`] is a server's handshake, [`client::Connect`] a client's. Both take [`Limits`] and, if messages are to be
+//! compressed, a [`Compression`] (permessage-deflate, RFC 7692). Silent peers are pinged ([`Limits::ping_every`]). A
+//! server can be told to speak with clients of before 2012 ([`Upgrade::early_drafts`]).
+//!
 //! The parts that perform no I/O are public as well: [`frame`] encodes and decodes frames and messages, [`deflate`]
 //! compresses and decompresses them.
 #![forbid(unsafe_code)]

@@ -11,7 +11,8 @@ pub struct Limits {
     pub frame: u64,
     /// Bytes of a message, all its fragments together and decompressed; above: closed with 1009. Default 4 MiB.
     pub message: u64,
-    /// How long a client waits for the answer to its handshake. Default 30 s.
+    /// How long a client waits for a connection and the answer to its handshake, and a server for the last bytes of
+    /// hixie-76's. Default 30 s.
     pub handshake: Duration,
     /// How long a write may wait for the peer to take any byte; then the connection is given up. Default 30 s.
     pub write_wait: Duration,
