@@ -61,7 +61,7 @@ fn go_through_all(base: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     for case in 1..=count {
         let socket = connect.open(&format!("{base}/runCase?case={case}&agent={AGENT}"))?;
         let _ = echo(&socket);
-        if case % 50 == 0 {
+        if case % 10 == 0 {
             println!("{case} of {count} cases");
         }
     }
