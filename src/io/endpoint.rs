@@ -11,6 +11,10 @@ use super::turn::Turn;
 use crate::sched::wait::check_interrupt;
 
 /// A [`Source`] of whatever type, as one end of a copy.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux copies in the kernel")
+)]
 pub(crate) trait Endpoint {
     fn fd(&self) -> BorrowedFd<'_>;
     /// Waits for the turn, and raises interrupts that are due. **May suspend.**

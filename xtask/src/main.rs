@@ -30,6 +30,7 @@ mod place;
 mod section;
 mod shell;
 mod soak;
+mod targets;
 mod test;
 mod torture;
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::section::{self, Outcome, Sections};
-use crate::{asan, miri, models, packages, place, shell, torture};
+use crate::{asan, miri, models, packages, place, shell, targets, torture};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -70,6 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         sections.run("model checks (loom)", models::run);
         sections.run("Miri", miri::run);
         sections.run("AddressSanitizer", asan::run);
+        sections.run("other systems", targets::run);
         sections.run("benchmark programs build", || {
             let mut lint = shell::cargo(&[
                 "clippy",

@@ -2,6 +2,8 @@
 
 mod files;
 mod folders;
+#[cfg(target_os = "linux")]
+mod notified;
 mod slow;
 #[cfg(target_os = "linux")]
 mod watches;

@@ -4,19 +4,24 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use news::News;
-
 #[cfg(target_os = "linux")]
 mod inotify;
-mod news;
-mod select;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
-
 #[cfg(target_os = "linux")]
-use inotify as system;
+mod news;
+#[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(
+    target_os = "linux",
+    allow(dead_code, reason = "its own tests use it there")
+)]
+pub(super) mod notified;
+mod select;
+#[cfg(any(test, not(target_os = "linux")))]
+mod snapshot;
+
 #[cfg(not(target_os = "linux"))]
-use unsupported as system;
+use notified::{News, Queue};
+#[cfg(target_os = "linux")]
+use {inotify::Queue, news::News};
 
 /// What has happened to a watched file, or to something in a watched folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,18 +40,16 @@ pub enum Change {
         /// What it is called.
         to: PathBuf,
     },
-    /// More has happened than the system keeps in mind for whoever does not ask (16,384 changes; sysctl
+    /// More has happened than is kept for whoever does not ask (16,384 changes; on Linux sysctl
     /// `fs.inotify.max_queued_events`): look at everything again.
     Lost,
 }
 
-/// Tells of changes in files and folders (Linux: `inotify`).
+/// Tells of changes in files and folders (Linux: `inotify`; macOS: FSEvents; BSD: kqueue).
 ///
 /// ```
 /// use grapeshot::fs::{Change, Watcher};
 ///
-/// # #[cfg(target_os = "linux")]
-/// # {
 /// # let folder = std::env::temp_dir().join(format!("grapeshot-watch-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # grapeshot::run(move || {
@@ -58,19 +61,29 @@ pub enum Change {
 /// # std::fs::remove_dir_all(&folder)?;
 /// # std::io::Result::Ok(())
 /// # })?;
-/// # }
 /// # std::io::Result::Ok(())
 /// ```
 ///
-/// What another machine does to a network file system is not heard of. Systems other than Linux tell of a file only while
-/// it is held open, and of names not at all; crates that make up for it do their own input and output. So there
-/// [`new`](Self::new) fails with [`Unsupported`](io::ErrorKind::Unsupported).
+/// What another machine does to a network file system is not heard of.
+///
+/// # Systems other than Linux
+///
+/// They tell that there was a change, but not which. So a thread of the watcher's own looks what is different, and tells that:
+///
+/// - What came and went before it looked is not told, and what happened at the same time has no order. What it has not found
+///   yet when a watch ends is not told either.
+/// - A renaming from folder to folder may be told as [`Removed`](Change::Removed) and [`Created`](Change::Created); one within
+///   a folder is a [`Renamed`](Change::Renamed), on a file system without birthdays only if it was not written to as well.
+/// - When a folder goes, each thing in it that was watched is told to be removed, from the leaves on.
+/// - A new time of change ([`File::set_times`](std::fs::File::set_times)) counts as a change of the content.
+/// - With kqueue, each file and folder that is watched takes a descriptor.
 pub struct Watcher {
-    queue: system::Queue,
+    queue: Queue,
     news: News,
 }
 
 /// What the system says, one event.
+#[cfg(target_os = "linux")]
 struct Event {
     watch: i32,
     what: What,
@@ -80,6 +93,7 @@ struct Event {
 }
 
 /// What it is about. Both halves of a renaming have the same number.
+#[cfg(target_os = "linux")]
 enum What {
     Overflow,
     Created,
@@ -98,7 +112,7 @@ impl Watcher {
     /// No descriptor left; `EMFILE` also when the user has too many watchers (sysctl `fs.inotify.max_user_instances`).
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            queue: system::Queue::new()?,
+            queue: Queue::new()?,
             news: News::default(),
         })
     }

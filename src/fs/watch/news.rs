@@ -4,8 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::system::Queue;
-use super::{Change, Event, What};
+use super::{Change, Event, Queue, What};
 
 #[derive(Default)]
 pub(super) struct News {

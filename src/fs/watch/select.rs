@@ -3,9 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::news::News;
-use super::system::Queue;
-use super::{Change, Watcher};
+use super::{Change, News, Queue, Watcher};
 use crate::io::{Operation, OperationArm};
 
 /// The next change.
