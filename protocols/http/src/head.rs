@@ -391,7 +391,7 @@ fn refusal_of(error: httparse::Error) -> Refusal {
 }
 
 /// `1*DIGIT` that fits: no sign, no space, no list.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }

@@ -24,6 +24,8 @@ mod accept;
 mod access;
 pub mod auth;
 pub mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod compress;
 mod conditions;
 mod connection;

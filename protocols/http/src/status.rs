@@ -92,6 +92,12 @@ impl Status {
         self.0 < 200
     }
 
+    /// 200 to 299: the request was understood and done.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        (200..300).contains(&self.0)
+    }
+
     /// Whether an answer with this status never has content, whatever its headers say (RFC 9112, section 6.3).
     #[must_use]
     pub fn is_bodyless(self) -> bool {

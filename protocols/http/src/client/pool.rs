@@ -1,0 +1,418 @@
+//! The connections of a client, by origin: who may open one, who waits, and which of them are idle.
+//!
+//! Each origin has a semaphore with one permit for each connection that may be in use. Who has a permit takes the idle
+//! connection that was used last, or opens one; so there are never more connections in use and idle than permits, and who
+//! waits is served in the order of arrival. A connection comes back with its [`Lease`]: it is kept if its last answer was
+//! read to the end, and closed otherwise, also when the lease is dropped by unwinding.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use grapeshot::sync::{OwnedPermit, Semaphore};
+use grapeshot::{Refused, time};
+
+use super::connection::Connection;
+use super::error::{ErrorKind, Phase};
+use super::limits::Watch;
+use super::proxy::Proxy;
+
+/// How many connections a client keeps, and for how long.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PoolLimits {
+    /// Connections of one origin in use at once; who wants more waits in line ([`Phase::Queue`]). Default 64.
+    pub per_origin: usize,
+    /// Idle connections of one origin. Default 8.
+    pub idle_per_origin: usize,
+    /// Idle connections altogether; above, the one that is idle for longest is closed. Default 128.
+    pub idle: usize,
+    /// How long a connection may be idle and be used again. Default 50 s: most servers wait for 60 or more. Nothing
+    /// wakes up to close it then; that is done by the next request, whatever its origin, or by
+    /// [`Client::close_idle`](super::Client::close_idle).
+    pub idle_time: Duration,
+    /// How old a connection may grow and still get another request. Default: no limit. With one, a client notices
+    /// sooner or later that a name leads to another address.
+    pub age: Option<Duration>,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            per_origin: 64,
+            idle_per_origin: 8,
+            idle: 128,
+            idle_time: Duration::from_secs(50),
+            age: None,
+        }
+    }
+}
+
+/// What connections must have in common to be exchanged for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(super) secure: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    /// An HTTP proxy is asked for a way through to the host, and not for what the host has.
+    pub(super) tunnel: bool,
+}
+
+pub(crate) struct Pool {
+    limits: PoolLimits,
+    table: Mutex<Table>,
+    pub(super) counters: Counters,
+}
+
+#[derive(Default)]
+struct Table {
+    origins: HashMap<Arc<Key>, Origin>,
+    /// Idle connections altogether.
+    idle: usize,
+}
+
+impl Table {
+    /// Takes out the connection that has been idle for longest.
+    fn take_oldest(&mut self) -> Option<(Instant, Connection)> {
+        let with_idle = self
+            .origins
+            .iter_mut()
+            .filter(|(_, origin)| !origin.idle.is_empty());
+        let (key, origin) = with_idle.min_by_key(|(_, origin)| origin.idle[0].0)?;
+        let oldest = origin.idle.pop_front();
+        if origin.users == 0 && origin.idle.is_empty() {
+            let key = Arc::clone(key);
+            self.origins.remove(&key);
+        }
+        self.idle -= 1;
+        oldest
+    }
+}
+
+struct Origin {
+    permits: Arc<Semaphore>,
+    /// Who uses this entry or waits for a permit; it is forgotten with the last of them and the last idle connection.
+    users: usize,
+    /// The one that was used last is at the back.
+    idle: VecDeque<(Instant, Connection)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) requests: AtomicU64,
+    pub(super) opened: AtomicU64,
+    pub(super) reused: AtomicU64,
+    pub(super) discarded: AtomicU64,
+    pub(super) stale: AtomicU64,
+    pub(super) retries: AtomicU64,
+    pub(super) redirects: AtomicU64,
+    pub(super) timeouts: [AtomicU64; Phase::COUNT],
+}
+
+/// A client's figures, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Requests sent, those of redirects and retries included.
+    pub requests: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Requests that went over a connection which had carried one before.
+    pub reused: u64,
+    /// Connections closed because their last answer was not read to its end.
+    pub discarded: u64,
+    /// Connections which their server had ended while they were idle.
+    pub stale: u64,
+    /// Requests sent again after a failure.
+    pub retries: u64,
+    /// Redirects followed.
+    pub redirects: u64,
+    /// Time-outs that fired, by phase; only the phases that occurred.
+    pub timeouts: Vec<(Phase, u64)>,
+    /// Connections idle now.
+    pub idle: usize,
+    /// Connections in use now, or being opened, and requests that wait for one.
+    pub in_use: usize,
+    /// Origins with connections.
+    pub origins: usize,
+}
+
+impl Pool {
+    pub(super) fn new(limits: PoolLimits) -> Self {
+        Self {
+            limits,
+            table: Mutex::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Locked for moments, never across a suspension.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the right to use a connection of this origin; gives an idle one along if there is one and it is not
+    /// `fresh` that is wanted. **May suspend.**
+    pub(super) fn lease(
+        self: &Arc<Self>,
+        key: Key,
+        fresh: bool,
+        watch: &Watch,
+    ) -> Result<Lease, ErrorKind> {
+        let (user, permits) = self.enter(Arc::new(key));
+        let permit = match permits.try_acquire_owned() {
+            Some(permit) => permit,
+            None if std::thread::panicking() => {
+                return Err(ErrorKind::Io(Phase::Queue, Refused.into()));
+            }
+            None => watch.within(Phase::Queue, || permits.acquire_owned())?,
+        };
+        let mut lease = Lease {
+            connection: None,
+            keep: false,
+            user,
+            _permit: permit,
+        };
+        if !fresh {
+            lease.connection = self.take_idle(&lease.user.key);
+        }
+        Ok(lease)
+    }
+
+    fn enter(self: &Arc<Self>, key: Arc<Key>) -> (User, Arc<Semaphore>) {
+        let mut table = self.table();
+        let most = self.limits.per_origin.max(1);
+        let origin = table
+            .origins
+            .entry(Arc::clone(&key))
+            .or_insert_with(|| Origin {
+                permits: Arc::new(Semaphore::new(most)),
+                users: 0,
+                idle: VecDeque::new(),
+            });
+        origin.users += 1;
+        let permits = Arc::clone(&origin.permits);
+        drop(table);
+        let pool = Arc::clone(self);
+        (User { pool, key }, permits)
+    }
+
+    /// The idle connection that was used last and is still good.
+    fn take_idle(&self, key: &Arc<Key>) -> Option<Connection> {
+        // Closing is a system call, and nothing to do under the lock.
+        let _late = self.take_late(time::now());
+        loop {
+            let connection = {
+                let mut table = self.table();
+                let (_, connection) = table.origins.get_mut(key)?.idle.pop_back()?;
+                table.idle -= 1;
+                connection
+            };
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+            self.counters.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes out what has been idle for too long, or has grown too old.
+    fn take_late(&self, now: Instant) -> Vec<Connection> {
+        let mut late = Vec::new();
+        let mut table = self.table();
+        if table.idle == 0 {
+            return late;
+        }
+        table.origins.retain(|_, origin| {
+            // They are in the order in which they came; the young and the old are mixed.
+            let mut at = 0;
+            while at < origin.idle.len() {
+                if self.is_late(now, &origin.idle[at])
+                    && let Some((_, connection)) = origin.idle.remove(at)
+                {
+                    late.push(connection);
+                } else {
+                    at += 1;
+                }
+            }
+            origin.users > 0 || !origin.idle.is_empty()
+        });
+        table.idle -= late.len();
+        late
+    }
+
+    fn is_late(&self, now: Instant, (since, connection): &(Instant, Connection)) -> bool {
+        now.saturating_duration_since(*since) >= self.limits.idle_time
+            || self.is_old(now, connection)
+    }
+
+    fn is_old(&self, now: Instant, connection: &Connection) -> bool {
+        let age = now.saturating_duration_since(connection.opened());
+        self.limits.age.is_some_and(|most| age >= most)
+    }
+
+    /// Keeps a connection for the next request, if there is room for it.
+    fn put_idle(&self, key: &Arc<Key>, mut connection: Connection) {
+        let now = time::now();
+        if self.limits.idle == 0
+            || self.limits.idle_per_origin == 0
+            || self.is_old(now, &connection)
+        {
+            return;
+        }
+        connection.rest();
+        let mut surplus = None;
+        let mut table = self.table();
+        if let Some(origin) = table.origins.get_mut(key) {
+            origin.idle.push_back((now, connection));
+            if origin.idle.len() > self.limits.idle_per_origin {
+                surplus = origin.idle.pop_front();
+            } else {
+                table.idle += 1;
+            }
+        }
+        if table.idle > self.limits.idle {
+            surplus = table.take_oldest();
+        }
+        drop(table);
+        drop(surplus);
+    }
+
+    pub(super) fn count_timeout(&self, phase: Phase) {
+        self.counters.timeouts[phase as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self) {
+        let mut closed = VecDeque::new();
+        let mut table = self.table();
+        table.idle = 0;
+        table.origins.retain(|_, origin| {
+            closed.append(&mut origin.idle);
+            origin.users > 0
+        });
+        drop(table);
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        const ALL: [Phase; Phase::COUNT] = [
+            Phase::Queue,
+            Phase::Resolve,
+            Phase::Connect,
+            Phase::Proxy,
+            Phase::Handshake,
+            Phase::Send,
+            Phase::Continue,
+            Phase::Answer,
+            Phase::Content,
+            Phase::Total,
+        ];
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        let table = self.table();
+        Statistics {
+            requests: count(&counters.requests),
+            opened: count(&counters.opened),
+            reused: count(&counters.reused),
+            discarded: count(&counters.discarded),
+            stale: count(&counters.stale),
+            retries: count(&counters.retries),
+            redirects: count(&counters.redirects),
+            timeouts: ALL
+                .iter()
+                .map(|&phase| (phase, count(&counters.timeouts[phase as usize])))
+                .filter(|&(_, times)| times > 0)
+                .collect(),
+            idle: table.idle,
+            in_use: table.origins.values().map(|origin| origin.users).sum(),
+            origins: table.origins.len(),
+        }
+    }
+}
+
+/// A use of an origin's entry in the table.
+struct User {
+    pool: Arc<Pool>,
+    key: Arc<Key>,
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let mut table = self.pool.table();
+        if let Some(origin) = table.origins.get_mut(&self.key) {
+            origin.users -= 1;
+            if origin.users == 0 && origin.idle.is_empty() {
+                table.origins.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// The right to use one connection of an origin. Dropped, it gives the connection back, or closes it.
+pub(crate) struct Lease {
+    connection: Option<Connection>,
+    /// Both sides want to use the connection again.
+    keep: bool,
+    // In this order: the connection is back before the next in line looks for it.
+    user: User,
+    _permit: OwnedPermit,
+}
+
+impl Lease {
+    pub(super) fn key(&self) -> &Key {
+        &self.user.key
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.user.pool
+    }
+
+    /// Whether it came with a connection that has carried a request before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.answers > 0)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    pub(super) fn set(&mut self, connection: Connection) {
+        self.connection = Some(connection);
+    }
+
+    /// # Panics
+    /// If no connection was set.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a connection was opened")
+    }
+
+    /// The answer was read to its end; `keep` says whether both sides want to go on.
+    pub(super) fn finish(mut self, keep: bool) {
+        let connection = self.connection();
+        connection.busy = false;
+        connection.answers += 1;
+        self.keep = keep;
+    }
+
+    /// Takes the connection away for good: it speaks another protocol from now on.
+    pub(super) fn take(mut self) -> Option<Connection> {
+        self.connection.take()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.keep && connection.is_reusable() {
+            self.user.pool.put_idle(&self.user.key, connection);
+        } else if connection.busy || !connection.is_reusable() {
+            let counters = &self.user.pool.counters;
+            counters.discarded.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
