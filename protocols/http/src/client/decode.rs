@@ -29,7 +29,7 @@ pub(super) enum Decoded {
     Unsure(Buffered),
     Zlib(ZlibDecoder<Buffered>),
     Deflate(DeflateDecoder<Buffered>),
-    Brotli(Box<brotli_decompressor::Decompressor<Buffered>>),
+    Brotli(Box<brotli::Decompressor<Buffered>>),
     /// Its decoder reads at once when it is made.
     ZstdUnread(Buffered),
     Zstd(Box<Zstd>),
@@ -45,7 +45,7 @@ impl Decoded {
             _ if content.is_ended() => Self::Plain(content),
             "gzip" | "x-gzip" => Self::Gzip(MultiGzDecoder::new(buffered(content))),
             "deflate" => Self::Unsure(buffered(content)),
-            "br" => Self::Brotli(Box::new(brotli_decompressor::Decompressor::new(
+            "br" => Self::Brotli(Box::new(brotli::Decompressor::new(
                 buffered(content),
                 BUFFER,
             ))),
