@@ -17,7 +17,7 @@ const WINDOW: u64 = 8 << 20;
 /// What `Accept-Encoding` says.
 pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
 
-type Zstd = ruzstd::decoding::StreamingDecoder<Frames, ruzstd::decoding::FrameDecoder>;
+type Zstd = ruzstd::decoding::StreamingDecoder<Frame, ruzstd::decoding::FrameDecoder>;
 type Buffered = BufReader<Content>;
 
 /// Content as its reader wants it.
@@ -62,7 +62,7 @@ impl Decoded {
             Self::Zlib(decoder) => decoder.get_ref().get_ref(),
             Self::Deflate(decoder) => decoder.get_ref().get_ref(),
             Self::Brotli(decoder) => decoder.get_ref().get_ref(),
-            Self::Zstd(decoder) => decoder.get_ref().source.get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref().rest.get_ref(),
             Self::Broken => return None,
         })
     }
@@ -75,7 +75,7 @@ impl Decoded {
             Self::Zlib(decoder) => decoder.get_mut().get_mut(),
             Self::Deflate(decoder) => decoder.get_mut().get_mut(),
             Self::Brotli(decoder) => decoder.get_mut().get_mut(),
-            Self::Zstd(decoder) => decoder.get_mut().source.get_mut(),
+            Self::Zstd(decoder) => decoder.get_mut().rest.get_mut(),
             Self::Broken => return None,
         })
     }
@@ -118,16 +118,16 @@ impl Decoded {
                 Err(_) => return Err(buffered.get_mut().why()),
             },
             Self::ZstdUnread(mut buffered) => {
-                // What reading says here would be lost with the decoder that could not be made.
-                if buffered.fill_buf().is_err() {
-                    return Err(buffered.get_mut().why());
-                }
-                let frames = Frames {
-                    source: buffered,
-                    header: Vec::new(),
+                // What reading says inside the decoder's making would be lost with it.
+                let header = match frame_header(&mut buffered) {
+                    Ok(header) => header,
+                    Err(_) => return Err(buffered.get_mut().why()),
                 };
-                let decoder =
-                    Zstd::new(frames).map_err(|_| ErrorKind::Refused(Fault::Compression))?;
+                let decoder = Zstd::new(Frame {
+                    header: io::Cursor::new(header),
+                    rest: buffered,
+                })
+                .map_err(|_| ErrorKind::Refused(Fault::Compression))?;
                 Self::Zstd(Box::new(decoder))
             }
             other => other,
@@ -145,6 +145,16 @@ impl Decoded {
 
     /// The compressed data is over; the framing must be too. **May suspend.**
     fn finish(&mut self) -> Result<(), ErrorKind> {
+        let behind = match self {
+            Self::Zlib(decoder) => decoder.get_ref().buffer(),
+            Self::Deflate(decoder) => decoder.get_ref().buffer(),
+            Self::Zstd(decoder) => decoder.get_ref().rest.buffer(),
+            // A gzip decoder takes what is behind for another member, a brotli decoder has it in a buffer of its own.
+            _ => &[],
+        };
+        if !behind.is_empty() {
+            return Err(Fault::Compression.into());
+        }
         let Some(content) = self.content_mut() else {
             return Ok(());
         };
@@ -155,44 +165,48 @@ impl Decoded {
     }
 }
 
-/// A zstd frame on its way to the decoder, which would set aside whatever memory the frame's header asks for.
-pub(super) struct Frames {
-    source: Buffered,
-    /// The bytes that went by, until the header is known to be harmless.
-    header: Vec<u8>,
+/// A zstd frame, whose header was read before.
+pub(super) struct Frame {
+    header: io::Cursor<Vec<u8>>,
+    rest: Buffered,
 }
 
-/// The longest header of a frame (RFC 8878, section 3.1.1), its magic number included.
-const FRAME_HEADER: usize = 18;
-
-impl Read for Frames {
+impl Read for Frame {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(out)?;
-        if self.header.len() < FRAME_HEADER {
-            self.header.extend_from_slice(&out[..count]);
-            self.header.truncate(FRAME_HEADER);
-            if window_of(&self.header).is_some_and(|window| window > WINDOW) {
-                return Err(io::Error::other("the window is too large"));
-            }
+        match self.header.read(out)? {
+            0 => self.rest.read(out),
+            count => Ok(count),
         }
-        Ok(count)
     }
 }
 
-/// How much memory a frame's header asks for, once enough of it is there.
-fn window_of(header: &[u8]) -> Option<u64> {
-    let (&descriptor, rest) = header.get(4..)?.split_first()?;
+/// Reads the header of a zstd frame (RFC 8878, section 3.1.1) and checks what memory it asks for: the decoder would set
+/// it aside at once.
+fn frame_header(source: &mut Buffered) -> io::Result<Vec<u8>> {
+    let mut header = vec![0; 5];
+    source.read_exact(&mut header)?;
+    let descriptor = header[4];
     let is_single_segment = descriptor & 0x20 != 0;
-    if !is_single_segment {
-        let &window = rest.first()?;
-        let base = 1u64 << (10 + (window >> 3));
-        return Some(base + base / 8 * u64::from(window & 7));
-    }
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-    let mut size = [0; 8];
-    size[..length].copy_from_slice(rest.get(dictionary..dictionary + length)?);
-    Some(u64::from_le_bytes(size))
+    let length = match descriptor >> 6 {
+        0 => usize::from(is_single_segment),
+        exponent => 1 << exponent,
+    };
+    let window = usize::from(!is_single_segment);
+    header.resize(5 + window + dictionary + length, 0);
+    source.read_exact(&mut header[5..])?;
+    let memory = if is_single_segment {
+        let mut size = [0; 8];
+        size[..length].copy_from_slice(&header[5 + dictionary..]);
+        u64::from_le_bytes(size)
+    } else {
+        let base = 1u64 << (10 + (header[5] >> 3));
+        base + base / 8 * u64::from(header[5] & 7)
+    };
+    if memory > WINDOW {
+        return Err(io::Error::other("the window is too large"));
+    }
+    Ok(header)
 }
 
 /// Whether `decoded` bytes out of `received` ones are more than anybody sends in earnest.

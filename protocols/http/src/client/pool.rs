@@ -71,7 +71,12 @@ struct Table {
     origins: HashMap<Arc<Key>, Origin>,
     /// Idle connections altogether.
     idle: usize,
+    /// When those that were idle for too long were last looked for.
+    swept: Option<Instant>,
 }
+
+/// How often that is done, at most.
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Table {
     /// Takes out the connection that has been idle for longest.
@@ -201,17 +206,21 @@ impl Pool {
 
     /// The idle connection that was used last and is still good.
     fn take_idle(&self, key: &Arc<Key>) -> Option<Connection> {
+        let now = time::now();
         // Closing is a system call, and nothing to do under the lock.
-        let _late = self.take_late(time::now());
+        let _late = self.take_late(now);
         loop {
-            let connection = {
+            let idle = {
                 let mut table = self.table();
-                let (_, connection) = table.origins.get_mut(key)?.idle.pop_back()?;
+                let idle = table.origins.get_mut(key)?.idle.pop_back()?;
                 table.idle -= 1;
-                connection
+                idle
             };
-            if connection.is_quiet() {
-                return Some(connection);
+            if self.is_late(now, &idle) {
+                continue;
+            }
+            if idle.1.is_quiet() {
+                return Some(idle.1);
             }
             self.counters.stale.fetch_add(1, Ordering::Relaxed);
         }
@@ -221,9 +230,11 @@ impl Pool {
     fn take_late(&self, now: Instant) -> Vec<Connection> {
         let mut late = Vec::new();
         let mut table = self.table();
-        if table.idle == 0 {
+        let is_soon = |last| now.saturating_duration_since(last) < SWEEP;
+        if table.idle == 0 || table.swept.is_some_and(is_soon) {
             return late;
         }
+        table.swept = Some(now);
         table.origins.retain(|_, origin| {
             // They are in the order in which they came; the young and the old are mixed.
             let mut at = 0;
