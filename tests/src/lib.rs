@@ -26,6 +26,8 @@ mod pages {
     struct Names;
     #[doc = include_str!("../../docs/book/src/websocket.md")]
     struct WebSocket;
+    #[doc = include_str!("../../docs/book/src/client.md")]
+    struct Client;
     #[doc = include_str!("../../docs/book/src/futures.md")]
     struct Futures;
     #[doc = include_str!("../../docs/book/src/sound.md")]

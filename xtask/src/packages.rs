@@ -111,6 +111,19 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         name: "nsd",
         shows: "/usr/sbin/nsd",
         what_for: "DNS servers of a root and its leaves",
+        name: "nginx-light",
+        shows: "/usr/sbin/nginx",
+        what_for: "a foreign web server",
+    },
+    Package {
+        name: "tinyproxy-bin",
+        shows: "tinyproxy",
+        what_for: "a foreign HTTP proxy",
+    },
+    Package {
+        name: "microsocks",
+        shows: "microsocks",
+        what_for: "a foreign SOCKS5 proxy",
     },
 ];
 
