@@ -111,6 +111,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         name: "nsd",
         shows: "/usr/sbin/nsd",
         what_for: "DNS servers of a root and its leaves",
+    },
+    Package {
         name: "nginx-light",
         shows: "/usr/sbin/nginx",
         what_for: "a foreign web server",

@@ -198,15 +198,15 @@ fn cookies_come_back_across_redirects_and_to_their_host_alone() {
     served(
         |request, response| {
             let cookies = request.header("cookie").unwrap_or("none").to_owned();
-            Ok(match request.path() {
-                "/login" => response
+            if request.path() == "/login" {
+                let response = response
                     .status(grapeshot_http::Status::SEE_OTHER)
                     .header("Set-Cookie", "session=1; HttpOnly")
                     .header("Set-Cookie", "theme=dark; Max-Age=60")
-                    .header("Location", "/")
-                    .send("")?,
-                _ => response.send(cookies)?,
-            })
+                    .header("Location", "/");
+                return Ok(response.send("")?);
+            }
+            Ok(response.send(cookies)?)
         },
         || {
             client_support::serve("other", |request, response| {
