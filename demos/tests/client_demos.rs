@@ -20,7 +20,7 @@ use grapeshot_http::{HandlerError, Request, Response, Server, Status};
 fn web(request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
     let html = response.header("Content-Type", "text/html");
     let host = request.host();
-    Ok(match request.path() {
+    match request.path() {
         "/robots.txt" => html.send("User-agent: *\nDisallow: /secret\nCrawl-delay: 2\n")?,
         "/" => html.send(
             "<a href=/a>a</a><a href='/b#x'>b</a><a href=/secret/1>no</a><a href=/x.png>no</a><a href='http://elsewhere/'>no</a>",
@@ -34,7 +34,8 @@ fn web(request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerE
             assert!(!path.starts_with("/secret"), "robots.txt is ignored");
             html.status(Status::NOT_FOUND).send("no")?
         }
-    })
+    }
+    Ok(())
 }
 
 /// Serves the small web on loopback while `f` runs.

@@ -117,7 +117,8 @@ fn nginx_serves_us() {
     folder.write("www/hello.txt", "hello ".repeat(1000));
     folder.write("www/large", large());
     let peer = nginx(&folder);
-    let url = |path: &str| format!("http://127.0.0.1:{}{path}", peer.1);
+    let port = peer.1;
+    let url = move |path: &str| format!("http://127.0.0.1:{port}{path}");
     grapeshot::run(move || {
         let client = direct();
         // It closes each connection after three requests; nobody notices.
@@ -188,7 +189,8 @@ fn python_serves_us() {
             .current_dir(&folder.0);
         command
     });
-    let url = |path: &str| format!("http://127.0.0.1:{}{path}", peer.1);
+    let port = peer.1;
+    let url = move |path: &str| format!("http://127.0.0.1:{port}{path}");
     grapeshot::run(move || {
         let client = direct();
         for _ in 0..5 {

@@ -144,7 +144,7 @@ fn a_request_may_be_cut_short_at_any_time() {
     };
     for number in 1..=6 {
         let mut cuts = 0;
-        while cut(number, Duration::from_micros(250) * cuts) {
+        while cut(number, Duration::from_micros(100) * cuts) {
             cuts += 1;
             assert!(cuts < 3000, "{number} never ends");
         }
