@@ -182,12 +182,12 @@ fn the_crawler_behaves() {
             let robots = times.next().unwrap();
             let first = times.next().unwrap();
             // Before robots.txt was read, the default counted.
-            assert!(first - robots >= Duration::from_millis(499));
+            assert!(first - robots >= Duration::from_millis(450));
             let times: Vec<_> = std::iter::once(first).chain(times).collect();
             assert_eq!(times.len(), 6);
             for pair in times.windows(2) {
                 assert!(
-                    pair[1] - pair[0] >= Duration::from_millis(1990),
+                    pair[1] - pair[0] >= Duration::from_millis(1900),
                     "{times:?}"
                 );
             }
