@@ -8,6 +8,7 @@ mod reading;
 mod writing;
 
 pub use assets::Assets;
+pub(crate) use listing::escape;
 pub use reading::StaticFiles;
 
 use crate::handler::not_found;

@@ -49,6 +49,7 @@ mod request;
 mod response;
 mod scan;
 mod server;
+mod services;
 mod status;
 mod target;
 mod writer;
@@ -73,6 +74,7 @@ pub use proxy_protocol::{ProxiedStream, ProxyProtocol};
 pub use request::Request;
 pub use response::{Response, Upgraded};
 pub use server::{Listening, Server, ServerBuilder, Statistics};
+pub use services::{JsonRpc, RpcError, Session, SessionStatistics, Sessions, StatusPage, Turn};
 pub use status::Status;
 pub use writer::BodyWriter;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use grapeshot::net::{Listener, Peer, Shutdown, Stream};
@@ -248,6 +248,10 @@ impl Server {
     /// A server of which more is to be said than its handler.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServer {
+        WeakServer(Arc::downgrade(&self.inner))
     }
 
     /// Accepts from `listener` and serves until [`shutdown`](Server::shutdown), then waits for the connections to
@@ -547,6 +551,16 @@ impl Drop for EndAll<'_> {
             .values()
             .for_each(|accepting| accepting.coroutine.interrupt());
         self.0.interrupt_connections();
+    }
+}
+
+/// A server that may have gone.
+pub(crate) struct WeakServer(Weak<Inner>);
+
+impl WeakServer {
+    pub(crate) fn upgrade(&self) -> Option<Server> {
+        let inner = self.0.upgrade()?;
+        Some(Server { inner })
     }
 }
 

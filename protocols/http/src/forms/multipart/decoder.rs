@@ -178,6 +178,11 @@ impl Decoder {
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
+        if padding > MOST_PADDING {
+            return Err(MultipartError::Malformed(
+                "a boundary does not end its line",
+            ));
+        }
         match &rest[padding..] {
             [b'\r', b'\n', ..] => {
                 // The line end stays: headers are looked for as lines that it begins.
@@ -189,7 +194,7 @@ impl Decoder {
                 }
                 Ok(true)
             }
-            [] | [b'\r'] if padding <= MOST_PADDING => Ok(false),
+            [] | [b'\r'] => Ok(false),
             [b'-'] if padding == 0 => Ok(false),
             _ => Err(MultipartError::Malformed(
                 "a boundary does not end its line",
@@ -200,7 +205,7 @@ impl Decoder {
     fn read_headers(&mut self) -> Result<Option<Event>, MultipartError> {
         let rest = &self.buffer[self.pos..];
         let Some(end) = memmem::find(rest, b"\r\n\r\n") else {
-            return if rest.len() > self.limits.headers + 4 {
+            return if rest.len() > self.limits.headers + 5 {
                 Err(MultipartError::HeadersTooLong)
             } else {
                 Ok(None)
