@@ -337,14 +337,14 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {
+    /// What lies below what the text tells already, so that a chain of causes says nothing twice. The cause itself is in
+    /// [`kind`](Error::kind).
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.kind {
             ErrorKind::Io(_, error) | ErrorKind::Body(error) | ErrorKind::File(error) => {
-                Some(error)
+                error.source()
             }
-            ErrorKind::Json(error) => Some(error),
-            ErrorKind::Refused(fault) => Some(fault),
-            ErrorKind::Redirect(fault) => Some(fault),
+            ErrorKind::Json(error) => error.source(),
             _ => None,
         }
     }
