@@ -6,6 +6,7 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use resolv_conf::ScopedIp;
 
+use crate::carrier::Carrier;
 use crate::message::{EDNS_UDP, parse_name};
 
 /// As many servers are asked at most; of further lines the rest is ignored. The system's resolver has 3.
@@ -51,6 +52,9 @@ pub struct Config {
     pub edns: Option<u16>,
     /// Ask over TCP only. Default false.
     pub tcp: bool,
+    /// How servers are reached, in place of UDP and TCP: over TLS, say. Questions are padded then, so that their length tells
+    /// little (RFC 8467). Default `None`.
+    pub carrier: Option<Carrier>,
     /// Ask for IPv4 addresses only. Default false.
     pub no_aaaa: bool,
     /// Ask for IPv4 addresses, and for IPv6 addresses after that, rather than for both at once. Default false.
@@ -72,6 +76,7 @@ impl Default for Config {
             rotate: false,
             edns: Some(EDNS_UDP),
             tcp: false,
+            carrier: None,
             no_aaaa: false,
             single_request: false,
             random_case: false,

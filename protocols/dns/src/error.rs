@@ -86,6 +86,8 @@ pub enum Transport {
     Udp,
     /// A connection.
     Tcp,
+    /// The [`Carrier`](crate::Carrier) of this name.
+    Carried(&'static str),
 }
 
 /// What came of an exchange with a name server, or of a recursive look-up, instead of an answer.
@@ -129,6 +131,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Carried(name) => name,
         })
     }
 }

@@ -9,6 +9,7 @@ use grapeshot::sync::Semaphore;
 use grapeshot::{random, with_timeout};
 use hickory_proto::op::Message;
 
+use crate::carrier::Carrier;
 use crate::error::{Attempt, Error, Failure, Transport};
 use crate::message::{Judged, PLAIN_UDP, Question, Sent, Style, is_incapable};
 use crate::statistics::Counts;
@@ -19,13 +20,15 @@ const FIRST_PORT: u16 = 16_384;
 const PORT_TRIES: usize = 8;
 
 /// How one question is put to a server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct How {
     pub(crate) timeout: Duration,
     pub(crate) recursion: bool,
     pub(crate) edns: Option<u16>,
     pub(crate) random_case: bool,
     pub(crate) tcp: bool,
+    /// In place of UDP and TCP.
+    pub(crate) carrier: Option<Carrier>,
     /// See [`Limits::strangers`](crate::Limits::strangers).
     pub(crate) strangers: usize,
 }
@@ -114,6 +117,12 @@ impl Exchanger {
         how: &How,
         sent: &mut usize,
     ) -> Result<(Transport, Result<Box<Message>, Failure>), Error> {
+        if let Some(carrier) = &how.carrier {
+            let query = self.query(question, how)?;
+            *sent += 1;
+            let result = self.carried(carrier, server, &query, how);
+            return Ok((Transport::Carried(carrier.name()), result));
+        }
         if !how.tcp {
             let query = self.query(question, how)?;
             *sent += 1;
@@ -136,6 +145,7 @@ impl Exchanger {
         let style = Style {
             recursion: how.recursion,
             edns: how.edns,
+            padded: how.carrier.is_some(),
         };
         let id = u16::from_be_bytes([high, low]);
         Sent::new(question, style, id, how.random_case.then_some(&case))
@@ -184,6 +194,20 @@ impl Exchanger {
         with_timeout(how.timeout, exchange).unwrap_or(Err(Failure::TimedOut(how.timeout)))
     }
 
+    fn carried(
+        &self,
+        carrier: &Carrier,
+        server: SocketAddr,
+        sent: &Sent,
+        how: &How,
+    ) -> Result<Box<Message>, Failure> {
+        Counts::add(&self.counts.carried);
+        with_timeout(how.timeout, || {
+            reliable(sent, carrier.ask(server, sent.wire()))
+        })
+        .unwrap_or(Err(Failure::TimedOut(how.timeout)))
+    }
+
     fn over_tcp(
         &self,
         server: SocketAddr,
@@ -193,16 +217,15 @@ impl Exchanger {
         let exchange = || -> Result<Box<Message>, Failure> {
             let stream = TcpStream::connect(server).map_err(|error| Failure::io(&error))?;
             Counts::add(&self.counts.tcp);
-            converse(&stream, sent)
+            reliable(sent, ask(&stream, sent.wire()))
         };
         with_timeout(how.timeout, exchange).unwrap_or(Err(Failure::TimedOut(how.timeout)))
     }
 }
 
-/// Asks over a stream, on which each message has its length before it (RFC 1035, section 4.2.2). **May suspend.**
-fn converse(stream: &dyn Stream, sent: &Sent) -> Result<Box<Message>, Failure> {
-    let wire = ask(stream, sent.wire()).map_err(|error| Failure::io(&error))?;
-    match sent.judge(&wire) {
+/// Reads an answer that came over a connection.
+fn reliable(sent: &Sent, wire: io::Result<Vec<u8>>) -> Result<Box<Message>, Failure> {
+    match sent.judge(&wire.map_err(|error| Failure::io(&error))?) {
         // Over a connection nobody has to guess, so the case does not matter.
         Judged::Answer(message) | Judged::RightButCase(message) => {
             match message.metadata.truncation {
@@ -215,7 +238,8 @@ fn converse(stream: &dyn Stream, sent: &Sent) -> Result<Box<Message>, Failure> {
     }
 }
 
-fn ask(mut stream: &dyn Stream, query: &[u8]) -> io::Result<Vec<u8>> {
+/// Asks over a stream, on which each message has its length before it (RFC 1035, section 4.2.2). **May suspend.**
+pub(crate) fn ask(mut stream: &dyn Stream, query: &[u8]) -> io::Result<Vec<u8>> {
     stream.prepare()?;
     write_message(&mut stream, query)?;
     read_message(&mut stream)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())

@@ -5,6 +5,7 @@
 
 mod answer;
 mod cache;
+mod carrier;
 mod config;
 mod connect;
 mod error;
@@ -21,6 +22,7 @@ mod statistics;
 mod stub;
 
 pub use answer::{Answer, Kind};
+pub use carrier::{Carrier, Carry};
 pub use config::Config;
 pub use connect::{connect, install, system};
 pub use error::{Attempt, Error, Failure, Transport};

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
+use hickory_proto::ProtoError;
 use hickory_proto::op::{MessageType, OpCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
@@ -21,6 +23,12 @@ pub const EDNS_UDP: u16 = 1_232;
 
 /// The code BADVERS (RFC 6891), which the decoder takes for its namesake BADSIG.
 const BAD_VERSION: u16 = 16;
+
+/// What is encrypted is a multiple of so many bytes (RFC 8467, section 4.1).
+const BLOCK: usize = 128;
+/// The option for that (RFC 7830), and the bytes before its content.
+const PADDING: u16 = 12;
+const OPTION_HEAD: usize = 4;
 
 /// What is asked for: records of a type (class IN), at a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,6 +135,8 @@ pub(crate) struct Style {
     pub(crate) recursion: bool,
     /// Bytes of an answer over UDP that we take; `None` does without EDNS.
     pub(crate) edns: Option<u16>,
+    /// Fills up what EDNS has room for, to a multiple of [`BLOCK`] bytes.
+    pub(crate) padded: bool,
 }
 
 /// A query that was sent, or will be.
@@ -170,10 +180,20 @@ impl Sent {
             edns.set_max_payload(size);
             message.set_edns(edns);
         }
-        let mut wire = message.to_vec().map_err(|error| Error::BadName {
+        let bad = |error: ProtoError| Error::BadName {
             name: question.name.to_string(),
             why: error.to_string(),
-        })?;
+        };
+        let mut wire = message.to_vec().map_err(bad)?;
+        if style.padded
+            && let Some(edns) = &mut message.edns
+        {
+            let filled = (wire.len() + OPTION_HEAD).next_multiple_of(BLOCK);
+            let padding = vec![0; filled - wire.len() - OPTION_HEAD];
+            edns.options_mut()
+                .insert(EdnsOption::Unknown(PADDING, padding));
+            wire = message.to_vec().map_err(bad)?;
+        }
         if let Some(case) = case {
             // The name is not compressed: it is the first.
             for (index, byte) in wire[HEADER..].iter_mut().take(256).enumerate() {

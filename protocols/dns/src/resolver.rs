@@ -283,6 +283,7 @@ impl Resolver {
             evictions: shared.cache.evictions(),
             sent_udp: Counts::of(&counts.udp),
             sent_tcp: Counts::of(&counts.tcp),
+            carried: Counts::of(&counts.carried),
             turned_to_tcp: Counts::of(&counts.over_tcp),
             timeouts: Counts::of(&counts.timeouts),
             strangers: Counts::of(&counts.strangers),

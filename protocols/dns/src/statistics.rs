@@ -22,6 +22,8 @@ pub struct Statistics {
     pub sent_udp: u64,
     /// Messages that were sent over connections.
     pub sent_tcp: u64,
+    /// Messages that a [`Carrier`](crate::Carrier) took.
+    pub carried: u64,
     /// Exchanges that went on over TCP, because an answer was cut short, too long, or not to be trusted.
     pub turned_to_tcp: u64,
     /// Exchanges in which a server said nothing in time.
@@ -41,6 +43,7 @@ pub(crate) struct Counts {
     pub(crate) failed: AtomicU64,
     pub(crate) udp: AtomicU64,
     pub(crate) tcp: AtomicU64,
+    pub(crate) carried: AtomicU64,
     pub(crate) over_tcp: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) strangers: AtomicU64,

@@ -61,11 +61,12 @@ impl Stub {
             edns: config.edns,
             random_case: config.random_case,
             tcp: config.tcp,
+            carrier: config.carrier.clone(),
             strangers: limits.strangers,
         };
         let mut attempts = Vec::new();
         for server in self.order(config) {
-            match exchanger.exchange(server, question, how, &mut 0)? {
+            match exchanger.exchange(server, question, how.clone(), &mut 0)? {
                 Exchanged::Failed(attempt) => attempts.push(attempt),
                 Exchanged::Answer(transport, message) => {
                     match read(question, &message, Some(server), most_aliases) {

@@ -425,6 +425,7 @@ impl Walk<'_> {
             edns: Some(EDNS_UDP),
             random_case: recursion.random_case,
             tcp: false,
+            carrier: None,
             strangers: self.limits.strangers,
         };
         let addr = SocketAddr::new(server, recursion.port);

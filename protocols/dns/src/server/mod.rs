@@ -28,12 +28,12 @@ mod respond;
 mod zone;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grapeshot::net::{Batch, Stream, TcpListener, ToSocketAddrs, UdpSocket};
+use grapeshot::net::{Batch, Listener, Peer, Stream, TcpListener, ToSocketAddrs, UdpSocket};
 use grapeshot::sync::Semaphore;
 use grapeshot::{scope, time, with_timeout};
 use hickory_proto::op::{Message, MessageType, ResponseCode};
@@ -228,7 +228,7 @@ impl Server {
     /// Those of the sockets.
     pub fn serve_on(&self, socket: &UdpSocket, listener: &TcpListener) -> io::Result<()> {
         scope(|s| {
-            let tcp = s.spawn(|| self.serve_tcp(listener));
+            let tcp = s.spawn(|| self.serve_streams(listener));
             let result = self.serve_udp(socket);
             tcp.interrupt();
             result
@@ -297,11 +297,11 @@ impl Server {
         })
     }
 
-    /// Serves a TCP listener, until it breaks. **May suspend.**
+    /// Serves what a listener accepts: TCP, or TLS with the `Listener` of `grapeshot-tls`, until it breaks. **May suspend.**
     ///
     /// # Errors
     /// Those of `accept`.
-    pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
+    pub fn serve_streams<L: Listener>(&self, listener: &L) -> io::Result<()> {
         let shared = &*self.shared;
         scope(|s| {
             loop {
@@ -310,7 +310,6 @@ impl Server {
                 s.spawn(move || {
                     let _permit = permit;
                     let _open = Open::new(&shared.counts.open);
-                    let _ = stream.set_nodelay(true);
                     if let Err(error) = shared.converse(&stream, client) {
                         log::debug!("{client}: {error}");
                     }
@@ -418,15 +417,23 @@ impl Shared {
     }
 
     /// Answers the queries of a connection, one after the other. **May suspend.**
-    fn converse(&self, mut stream: &dyn Stream, client: SocketAddr) -> io::Result<()> {
+    fn converse(&self, mut stream: &dyn Stream, client: Peer) -> io::Result<()> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        // Who comes over a Unix socket is on this host.
+        let ip = match client {
+            Peer::Tcp(addr) => addr.ip(),
+            Peer::Unix => Ipv4Addr::LOCALHOST.into(),
+            // Nobody knows who, so it is nobody special.
+            Peer::Unknown => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        with_timeout(self.limits.first_query, || stream.prepare()).map_err(late)??;
         let mut patience = self.limits.first_query;
         loop {
             let read = with_timeout(patience, || read_message(&mut stream)).map_err(late)??;
             let Some(wire) = read else {
                 return Ok(());
             };
-            let Some((response, _)) = self.read(&wire, client.ip()) else {
+            let Some((response, _)) = self.read(&wire, ip) else {
                 return Ok(());
             };
             let message = match self.at_once(response) {
