@@ -74,6 +74,8 @@ pub use proxy_protocol::{ProxiedStream, ProxyProtocol};
 pub use request::Request;
 pub use response::{Response, Upgraded};
 pub use server::{Listening, Server, ServerBuilder, Statistics};
+#[cfg(feature = "client")]
+pub use services::ReverseProxy;
 pub use services::{JsonRpc, RpcError, Session, SessionStatistics, Sessions, StatusPage, Turn};
 pub use status::Status;
 pub use writer::BodyWriter;

@@ -1,0 +1,328 @@
+//! A proxy in front of other servers.
+
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use grapeshot::net::{Peer, Shutdown, Stream};
+
+use crate::client::{self, Client, ErrorKind, Redirects};
+use crate::head::has_token;
+use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
+
+/// Copied at a time.
+const CHUNK: usize = 32 << 10;
+
+/// Headers that are for one connection only (RFC 9110, section 7.6.1), and those that each side writes for itself.
+const OWN: [&str; 14] = [
+    "connection",
+    "content-length",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Passes requests on to other servers, and their answers back: content streams both ways, and a connection that changes its
+/// protocol (a WebSocket) is passed through. Of several servers each has its turn.
+///
+/// ```no_run
+/// use grapeshot_http::{ReverseProxy, Router, Server};
+///
+/// let site = Router::new()
+///     .any("/api/{rest...}", ReverseProxy::new(["http://10.0.0.1:8080", "http://10.0.0.2:8080"]))
+///     .get("/", |_| "this is answered here");
+/// let server = Server::with_handler(site);
+/// ```
+///
+/// The path is what is left of the request's ([`Request::subpath`]), behind that of the server's address. The server is told
+/// by `X-Forwarded-For`, `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded` who asked; what a client says there itself is
+/// thrown away, unless it is to be [trusted](ReverseProxy::trust_forwarded). A server that cannot be reached, or answers
+/// nonsense, is a 502; one that takes too long a 504.
+#[derive(Debug)]
+pub struct ReverseProxy {
+    client: Client,
+    servers: Vec<String>,
+    next: AtomicUsize,
+    trusting: bool,
+    scheme: &'static str,
+    max_body: Option<u64>,
+}
+
+impl ReverseProxy {
+    /// Passes requests on to these addresses, `http://host:port` or with a path.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn new(servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let client = Client::builder()
+            .redirects(Redirects::none())
+            .proxies(client::Proxies::none())
+            .decompress(false)
+            .user_agent("")
+            .build();
+        Self::with_client(client, servers)
+    }
+
+    /// The same with a client of your own: its time-outs, its pool, its TLS. It should follow no redirects.
+    ///
+    /// # Panics
+    /// If there is no address.
+    pub fn with_client(
+        client: Client,
+        servers: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let trimmed = |server: String| server.trim_end_matches('/').to_owned();
+        let servers: Vec<_> = servers
+            .into_iter()
+            .map(|server| trimmed(server.into()))
+            .collect();
+        assert!(
+            !servers.is_empty(),
+            "a proxy needs a server to pass requests on to"
+        );
+        Self {
+            client,
+            servers,
+            next: AtomicUsize::new(0),
+            trusting: false,
+            scheme: "http",
+            max_body: None,
+        }
+    }
+
+    /// Keeps what the client says in `X-Forwarded-For` and `Forwarded`, and adds to it: for a proxy behind another.
+    #[must_use]
+    pub fn trust_forwarded(mut self) -> Self {
+        self.trusting = true;
+        self
+    }
+
+    /// Says that clients come under TLS.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.scheme = "https";
+        self
+    }
+
+    /// Passes content of so many bytes on, instead of [`Limits::body`](crate::Limits::body).
+    #[must_use]
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = Some(bytes);
+        self
+    }
+
+    fn url(&self, request: &Request<'_>) -> String {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let server = &self.servers[turn % self.servers.len()];
+        let query = request.query().map(|query| format!("?{query}"));
+        format!("{server}{}{}", request.subpath(), query.unwrap_or_default())
+    }
+
+    /// The headers that are passed on, and those that say who asked.
+    fn headers(&self, request: &Request<'_>) -> Vec<(String, Vec<u8>)> {
+        let forwarding = |name: &str| {
+            name.eq_ignore_ascii_case("forwarded")
+                || name
+                    .get(..12)
+                    .is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
+        };
+        let named: Vec<&[u8]> = request.values("Connection").collect();
+        let mut headers: Vec<(String, Vec<u8>)> = request
+            .headers()
+            .filter(|(name, _)| !is_own(name, &named) && (self.trusting || !forwarding(name)))
+            .filter(|(name, _)| {
+                !name.eq_ignore_ascii_case("x-forwarded-for")
+                    && !name.eq_ignore_ascii_case("forwarded")
+            })
+            .map(|(name, value)| (name.to_owned(), value.to_vec()))
+            .collect();
+        let before = |name: &str| -> String {
+            let said = request.values(name).filter(|_| self.trusting);
+            let texts = said.filter_map(|value| std::str::from_utf8(value).ok());
+            texts.map(|text| format!("{text}, ")).collect()
+        };
+        let (plain, quoted) = match request.peer() {
+            Peer::Tcp(address) if address.is_ipv6() => {
+                (address.ip().to_string(), format!("\"[{}]\"", address.ip()))
+            }
+            Peer::Tcp(address) => (address.ip().to_string(), address.ip().to_string()),
+            _ => ("unknown".to_owned(), "unknown".to_owned()),
+        };
+        let (host, scheme) = (request.host(), self.scheme);
+        let mut add =
+            |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
+        add("X-Forwarded-For", before("X-Forwarded-For") + &plain);
+        add(
+            "Forwarded",
+            format!(
+                "{}for={quoted};host=\"{host}\";proto={scheme}",
+                before("Forwarded")
+            ),
+        );
+        if !self.trusting || request.header("X-Forwarded-Host").is_none() {
+            add("X-Forwarded-Host", host.to_owned());
+        }
+        if !self.trusting || request.header("X-Forwarded-Proto").is_none() {
+            add("X-Forwarded-Proto", scheme.to_owned());
+        }
+        headers
+    }
+}
+
+/// Whether a header is for one connection only, by its name or because `Connection` says so.
+fn is_own(name: &str, connection: &[&[u8]]) -> bool {
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+        || connection.iter().any(|list| has_token(list, name))
+}
+
+impl Handler for ReverseProxy {
+    fn handle(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+    ) -> Result<(), HandlerError> {
+        if let Some(bytes) = self.max_body {
+            request.limit_body(bytes);
+        }
+        let url = self.url(request);
+        let mut asking = self.client.request(request.method(), &url);
+        for (name, value) in self.headers(request) {
+            asking = asking.header(&name, value);
+        }
+        let wants_upgrade = request
+            .values("Connection")
+            .any(|list| has_token(list, "upgrade"));
+        let length = request.content_length();
+        if let Some(protocol) = request
+            .header("Upgrade")
+            .filter(|_| wants_upgrade && length == Some(0))
+        {
+            let protocol = protocol.to_owned();
+            let (answer, upgraded) = asking.upgrade(&protocol).map_err(explain)?;
+            return match upgraded {
+                Some(theirs) => pass_through(request, response, &answer, theirs, &protocol),
+                None => pass_back(answer, response),
+            };
+        }
+        let answer = if length == Some(0) {
+            asking.send()
+        } else {
+            asking.body_from(&mut *request, length).send()
+        };
+        pass_back(answer.map_err(explain)?, response)
+    }
+}
+
+/// What the client is told when the server could not be asked.
+fn explain(error: client::Error) -> HandlerError {
+    log::warn!("http: a request could not be passed on: {error}");
+    let (status, text) = match error.kind() {
+        ErrorKind::Timeout(..) => (
+            Status::GATEWAY_TIMEOUT,
+            "the server behind this one takes too long",
+        ),
+        // Our own client did not send what it promised: the server answers that.
+        ErrorKind::Body(_) => return Error::Truncated.into(),
+        _ => (
+            Status::BAD_GATEWAY,
+            "the server behind this one could not be asked",
+        ),
+    };
+    Rejection::new(status, text).into()
+}
+
+fn with_headers<'c>(mut response: Response<'c>, answer: &client::Response) -> Response<'c> {
+    let named: Vec<&[u8]> = answer.headers().values("Connection").collect();
+    for (name, value) in answer.headers().iter() {
+        if !is_own(name, &named) {
+            response = response.header(name, value);
+        }
+    }
+    response.status(answer.status())
+}
+
+/// Streams the answer: what comes is sent on at once.
+fn pass_back(mut answer: client::Response, response: Response<'_>) -> Result<(), HandlerError> {
+    let mut response = with_headers(response, &answer);
+    let declared = answer
+        .header("Content-Length")
+        .and_then(|text| text.parse().ok());
+    if let Some(length) = declared {
+        response = response.content_length(length);
+    }
+    if response.is_head() || answer.status().is_bodyless() {
+        return Ok(response.send("")?);
+    }
+    let mut writer = response.start()?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match answer.read(&mut chunk)? {
+            0 => return Ok(writer.finish()?),
+            count => {
+                writer.write_all(&chunk[..count])?;
+                writer.flush()?;
+            }
+        }
+    }
+}
+
+/// Both sides speak another protocol now.
+fn pass_through(
+    request: &mut Request<'_>,
+    response: Response<'_>,
+    answer: &client::Response,
+    theirs: Upgraded,
+    protocol: &str,
+) -> Result<(), HandlerError> {
+    let mut response = response;
+    for (name, value) in answer.headers().iter() {
+        if !is_own(name, &[]) {
+            response = response.header(name, value);
+        }
+    }
+    let ours = response.upgrade(request, protocol)?;
+    write_all(&*theirs.stream, &ours.received)?;
+    write_all(&*ours.stream, &theirs.received)?;
+    let (up, down) = (&*ours.stream, &*theirs.stream);
+    grapeshot::scope(|scope| {
+        scope.spawn(|| relay(up, down));
+        relay(down, up);
+    });
+    Ok(())
+}
+
+fn write_all(mut stream: &dyn Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)
+}
+
+/// Copies until one side has had enough, and tells the other.
+fn relay(from: &dyn Stream, to: &dyn Stream) {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(count @ 1..) => {
+                if write_all(to, &chunk[..count]).is_err() {
+                    // Nothing can follow: the other direction is to end as well.
+                    let _ = from.shutdown(Shutdown::Both);
+                    return;
+                }
+            }
+            Ok(_) => {
+                let _ = to.shutdown(Shutdown::Write);
+                return;
+            }
+            Err(_) => {
+                let _ = to.shutdown(Shutdown::Both);
+                return;
+            }
+        }
+    }
+}
