@@ -2,6 +2,7 @@
 //! goes on where an earlier run was cut off.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use grapeshot_http::client::{Client, Phase, Progress, Retries, Url};
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 /// Fetches what a URL names.
 #[derive(Parser)]
@@ -162,14 +163,25 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     if bar.length().is_none()
         && let Some(total) = progress.total
     {
-        // What was there before was not fetched by this run, so it does not count for the speed.
         bar.set_length(total);
-        bar.reset_eta();
+        let template = "{msg:.bold} {wide_bar:.cyan/blue} {percent:>3}% {bytes:>11} of {total_bytes} {rate:.dim} {left:>4}";
+        // What was there before was not fetched by this run, so it does not count for the speed.
+        let before = progress.received;
+        let speed = move |state: &ProgressState| {
+            (state.pos().saturating_sub(before)) as f64 / state.elapsed().as_secs_f64().max(0.1)
+        };
+        let rate = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{}/s", HumanBytes(speed(state) as u64));
+        };
+        let left = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let rest = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
+            let _ = write!(out, "{:.0}s", (rest / speed(state).max(1.0)).min(1e6));
+        };
         bar.set_style(
-            style(
-                "{msg:.bold} {wide_bar:.cyan/blue} {percent:>3}% {bytes:>11} of {total_bytes} {bytes_per_sec:.dim} {eta:>4}",
-            )
-            .progress_chars("━╸─"),
+            style(template)
+                .with_key("rate", rate)
+                .with_key("left", left)
+                .progress_chars("━╸─"),
         );
     }
     bar.set_position(progress.received);

@@ -144,12 +144,12 @@ fn a_request_may_be_cut_short_at_any_time() {
     };
     for number in 1..=6 {
         let mut cuts = 0;
-        while cut(number, Duration::from_micros(100) * cuts) {
+        while cut(number, Duration::from_micros(200) * cuts) {
             cuts += 1;
             assert!(cuts < 3000, "{number} never ends");
         }
         // Less would mean that nothing of it was under way.
-        assert!(cuts > 10, "{number}: {cuts}");
+        assert!(cuts > 4, "{number}: {cuts}");
     }
 }
 
