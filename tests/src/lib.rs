@@ -30,6 +30,8 @@ mod pages {
     struct Client;
     #[doc = include_str!("../../docs/book/src/futures.md")]
     struct Futures;
+    #[doc = include_str!("../../docs/book/src/tls.md")]
+    struct Tls;
     #[doc = include_str!("../../docs/book/src/sound.md")]
     struct Sound;
     #[doc = include_str!("../../docs/book/src/coming-from/tokio.md")]

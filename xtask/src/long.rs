@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::section::Sections;
-use crate::{autobahn, fuzz};
+use crate::{autobahn, fuzz, testssl};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -19,6 +19,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sections = Sections::only(options.only.as_deref());
     sections.run("Autobahn against our server", autobahn::our_server);
     sections.run("Autobahn against our client", autobahn::our_client);
+    sections.run("testssl.sh against our HTTPS server", testssl::run);
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
             fuzz::run(&target, options.fuzz_seconds)

@@ -217,7 +217,7 @@ pub(crate) fn native_identity(chain: &Pem, key: &Pem) -> Result<native_tls::Iden
     native_tls::Identity::from_pkcs8(&text(chain)?, &text(key)?).map_err(|error| {
         ConfigError::contents(
             key,
-            format!("the platform's library refuses it: {error} (a key must be in PKCS #8: openssl pkcs8 -topk8 -nodes)"),
+            format!("the platform's library refuses it: {error} (a key must be in PKCS #8: openssl pkcs8 -topk8 -nocrypt)"),
         )
     })
 }
