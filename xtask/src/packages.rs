@@ -158,8 +158,15 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
     },
 ];
 
+/// What `cargo xtask long` needs besides.
+pub(crate) const FOR_LONG: &[Package] = &[Package {
+    name: "testssl.sh",
+    shows: "testssl",
+    what_for: "weaknesses of the HTTPS server",
+}];
+
 /// Everything.
-pub(crate) const ALL: &[&[Package]] = &[FOR_TESTS, FOR_BENCHES];
+pub(crate) const ALL: &[&[Package]] = &[FOR_TESTS, FOR_BENCHES, FOR_LONG];
 
 impl Package {
     fn is_there(&self) -> bool {

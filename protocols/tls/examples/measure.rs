@@ -171,6 +171,24 @@ fn plain(send: bool) -> io::Result<()> {
         listener.local_addr()?,
         &authority,
     );
+    let done = converse(&listener, config, send);
+    let ended = child.wait()?;
+    done?;
+    assert!(ended.success());
+    told(
+        if send {
+            "rustls alone sends"
+        } else {
+            "rustls alone receives"
+        },
+        began.elapsed(),
+        processor() - used,
+    );
+    Ok(())
+}
+
+/// The conversation of [`plain`].
+fn converse(listener: &std::net::TcpListener, config: ServerConfig, send: bool) -> io::Result<()> {
     let (carrier, _) = listener.accept()?;
     let connection = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, carrier);
@@ -183,18 +201,7 @@ fn plain(send: bool) -> io::Result<()> {
         io::copy(&mut stream, &mut io::sink())?;
     }
     stream.conn.send_close_notify();
-    stream.flush()?;
-    assert!(child.wait()?.success());
-    told(
-        if send {
-            "rustls alone sends"
-        } else {
-            "rustls alone receives"
-        },
-        began.elapsed(),
-        processor() - used,
-    );
-    Ok(())
+    stream.flush()
 }
 
 /// Resident memory of this process, in KiB.
