@@ -24,6 +24,8 @@ mod pages {
     struct Outside;
     #[doc = include_str!("../../docs/book/src/names.md")]
     struct Names;
+    #[doc = include_str!("../../docs/book/src/web-server.md")]
+    struct WebServer;
     #[doc = include_str!("../../docs/book/src/websocket.md")]
     struct WebSocket;
     #[doc = include_str!("../../docs/book/src/client.md")]

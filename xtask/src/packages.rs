@@ -33,6 +33,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "keys and mouse in that browser",
     },
     Package {
+        name: "wget",
+        shows: "wget",
+        what_for: "a foreign HTTP/1.1 client that resumes and mirrors",
+    },
+    Package {
         name: "curl",
         shows: "curl",
         what_for: "a foreign HTTP/1.1 client",

@@ -1,0 +1,502 @@
+//! What the web server can do, asked by curl and wget, with nginx in front of it and behind it.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use grapeshot_http::auth::{Digest, User, Users};
+use grapeshot_http::{
+    Compressed, HandlerError, Limits, MultipartLimits, ProxyProtocol, ReverseProxy, Router, Server,
+    Sessions, StaticFiles,
+};
+
+/// Nothing takes this long when it works.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder of a test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("grapeshot-web-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("www")).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn www(&self) -> PathBuf {
+        self.0.join("www")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server of ours in a runtime of its own; `proxied` says whether it wants to hear of a proxy's clients.
+struct Serving {
+    server: Server,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    fn new(server: Server) -> Self {
+        Self::start(server, false)
+    }
+
+    fn start(server: Server, proxied: bool) -> Self {
+        let (tell, told) = std::sync::mpsc::channel();
+        let theirs = server.clone();
+        let thread = std::thread::spawn(move || {
+            grapeshot::run(move || {
+                let listener = grapeshot::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                if proxied {
+                    let behind = ProxyProtocol::new(listener).trust("127.0.0.0/8").unwrap();
+                    theirs.serve(behind).unwrap();
+                } else {
+                    theirs.serve(listener).unwrap();
+                }
+            });
+        });
+        let address = told.recv().unwrap();
+        let thread = Some(thread);
+        Self {
+            server,
+            address,
+            thread,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.server.shutdown(Duration::from_secs(1));
+        let ended = self.thread.take().unwrap().join();
+        assert!(
+            ended.is_ok() || std::thread::panicking(),
+            "the server's thread panicked"
+        );
+    }
+}
+
+/// What a program says, if it succeeds.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("it is installed");
+    let trace = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {trace}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let always = [
+        "--silent",
+        "--show-error",
+        "--http1.1",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "60",
+    ];
+    output("curl", &[&always, arguments].concat())
+}
+
+fn status(arguments: &[&str]) -> String {
+    let only = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    curl(&[&only, arguments].concat())
+}
+
+fn large() -> Vec<u8> {
+    (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect()
+}
+
+fn same(a: &Path, b: &[u8]) -> bool {
+    fs::read(a).unwrap() == b
+}
+
+#[test]
+fn curl_and_wget_take_parts_and_go_on() {
+    let folder = Folder::new("ranges");
+    fs::write(folder.www().join("large.bin"), large()).unwrap();
+    fs::write(folder.www().join("digits.txt"), "0123456789").unwrap();
+    let serving = Serving::new(Server::with_handler(
+        StaticFiles::new(folder.www()).unwrap().listing(true),
+    ));
+    let digits = serving.url("/digits.txt");
+    assert_eq!(curl(&["--range", "2-4", &digits]), "234");
+    let parts = curl(&["--range", "0-1,5-5", &digits]);
+    assert!(
+        parts.contains("Content-Range: bytes 0-1/10\r\n\r\n01\r\n")
+            && parts.contains("bytes 5-5/10\r\n\r\n5\r\n"),
+        "{parts}"
+    );
+    assert_eq!(status(&["--range", "10-", &digits]), "416");
+    for program in ["curl", "wget"] {
+        let half = folder.write(&format!("{program}.bin"), &large()[..1_000_000]);
+        let url = serving.url("/large.bin");
+        if program == "curl" {
+            curl(&["--continue-at", "-", "--output", &half, &url]);
+        } else {
+            output(
+                "wget",
+                &[
+                    "--quiet",
+                    "--no-proxy",
+                    "--tries=1",
+                    "--continue",
+                    "--output-document",
+                    &half,
+                    &url,
+                ],
+            );
+        }
+        assert!(
+            same(Path::new(&half), &large()),
+            "{program} went on where it had stopped"
+        );
+    }
+    let mirror = folder.0.join("mirror");
+    output(
+        "wget",
+        &[
+            "--quiet",
+            "--no-proxy",
+            "--tries=1",
+            "--recursive",
+            "--no-parent",
+            "--no-host-directories",
+            "--directory-prefix",
+            mirror.to_str().unwrap(),
+            &serving.url("/"),
+        ],
+    );
+    assert!(
+        same(&mirror.join("large.bin"), &large()),
+        "wget follows the listing"
+    );
+}
+
+#[test]
+fn curl_puts_uploads_and_is_known_again() {
+    let folder = Folder::new("uploads");
+    let site = Router::new()
+        .any(
+            "/files/{rest...}",
+            StaticFiles::new(folder.www()).unwrap().writable(10 << 20),
+        )
+        .post("/form", |request| {
+            request.limit_body(10 << 20);
+            let mut said = String::new();
+            let mut parts = request.multipart(MultipartLimits::default())?;
+            while let Some(mut part) = parts.next_part()? {
+                let bytes = std::io::copy(&mut part, &mut std::io::sink())?;
+                said += &format!("{} {:?} {bytes}\n", part.name(), part.file_name());
+            }
+            Ok::<_, HandlerError>(said)
+        })
+        .any(
+            "/session",
+            Sessions::new(|session| {
+                for visit in 1.. {
+                    let Some(turn) = session.next() else { return };
+                    turn.answer(format!("{visit}"));
+                }
+            }),
+        );
+    let serving = Serving::new(Server::with_handler(site));
+    let source = folder.write("source", large());
+    let target = serving.url("/files/a.bin");
+    assert_eq!(status(&["--upload-file", &source, &target]), "201");
+    assert!(same(&folder.www().join("a.bin"), &large()));
+    assert_eq!(
+        status(&[
+            "--upload-file",
+            &source,
+            "--header",
+            "Transfer-Encoding: chunked",
+            &target
+        ]),
+        "204"
+    );
+    assert_eq!(
+        status(&[
+            "--upload-file",
+            &source,
+            "--header",
+            "If-None-Match: *",
+            &target
+        ]),
+        "412"
+    );
+    assert_eq!(status(&["--request", "DELETE", &target]), "204");
+    let file = format!("file=@{source};filename=\"a \\\"b\\\".bin\"");
+    let said = curl(&[
+        "--form",
+        "text=some words",
+        "--form",
+        &file,
+        &serving.url("/form"),
+    ]);
+    assert_eq!(
+        said,
+        "text None 10\nfile Some(\"a \\\"b\\\".bin\") 3000000\n"
+    );
+    let jar = folder.0.join("jar");
+    let jar = jar.to_str().unwrap();
+    for visit in 1..=3 {
+        let answer = curl(&[
+            "--cookie",
+            jar,
+            "--cookie-jar",
+            jar,
+            &serving.url("/session"),
+        ]);
+        assert_eq!(answer, visit.to_string());
+    }
+    assert_eq!(curl(&[&serving.url("/session")]), "1");
+}
+
+#[test]
+fn curl_proves_who_it_is_and_decompresses() {
+    let inner = || {
+        Router::new().get("/", |request| {
+            request.get::<User>().map(|user| user.0.clone())
+        })
+    };
+    let users = || Users::new().user("alice", "open sesame");
+    let text = "All work and no play. ".repeat(5000);
+    let long = text.clone();
+    let site = Router::new()
+        .any(
+            "/sha/{rest...}",
+            Digest::new("r", users(), inner()).unwrap(),
+        )
+        .any(
+            "/both/{rest...}",
+            Digest::new("r", users(), inner()).unwrap().with_md5(),
+        )
+        .any(
+            "/text",
+            Compressed::new(grapeshot_http::answer(move |_| long.clone())),
+        );
+    let serving = Serving::new(Server::with_handler(site));
+    for path in ["/sha/", "/both/"] {
+        let url = serving.url(path);
+        // The second request uses the same nonce once more.
+        let answers = curl(&["--digest", "--user", "alice:open sesame", &url, &url]);
+        assert_eq!(answers, "alicealice", "{path}");
+        assert_eq!(status(&["--digest", "--user", "alice:wrong", &url]), "401");
+    }
+    for coding in ["gzip", "deflate", "br"] {
+        let accept = format!("Accept-Encoding: {coding}");
+        let url = serving.url("/text");
+        assert_eq!(
+            curl(&["--compressed", "--header", &accept, &url]),
+            text,
+            "{coding}"
+        );
+        let size = curl(&[
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{size_download}",
+            "--header",
+            &accept,
+            &url,
+        ]);
+        assert!(size.parse::<usize>().unwrap() < 2000, "{coding}: {size}");
+    }
+}
+
+#[test]
+fn curl_speaks_as_a_proxy_does() {
+    let site = Router::new().get("/", |request| request.peer().to_string());
+    let serving = Serving::start(Server::with_handler(site), true);
+    let url = serving.url("/");
+    assert!(curl(&["--haproxy-protocol", &url]).starts_with("127.0.0.1:"));
+    let refused = Command::new("curl")
+        .args(["--silent", "--noproxy", "*", "--max-time", "60", &url])
+        .output()
+        .unwrap();
+    assert!(
+        !refused.status.success(),
+        "who says nothing of its client is not served"
+    );
+}
+
+/// nginx with this server block.
+struct Nginx(Child, u16);
+
+impl Nginx {
+    fn start(folder: &Folder, server: &str) -> Self {
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let root = folder.0.display();
+            let config = folder.write("nginx.conf", format!(
+                "daemon off; master_process off; pid {root}/pid; error_log stderr; worker_processes 1;
+                 events {{ worker_connections 256; }}
+                 http {{ access_log off; client_max_body_size 10m; client_body_temp_path {root}/body;
+                   proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fcgi; uwsgi_temp_path {root}/uwsgi;
+                   scgi_temp_path {root}/scgi;
+                   server {{ listen 127.0.0.1:{port}; {server} }} }}"
+            ));
+            let mut child = Command::new("/usr/sbin/nginx")
+                .args(["-c", &config, "-p", folder.0.to_str().unwrap()])
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("nginx is installed");
+            let began = Instant::now();
+            while began.elapsed() < PATIENCE && child.try_wait().unwrap().is_none() {
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Self(child, port);
+                }
+                std::thread::yield_now();
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        panic!("nginx does not take connections");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.1)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn nginx_stands_in_front() {
+    let folder = Folder::new("front");
+    fs::write(folder.www().join("large.bin"), large()).unwrap();
+    let site = Router::new()
+        .any("/files/{rest...}", StaticFiles::new(folder.www()).unwrap())
+        .get("/peer", |request| {
+            format!(
+                "{} {}",
+                request.peer(),
+                request.header("X-Real-IP").unwrap_or("-")
+            )
+        })
+        .post("/length", |request| {
+            let length = std::io::copy(request, &mut std::io::sink())?;
+            Ok::<_, HandlerError>(length.to_string())
+        });
+    let mut limits = Limits::default();
+    limits.body = 10 << 20;
+    let serving = Serving::new(Server::builder().limits(limits).build(site));
+    let nginx = Nginx::start(&folder, &format!(
+        "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\";
+         proxy_set_header X-Real-IP $remote_addr; proxy_request_buffering off; }}",
+        serving.address
+    ));
+    let copy = folder.0.join("copy");
+    curl(&[
+        "--output",
+        copy.to_str().unwrap(),
+        &nginx.url("/files/large.bin"),
+    ]);
+    assert!(same(&copy, &large()));
+    assert_eq!(
+        curl(&["--range", "0-2", &nginx.url("/files/large.bin")]).len(),
+        curl(&["--range", "0-2", &serving.url("/files/large.bin")]).len()
+    );
+    assert!(curl(&[&nginx.url("/peer")]).ends_with(" 127.0.0.1"));
+    let source = folder.write("source", large());
+    let data = format!("@{source}");
+    assert_eq!(
+        curl(&["--data-binary", &data, &nginx.url("/length")]),
+        "3000000"
+    );
+    assert_eq!(
+        curl(&[
+            "--data-binary",
+            &data,
+            "--header",
+            "Transfer-Encoding: chunked",
+            &nginx.url("/length")
+        ]),
+        "3000000"
+    );
+}
+
+#[test]
+fn nginx_stands_behind() {
+    let folder = Folder::new("behind");
+    fs::write(folder.www().join("large.bin"), large()).unwrap();
+    let root = folder.www();
+    let nginx = Nginx::start(&folder, &format!(
+        "root {}; location = /who {{ default_type text/plain; return 200 \"$http_x_forwarded_for $http_x_forwarded_host\"; }}
+         location = /moved {{ return 302 /elsewhere; }}",
+        root.display()
+    ));
+    let proxy = ReverseProxy::new([nginx.url("")]);
+    let serving = Serving::new(Server::with_handler(
+        Router::new().any("/n/{rest...}", proxy),
+    ));
+    let copy = folder.0.join("copy");
+    for _ in 0..3 {
+        curl(&[
+            "--output",
+            copy.to_str().unwrap(),
+            &serving.url("/n/large.bin"),
+        ]);
+        assert!(same(&copy, &large()));
+    }
+    assert_eq!(
+        curl(&[&serving.url("/n/who")]),
+        format!("127.0.0.1 {}", serving.address)
+    );
+    assert_eq!(
+        curl(&[
+            "--range",
+            "5-9",
+            "--output",
+            copy.to_str().unwrap(),
+            "--write-out",
+            "%{http_code}",
+            &serving.url("/n/large.bin")
+        ]),
+        "206"
+    );
+    assert!(same(&copy, &large()[5..10]));
+    assert_eq!(
+        status(&[&serving.url("/n/moved")]),
+        "302",
+        "redirects are the client's to follow"
+    );
+    assert_eq!(status(&["--head", &serving.url("/n/large.bin")]), "200");
+    drop(nginx);
+    assert_eq!(status(&[&serving.url("/n/who")]), "502");
+}
