@@ -77,6 +77,17 @@ pub(crate) fn rows(frames: &[Frame], all: bool, shapes: &Shapes) -> Dynamic {
     Dynamic::from_array(rows)
 }
 
+/// The application's functions with their lines, the innermost first, behind the blocking call that it made.
+pub(crate) fn chain(frames: &[Frame]) -> Vec<String> {
+    let places = Places::here();
+    let shown = &frames[interesting(frames, &places)];
+    let line = |frame: &Frame| match frame.line {
+        Some(line) => format!("{}:{line}", name(frame, &places)),
+        None => name(frame, &places),
+    };
+    shown.iter().map(line).collect()
+}
+
 /// The innermost function of the application, in a word.
 pub(crate) fn place(frames: &[Frame]) -> String {
     let places = Places::here();

@@ -10,6 +10,7 @@ use rhai::{Array, Dynamic, Engine, EvalAltResult, INT};
 
 use crate::backdoor::Shared;
 use crate::backtrace;
+use crate::crowds;
 use crate::journal;
 use crate::language::{Printer, failed, terminated};
 use crate::limits;
@@ -84,6 +85,13 @@ pub(crate) const HELP: &[Entry] = &[
         about: "backtrace of a coroutine; see help(\"where\")",
         more: "The innermost frame comes first; where(id, true) has the runtime's own frames too.\n\
                One that runs is interrupted for a moment by a signal; so is one that holds its worker, for those behind it.",
+    },
+    Entry {
+        name: "where_all",
+        call: "where_all()",
+        about: "coroutines summed up by where they are",
+        more: "first: one of them, for where(id). stack: the application's functions, the innermost first. Those whose stacks\n\
+               differ only in the runtime's own frames, and that wait for the same kind of thing, are one row.",
     },
     Entry {
         name: "kill",
@@ -176,6 +184,10 @@ pub(crate) fn register(
     let (all, steps) = (Arc::clone(shared), Arc::clone(pace));
     engine.register_fn("where", move |id: INT, full: bool| -> Answer {
         backtrace::of(coroutine_id(id)?, full, &all, &steps)
+    });
+    let (all, steps, print) = (Arc::clone(shared), Arc::clone(pace), Arc::clone(printer));
+    engine.register_fn("where_all", move || -> Answer {
+        crowds::rows(&all, &steps, &*print)
     });
     let all = Arc::clone(shared);
     engine.register_fn("kill", move |id: INT| -> Answer { kill(id, &all.runtimes) });
@@ -403,7 +415,7 @@ fn sites(shared: &Shared, pace: &Pace) -> Answer {
 }
 
 /// `npc-17` and `npc-18` are both `npc-*`.
-fn without_numbers(name: &str) -> String {
+pub(crate) fn without_numbers(name: &str) -> String {
     let mut short = String::with_capacity(name.len());
     for character in name.chars() {
         if !character.is_ascii_digit() {

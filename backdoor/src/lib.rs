@@ -18,6 +18,7 @@ mod builtin;
 mod calls;
 mod complaint;
 mod complete;
+mod crowds;
 mod evaluation;
 mod expose;
 mod journal;

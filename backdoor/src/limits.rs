@@ -45,6 +45,9 @@ pub(crate) const MAP_FIELDS: usize = 1_000_000;
 /// Rows that `ps()` gives; a server with more coroutines narrows it by name.
 pub(crate) const PS_ROWS: usize = 100_000;
 
+/// Coroutines whose backtraces `where_all()` takes.
+pub(crate) const WHERE_ALL: usize = 100_000;
+
 /// A console that takes longer than this to take a message is given up.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 

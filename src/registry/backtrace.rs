@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{PATIENCE, current};
+use super::{CoroutineInfo, PATIENCE, current, records};
 use crate::context::backtrace::{self as frames, Frame};
+use crate::context::cycles;
 use crate::sched::handle::RuntimeHandle;
 use crate::sched::record::CoroRef;
 use crate::sched::spawn::CoroutineId;
@@ -66,6 +67,18 @@ impl RuntimeHandle {
     }
 }
 
+impl RuntimeHandle {
+    /// Every live coroutine of this runtime with where it is, by id. Each is looked at when it is asked for: what has ended
+    /// by then is left out. **May suspend** between two of them, as [`backtrace`] does.
+    pub fn backtraces(
+        self,
+    ) -> impl Iterator<Item = (CoroutineInfo, Result<Vec<Frame>, BacktraceError>)> {
+        let live = |coroutine: &CoroRef| !coroutine.head.has_ended();
+        let look = |coroutine: CoroRef| (super::info(&coroutine), backtrace_of(coroutine));
+        records(self.shared).into_iter().filter(live).map(look)
+    }
+}
+
 /// As [`backtrace`], of any coroutine.
 pub(super) fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
     let (shared, id) = (coroutine.head.runtime, CoroutineId(coroutine.head.id));
@@ -103,6 +116,12 @@ fn of_suspended(
         // Whoever asked may have given up.
         let _ = answer.try_send(result);
     };
+    // Nobody need wait for a worker that is known to be held.
+    if is_held(worker)
+        && let Some(addresses) = of_held(worker, coroutine)
+    {
+        return Ok(addresses);
+    }
     worker.call(Box::new(call));
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -116,6 +135,14 @@ fn of_suspended(
         }
     }
     Err(BacktraceError::Stuck(home, PATIENCE))
+}
+
+/// Has what runs there not suspended for a while? Without accounting nobody knows.
+fn is_held(worker: &WorkerShared) -> bool {
+    let figures = &worker.figures;
+    let cycles = cycles::now().saturating_sub(figures.resumed.load(Ordering::Relaxed));
+    figures.running.load(Ordering::Relaxed) != 0
+        && Duration::from_nanos(cycles::scale().nanos(cycles)) > GRACE
 }
 
 /// Where a coroutine is suspended whose worker is held by another one: the worker's thread walks its stack in the handler

@@ -210,6 +210,24 @@ fn a_wrong_path_is_answered_with_advice() {
 }
 
 #[test]
+fn a_process_is_found_by_its_number() {
+    let server = Server::start();
+    let attach = |pid: u32| {
+        let mut console = console();
+        console.args(["--pid", &pid.to_string(), "-c", "players().len()"]);
+        console.output().unwrap()
+    };
+    let found = attach(server.child.id());
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "3\n");
+    let none = attach(std::process::id());
+    assert_eq!(none.status.code(), Some(2));
+    assert!(errors(&none).contains("serves no backdoor"), "{none:?}");
+    // No process has a number as large.
+    let text = errors(&attach(u32::MAX));
+    assert!(text.contains("there is no process 4294967295"), "{text}");
+}
+
+#[test]
 fn the_socket_is_its_owners_alone() {
     let server = Server::start();
     let found = fs::metadata(&server.path).unwrap();

@@ -167,6 +167,17 @@ fn everything_is_answered(how: &str, holders_are_in: &[&str]) {
         let frames = console.told(&format!("where({})", victim["id"]));
         assert!(functions(&frames).contains("wait_in_vain"), "{frames}");
     }
+    let crowds = console.told("where_all()");
+    let victims = rows(&crowds).iter().find(|it| it["name"] == "victim-*");
+    let victims = victims.unwrap_or_else(|| panic!("{crowds}"));
+    assert_eq!(
+        (&victims["coroutines"], &victims["state"]),
+        (&2.into(), &"sleep".into())
+    );
+    assert!(
+        victims["stack"].as_str().unwrap().contains("wait_in_vain"),
+        "{victims}"
+    );
     let workers = console.told("workers()");
     assert!(
         rows(&workers)

@@ -158,8 +158,8 @@ impl Connection {
             Some(Event::Interrupt) => Err(Lost("interrupted".into())),
             Some(_) => Err(stranger()),
             None => Err(Lost(
-                "something took the connection but does not greet. If it is your server, a coroutine may hold the worker \
-                 that serves consoles: the server's log then says which (\"has held worker\")"
+                "something took the connection but does not greet. If it is your server, its process may be stopped, or \
+                 the machine has no processor time for it: nothing that runs in the server holds this up"
                     .into(),
             )),
         }

@@ -3,6 +3,7 @@
 
 mod connection;
 mod output;
+mod process;
 mod prompt;
 mod terminal;
 
@@ -29,7 +30,12 @@ const NO_SERVER: u8 = 2;
 #[command(name = "console", version)]
 struct Arguments {
     /// The server's backdoor socket.
-    path: PathBuf,
+    #[arg(required_unless_present = "pid")]
+    path: Option<PathBuf>,
+
+    /// Attach to the backdoor of this process instead.
+    #[arg(long, value_name = "PROCESS", conflicts_with = "path")]
+    pid: Option<u32>,
 
     /// Evaluate this statement and print its result; may be given several times.
     #[arg(short, long = "command", value_name = "STATEMENT")]
@@ -70,7 +76,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
         Format::Text
     };
     let mut output = Output::new(format, arguments.width);
-    let mut connection = Connection::open(&arguments.path)?;
+    let path = match (&arguments.path, arguments.pid) {
+        (Some(path), _) => path.clone(),
+        (None, Some(pid)) => process::backdoor_of(pid)?,
+        (None, None) => return Err(Lost::new("give a socket's path, or --pid".into())),
+    };
+    let mut connection = Connection::open(&path)?;
     let mut statements = arguments.command.clone();
     if statements.is_empty() {
         if std::io::stdin().is_terminal() {
