@@ -242,7 +242,13 @@ impl Decoder {
                 if let Some(mask) = &mut mask {
                     mask.apply(payload);
                 }
-                inflater.inflate(payload, &mut self.message, self.max_message)?;
+                let inflated = inflater.inflate(payload, &mut self.message, self.max_message);
+                self.start += count;
+                // What came out before it went wrong was wrong earlier, if it is: however the bytes were cut.
+                if inflated.is_err() {
+                    self.check_text()?;
+                }
+                inflated?;
             }
             _ => {
                 let from = self.message.len();
@@ -250,9 +256,9 @@ impl Decoder {
                 if let Some(mask) = &mut mask {
                     mask.apply(&mut self.message[from..]);
                 }
+                self.start += count;
             }
         }
-        self.start += count;
         let left = left - count as u64;
         if let State::Payload {
             left: field,
@@ -280,7 +286,11 @@ impl Decoder {
         if let Some(inflater) = &mut self.inflater
             && self.compressed
         {
-            inflater.finish(&mut self.message, self.max_message)?;
+            let finished = inflater.finish(&mut self.message, self.max_message);
+            if finished.is_err() {
+                self.check_text()?;
+            }
+            finished?;
             self.compressed = false;
         }
         let bytes = std::mem::take(&mut self.message);

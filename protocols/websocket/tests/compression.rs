@@ -329,6 +329,30 @@ fn compressed_messages_survive_every_cut() {
     }
 }
 
+#[test]
+fn the_first_fault_is_told_however_the_bytes_are_cut() {
+    let whole = Direction {
+        window_bits: 15,
+        takeover: false,
+    };
+    // A stored block of wrong text, and behind it a block of a kind that there is not.
+    let wire = b"\xc1\x07\x00\x01\x00\xfe\xff\xff\x07";
+    for step in 1..=wire.len() {
+        let mut decoder = Decoder::new(Role::Client, &Limits::default()).compressed(whole);
+        let mut parts = wire.chunks(step);
+        let found = loop {
+            match decoder.next_event() {
+                Ok(None) => {
+                    let part = parts.next().expect("it is wrong before its end");
+                    assert_eq!(decoder.feed(part), part.len());
+                }
+                other => break other,
+            }
+        };
+        assert_eq!(found, Err(Violation::Text), "by {step}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

@@ -1,4 +1,4 @@
-//! A whole server, and a client that reaches it through a proxy, on a network in memory: what a seed gives, it gives again.
+//! A whole server, and a client that reaches it through a proxy, both compressing, on a network in memory: what a seed gives, it gives again.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -10,7 +10,7 @@ use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::{sleep, spawn};
 use grapeshot_http::{HandlerError, Server};
 use grapeshot_websocket::client::Connect;
-use grapeshot_websocket::{CloseCode, Message};
+use grapeshot_websocket::{CloseCode, Compression, Message, Upgrade};
 
 /// What went from the client to the server, and back.
 type Wire = Arc<Mutex<[Vec<u8>; 2]>>;
@@ -24,12 +24,18 @@ fn tap(mut from: TcpStream, mut to: TcpStream, wire: Wire, side: usize) {
     to.shutdown(Shutdown::Write).unwrap();
 }
 
+fn compression() -> Compression {
+    Compression::new().takeover(true).threshold(0)
+}
+
 fn story(seed: u64) -> [Vec<u8>; 2] {
     let network = NetworkConfig::new().chop(true);
     Simulation::new(seed).network(network).run(|| {
         host("server", || {
             let echo = Server::new(|request, response| -> Result<(), HandlerError> {
-                let socket = grapeshot_websocket::accept(request, response)?;
+                let socket = Upgrade::new()
+                    .compression(compression())
+                    .accept(request, response)?;
                 while let Ok(message) = socket.recv() {
                     if let Message::Text(text) = message {
                         socket.send_text(&text)?;
@@ -56,11 +62,12 @@ fn story(seed: u64) -> [Vec<u8>; 2] {
             }
         });
         let stream = TcpStream::connect("localhost:80").unwrap();
-        let socket = Connect::default()
+        let socket = Connect::new()
+            .compression(compression())
             .connect(stream, "localhost", "/")
             .unwrap();
         for round in 0..5 {
-            let text = format!("round {round}");
+            let text = format!("round {round}").repeat(round * 100 + 1);
             socket.send_text(&text).unwrap();
             assert_eq!(socket.recv().unwrap(), Message::Text(text));
         }
