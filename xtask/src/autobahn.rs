@@ -24,8 +24,8 @@ const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// What a case may come to. Not strict is to notice wrong text at its frame's end instead of its first byte.
 const GOOD: [&str; 3] = ["OK", "NON-STRICT", "INFORMATIONAL"];
 
-/// The suite's client goes through all cases with our echo server.
-pub(crate) fn our_server() -> Result<Outcome> {
+/// The suite's client goes through the cases with our echo server.
+pub(crate) fn our_server(cases: &[String]) -> Result<Outcome> {
     let Some(suite) = Suite::find()? else {
         return Ok(no_python());
     };
@@ -42,7 +42,7 @@ pub(crate) fn our_server() -> Result<Outcome> {
         .strip_prefix("listening on ")
         .context("our server did not say where it listens")?;
     let report = suite.folder("against-server")?;
-    let spec = suite.specify(&report, |spec| {
+    let spec = suite.specify(&report, cases, |spec| {
         spec["servers"] = json!([{"agent": AGENT, "url": format!("ws://{address}")}]);
     })?;
     let status = shell::run_inspected(
@@ -57,15 +57,15 @@ pub(crate) fn our_server() -> Result<Outcome> {
     judge(&report)
 }
 
-/// Our client goes through all cases with the suite's server.
-pub(crate) fn our_client() -> Result<Outcome> {
+/// Our client goes through the cases with the suite's server.
+pub(crate) fn our_client(cases: &[String]) -> Result<Outcome> {
     let Some(suite) = Suite::find()? else {
         return Ok(no_python());
     };
     let client = build()?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let report = suite.folder("against-client")?;
-    let spec = suite.specify(&report, |spec| {
+    let spec = suite.specify(&report, cases, |spec| {
         spec["url"] = json!(format!("ws://{address}"));
     })?;
     let mut command = suite.command();
@@ -160,10 +160,15 @@ impl Suite {
         Ok(folder)
     }
 
-    /// Writes what is to be done: all cases, and what `complete` adds.
-    fn specify(&self, report: &Path, complete: impl FnOnce(&mut Value)) -> Result<PathBuf> {
+    /// Writes what is to be done: these cases, and what `complete` adds.
+    fn specify(
+        &self,
+        report: &Path,
+        cases: &[String],
+        complete: impl FnOnce(&mut Value),
+    ) -> Result<PathBuf> {
         let mut spec = json!({
-            "outdir": report, "cases": ["*"], "exclude-cases": [], "exclude-agent-cases": {}
+            "outdir": report, "cases": cases, "exclude-cases": [], "exclude-agent-cases": {}
         });
         complete(&mut spec);
         let file = report.join("spec.json");

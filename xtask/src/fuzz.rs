@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use crate::section::{Outcome, Tally};
 use crate::{place, shell};
 
-/// libFuzzer reports now and then, and building one target with its sanitizer takes minutes.
-const SILENCE: Duration = Duration::from_secs(15 * 60);
+/// It ends by itself when its time is up, or so long after, if its last input is slow.
+const OVERTIME: Duration = Duration::from_secs(120);
 
 fn folder() -> PathBuf {
     place::root().join("fuzz")
@@ -47,6 +47,15 @@ pub(crate) fn run(target: &str, seconds: u32) -> Result<Outcome> {
     if !nightly.is_ok_and(|status| status.success()) {
         return Ok(Outcome::Skipped("there is no nightly toolchain".into()));
     }
+    let in_fuzz = |command: &mut Command| {
+        command
+            .current_dir(folder())
+            .env("CARGO_TARGET_DIR", place::target().join("fuzz"));
+    };
+    // By itself, so that what does not build is told from what is found.
+    let mut build = shell::nightly_cargo(&["fuzz", "build", target]);
+    in_fuzz(&mut build);
+    shell::run(&mut build)?;
     let corpus = place::target().join("fuzz-corpus").join(target);
     std::fs::create_dir_all(&corpus).context("a folder for the corpus")?;
     let mut command = shell::nightly_cargo(&["fuzz", "run", target]);
@@ -62,10 +71,10 @@ pub(crate) fn run(target: &str, seconds: u32) -> Result<Outcome> {
             "-print_final_stats=1",
         ])
         // One input that takes longer than this is a finding, too.
-        .args(["-timeout=20", "-rss_limit_mb=2048"])
-        .current_dir(folder())
-        .env("CARGO_TARGET_DIR", place::target().join("fuzz"));
-    let status = shell::run_inspected(&mut command, SILENCE, |_| {})?;
+        .args(["-timeout=20", "-rss_limit_mb=2048"]);
+    in_fuzz(&mut command);
+    let limit = Duration::from_secs(seconds.into()) + OVERTIME;
+    let status = shell::run_inspected(&mut command, limit, |_| {})?;
     ensure!(
         status.success(),
         "{target} found something: see above, and fuzz/artifacts/{target}"

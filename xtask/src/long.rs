@@ -10,6 +10,9 @@ pub(crate) struct Options {
     /// Run only the sections whose names contain this, such as `Autobahn` or `fuzz websocket`.
     #[arg(long)]
     only: Option<String>,
+    /// The cases of Autobahn, such as `7.*,12.1.1`.
+    #[arg(long, value_delimiter = ',', default_value = "*")]
+    cases: Vec<String>,
     /// How long each fuzz target runs, in seconds.
     #[arg(long, default_value_t = 60)]
     fuzz_seconds: u32,
@@ -17,8 +20,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sections = Sections::only(options.only.as_deref());
-    sections.run("Autobahn against our server", autobahn::our_server);
-    sections.run("Autobahn against our client", autobahn::our_client);
+    sections.run("Autobahn against our server", || {
+        autobahn::our_server(&options.cases)
+    });
+    sections.run("Autobahn against our client", || {
+        autobahn::our_client(&options.cases)
+    });
     sections.run("testssl.sh against our HTTPS server", testssl::run);
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
