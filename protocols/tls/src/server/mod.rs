@@ -223,6 +223,8 @@ impl Recipe {
         };
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols.clone_from(&self.alpn);
+        // All suites are good ones, but who looks for weaknesses expects a server to have an order of its own.
+        config.ignore_client_order = true;
         config.session_storage = self.session_storage();
         if self.tickets {
             // Fresh at each reload too: nobody resumes what an authority that is gone has vouched for.
