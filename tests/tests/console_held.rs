@@ -113,6 +113,17 @@ impl Asker {
         }
     }
 
+    /// Asks where a coroutine is that runs, and may be between two frames at that moment, until it is there.
+    fn finds(&mut self, id: &Value, is_there: impl Fn(&str) -> bool) {
+        let (start, place) = (Instant::now(), format!("where({id})"));
+        loop {
+            match self.ask(&place) {
+                Ok(frames) if is_there(&functions(&frames)) => return,
+                other => assert!(start.elapsed() < PATIENCE, "{place}: {other:?}"),
+            }
+        }
+    }
+
     /// The worst round trip of each question.
     fn report(&self, what: &str) {
         for (name, times) in &self.times {
@@ -144,16 +155,8 @@ fn everything_is_answered(how: &str, holders_are_in: &[&str]) {
     let holding = "ps(\"holder-\").filter(|c| c.state == \"running\")";
     let holders = console.until(holding, |all| rows(all).len() == 2);
     for holder in rows(&holders) {
-        let (id, name) = (&holder["id"], holder["name"].as_str().unwrap());
-        // It runs, so that it may be between two frames at that moment.
-        let place = format!("where({id})");
-        let start = Instant::now();
-        loop {
-            match console.ask(&place) {
-                Ok(frames) if is_told(&functions(&frames)) => break,
-                other => assert!(start.elapsed() < PATIENCE, "{name}: {other:?}"),
-            }
-        }
+        let id = &holder["id"];
+        console.finds(id, is_told);
         console.until("ps(\"holder-\")", |all| {
             rows(all)[0]["since"].as_f64() > Some(0.2)
         });
@@ -272,8 +275,7 @@ fn a_function_that_does_not_end_is_left_behind() {
     );
     // Its session goes on, and other calls do not run into it.
     assert_eq!(caller.told("speed()"), 7);
-    let frames = other.told(&format!("where({id})"));
-    assert!(functions(&frames).contains("compute"), "{frames}");
+    other.finds(id, |functions| functions.contains("compute"));
     // It holds a worker of nobody.
     assert_eq!(rows(&other.told("stalls()")).len(), 0);
 }
