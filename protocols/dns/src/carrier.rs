@@ -27,6 +27,16 @@ pub trait Carry: Send + Sync + 'static {
     fn ask(&self, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>>;
 }
 
+/// A function that asks is enough.
+impl<F> Carry for F
+where
+    F: Fn(SocketAddr, &[u8]) -> io::Result<Vec<u8>> + Send + Sync + 'static,
+{
+    fn ask(&self, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+        self(server, query)
+    }
+}
+
 /// A way to name servers that a [`Config`](crate::Config) is given in place of UDP and TCP. Cheap to clone.
 #[derive(Clone)]
 pub struct Carrier {
@@ -35,7 +45,25 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// One that is called `name` in errors.
+    /// One that is called `name` in errors. With the client of `grapeshot-http`, this is DNS over HTTPS (RFC 8484):
+    ///
+    /// ```no_run
+    /// use grapeshot_dns::Carrier;
+    /// use grapeshot_http::client::Client;
+    /// use std::io;
+    /// use std::net::SocketAddr;
+    ///
+    /// // Its host is an address, or its name is one that somebody else looks up.
+    /// const URL: &str = "https://192.0.2.53/dns-query";
+    ///
+    /// let client = Client::new();
+    /// let https = Carrier::new("https", move |_server: SocketAddr, query: &[u8]| -> io::Result<Vec<u8>> {
+    ///     let request = client.post(URL).header("content-type", "application/dns-message").body(query);
+    ///     let response = request.send().and_then(|response| response.success()).map_err(io::Error::other)?;
+    ///     response.limit(65_535).bytes().map_err(io::Error::other)
+    /// });
+    /// # drop(https);
+    /// ```
     pub fn new(name: &'static str, carry: impl Carry) -> Self {
         Self {
             name,

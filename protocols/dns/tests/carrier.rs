@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,8 @@ use grapeshot_dns::server::{Server, Zone};
 use grapeshot_dns::{
     Carrier, Config, Error, Failure, Hosts, Limits, RecordType, Resolver, Transport,
 };
+use grapeshot_http::HandlerError;
+use grapeshot_http::client::Client;
 use grapeshot_tls::demo::Authority;
 use grapeshot_tls::{Connector, Listener, client, server as tls_server};
 
@@ -136,6 +139,37 @@ fn what_goes_wrong_is_said_with_the_carriers_name() {
             error.to_string().contains(&format!("{server} (stream): ")),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn over_http_with_a_function_at_each_end() {
+    simulate(|| {
+        testing::host("doh", || {
+            let names = Server::new().zone(Zone::parse("example.org", ZONE).unwrap());
+            let web =
+                grapeshot_http::Server::new(move |request, response| -> Result<(), HandlerError> {
+                    let mut query = Vec::new();
+                    request.read_to_end(&mut query)?;
+                    let answer = names
+                        .answer(&query, [192, 0, 2, 1].into())
+                        .unwrap_or_default();
+                    Ok(response.send(answer)?)
+                });
+            web.serve(TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+        });
+        settle();
+        let client = Client::new();
+        let mut config = Config::with_servers([SocketAddr::from(([192, 0, 2, 53], 443))]);
+        config.carrier = Some(Carrier::new("http", move |_: SocketAddr, query: &[u8]| {
+            let request = client.post("http://doh/dns-query").body(query);
+            let response = request.send().and_then(|response| response.success());
+            let content = response.and_then(|response| response.limit(65_535).bytes());
+            content.map_err(std::io::Error::other)
+        }));
+        let resolver = Resolver::new(config, Hosts::default(), Limits::default());
+        assert_eq!(resolver.addresses("www.example.org").unwrap().len(), 1);
+        assert_eq!(resolver.statistics().carried, 2);
     });
 }
 

@@ -318,6 +318,20 @@ impl Server {
         })
     }
 
+    /// The answer to a query that came by another way, over which nobody can make up who he is, such as HTTPS; both are whole
+    /// messages. `None` if there is nothing to say. **May suspend**, if it has to be forwarded.
+    ///
+    /// ```
+    /// # use grapeshot_dns::server::Server;
+    /// # use std::net::Ipv4Addr;
+    /// let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+    /// let refused = Server::new().answer(query, Ipv4Addr::LOCALHOST.into()).unwrap();
+    /// assert_eq!(refused[..4], [0, 7, 0x81, 5]);
+    /// ```
+    pub fn answer(&self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
+        self.shared.answer(query, client)
+    }
+
     /// What it has done, and does.
     pub fn statistics(&self) -> ServerStatistics {
         let shared = &*self.shared;
@@ -416,6 +430,19 @@ impl Shared {
         wire
     }
 
+    /// The answer to a query that came over something reliable. **May suspend.**
+    fn answer(&self, query: &[u8], client: IpAddr) -> Option<Vec<u8>> {
+        let (response, _) = self.read(query, client)?;
+        let message = match self.at_once(response) {
+            Response::Ready(message) => message,
+            Response::Ask(question, message) => match self.forwards.try_acquire() {
+                Some(_permit) => self.find(&question, message),
+                None => self.overloaded(message),
+            },
+        };
+        Some(self.encode(&message, u16::MAX.into()))
+    }
+
     /// Answers the queries of a connection, one after the other. **May suspend.**
     fn converse(&self, mut stream: &dyn Stream, client: Peer) -> io::Result<()> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
@@ -433,17 +460,9 @@ impl Shared {
             let Some(wire) = read else {
                 return Ok(());
             };
-            let Some((response, _)) = self.read(&wire, ip) else {
+            let Some(wire) = self.answer(&wire, ip) else {
                 return Ok(());
             };
-            let message = match self.at_once(response) {
-                Response::Ready(message) => message,
-                Response::Ask(question, message) => match self.forwards.try_acquire() {
-                    Some(_permit) => self.find(&question, message),
-                    None => self.overloaded(message),
-                },
-            };
-            let wire = self.encode(&message, u16::MAX.into());
             with_timeout(self.limits.first_query, || {
                 write_message(&mut stream, &wire)
             })
