@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::section::Sections;
-use crate::{autobahn, fuzz, testssl};
+use crate::{autobahn, fuzz, slowhttp, testssl};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -27,6 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         autobahn::our_client(&options.cases)
     });
     sections.run("testssl.sh against our HTTPS server", testssl::run);
+    sections.run("slowhttptest", slowhttp::run);
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
             fuzz::run(&target, options.fuzz_seconds)

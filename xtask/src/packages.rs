@@ -164,11 +164,18 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
 ];
 
 /// What `cargo xtask long` needs besides.
-pub(crate) const FOR_LONG: &[Package] = &[Package {
-    name: "testssl.sh",
-    shows: "testssl",
-    what_for: "weaknesses of the HTTPS server",
-}];
+pub(crate) const FOR_LONG: &[Package] = &[
+    Package {
+        name: "testssl.sh",
+        shows: "testssl",
+        what_for: "weaknesses of the HTTPS server",
+    },
+    Package {
+        name: "slowhttptest",
+        shows: "slowhttptest",
+        what_for: "clients that are slow on purpose",
+    },
+];
 
 /// Everything.
 pub(crate) const ALL: &[&[Package]] = &[FOR_TESTS, FOR_BENCHES, FOR_LONG];

@@ -1,4 +1,4 @@
-//! A site of a page, a clock, files, and the state of the process: `cargo run -p grapeshot-http --example site -- FOLDER`.
+//! A site of a page, a clock, files, and the state of the process: `cargo run -p grapeshot-http --example site -- FOLDER ADDRESS`.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ const PAGE: &str = "<!doctype html><title>A site</title><h1>A site</h1><p id=clo
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let address = std::env::args().nth(2);
+    let address = address.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let status = StatusPage::new("A site");
     let site = Router::new()
         .get("/", |_| Html(PAGE))
@@ -35,7 +37,7 @@ fn main() -> std::io::Result<()> {
         .build(Compressed::new(site));
     status.add_server("web", &server);
     grapeshot::run(move || {
-        let listener = TcpListener::bind("127.0.0.1:8080")?;
+        let listener = TcpListener::bind(&*address)?;
         println!("http://{}", listener.local_addr()?);
         server.serve(listener)
     })
