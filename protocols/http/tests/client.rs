@@ -1,4 +1,6 @@
 //! The client against servers on a simulated network: what it sends, what it takes, and what becomes of its connections.
+//!
+//! Long because all of it needs the same scripted server and the same simulated network, and each test is a few lines.
 
 mod client_support;
 
