@@ -264,7 +264,8 @@ fn report(
         .flat_map(registry::resolve)
         .collect();
     let lock = foreign_lock::find(worker, &coroutine, futex, &backtrace);
-    let told = lock.is_ok();
+    // One that waits for a processor, or in the kernel, does not answer, and may at the next try.
+    let told = lock.is_ok() && !backtrace.is_empty();
     let usage = thread.and_then(|thread| thread.usage());
     let spent = usage.zip(stretch.usage);
     let stall = Stall {
