@@ -3,7 +3,6 @@
 use crate::model::{Cost, Frame, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
 
 /// Builds a profile from names.
-#[derive(Default)]
 struct Maker {
     profile: Profile,
 }
@@ -80,29 +79,30 @@ const START: &str =
 
 /// The profile: ten seconds, four groups, a lock that everybody waits for.
 pub(crate) fn example() -> Profile {
-    let mut maker = Maker::default();
-    maker.profile = Profile {
-        version: VERSION,
-        application: "world".into(),
-        started: 1_795_000_000.25,
-        lasted: 10.0,
-        hertz: 1_000,
-        workers: vec![
-            WorkerTime {
-                busy: 7_900_000_000,
-                idle: 2_100_000_000,
+    let mut maker = Maker {
+        profile: Profile {
+            version: VERSION,
+            application: "world".into(),
+            started: 1_795_000_000.25,
+            lasted: 10.0,
+            hertz: 1_000,
+            workers: vec![
+                WorkerTime {
+                    busy: 7_900_000_000,
+                    idle: 2_100_000_000,
+                },
+                WorkerTime {
+                    busy: 4_200_000_000,
+                    idle: 5_800_000_000,
+                },
+            ],
+            lost: Lost {
+                samples: 3,
+                events: 0,
             },
-            WorkerTime {
-                busy: 4_200_000_000,
-                idle: 5_800_000_000,
-            },
-        ],
-        lost: Lost {
-            samples: 3,
-            events: 0,
+            cost: Cost { nanos: 61_000_000 },
+            ..Profile::default()
         },
-        cost: Cost { nanos: 61_000_000 },
-        ..Profile::default()
     };
     maker.group(
         "npc-*",
