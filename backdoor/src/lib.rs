@@ -28,6 +28,7 @@ mod pace;
 mod probe;
 pub mod protocol;
 pub mod render;
+mod rights;
 mod rows;
 mod runtimes;
 mod server;
@@ -37,4 +38,5 @@ mod value;
 
 pub use backdoor::Backdoor;
 pub use expose::{Exposed, SharedValue, TryExposed};
+pub use rights::{Right, Rights, UnknownRight};
 pub use server::Handle;
