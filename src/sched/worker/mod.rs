@@ -503,9 +503,12 @@ impl Worker {
         if self.shared.config.accounting {
             let after = cycles::now();
             self.stamp.set(after);
-            head.since.store(after, Ordering::Relaxed);
-            raise(&head.cpu, after.wrapping_sub(before));
-            raise(&head.switches, 1);
+            // Nobody asks what one that has ended came to.
+            if matches!(switched, Switched::Suspended) {
+                head.since.store(after, Ordering::Relaxed);
+                raise(&head.cpu, after.wrapping_sub(before));
+                raise(&head.switches, 1);
+            }
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
