@@ -17,6 +17,7 @@
 //! | `runtime` | starting and stopping it all |
 //! | `handle` | naming a runtime from elsewhere, hearing of its end |
 //! | `settings` | what can be chosen of it |
+//! | `hooks` | what hangs on a switch, a wake and a spawn |
 //! | `observe` | tells other crates of each switch |
 //! | `report` | what a panic prints |
 //! | `watchdog` | notices a coroutine that holds its worker |
@@ -26,6 +27,7 @@ pub(crate) mod balance;
 pub(crate) mod current;
 mod foreign_lock;
 pub(crate) mod handle;
+pub(crate) mod hooks;
 pub(crate) mod interrupt;
 pub(crate) mod join;
 mod kind;

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::hooks;
 use super::record::CoroRef;
 use super::spawn::CoroutineId;
 use crate::context::Switched;
@@ -96,6 +97,7 @@ pub fn observe(observer: &'static dyn Observer) {
     while end.set(new).is_err() {
         end = &end.get().expect("it is set").next;
     }
+    hooks::turn_on(hooks::OBSERVERS);
 }
 
 /// One observer, and whoever came after it. None is ever taken back, so that a switch need not count who reads the list.
@@ -118,18 +120,10 @@ pub(crate) fn is_calling() -> bool {
     CALLING.get()
 }
 
-/// Is there anybody to tell? All that a switch pays if not.
-#[inline(always)]
-pub(super) fn is_on() -> bool {
-    FIRST.get().is_some()
-}
-
-#[cold]
 pub(super) fn resumed(coroutine: &CoroRef) {
     tell(|observer| observer.resumed(Observed(coroutine)));
 }
 
-#[cold]
 pub(super) fn left(coroutine: &CoroRef, switched: Switched) {
     tell(|observer| match switched {
         Switched::Suspended => observer.suspended(Observed(coroutine)),

@@ -6,7 +6,7 @@ use std::panic::Location;
 
 use super::join::{JoinHandle, LocalJoinHandle};
 use super::record::{CoroRef, Head, Name, Record, Run};
-use super::{Shared, current, runtime, worker};
+use super::{Shared, current, hooks, runtime, worker};
 use crate::context::PinnedCell;
 
 /// A coroutine's number; unique in its runtime, never used again.
@@ -284,6 +284,9 @@ where
         || Run::new(f),
         |run| run,
     );
+    if hooks::is_on() {
+        hooks::spawned(&newborn.head);
+    }
     worker::launch(newborn, spec.placement);
     JoinHandle::new(handle)
 }

@@ -13,6 +13,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::current;
+use super::hooks::{self, Cause};
 use super::interrupt::{self, Interrupt};
 use super::listener::Listener;
 use super::observe;
@@ -157,12 +158,16 @@ impl Waiter {
         self,
         ready: &mut VecDeque<CoroRef>,
         wakers: &RefCell<Vec<Waker>>,
+        cause: Cause,
     ) -> bool {
         let Self { target, epoch } = self;
         match target.take() {
             Which::First(coroutine) if worker::is_home(&coroutine) => {
                 let granted = coroutine.head.word.grant_at_home(epoch);
                 if granted {
+                    if hooks::is_on() {
+                        hooks::woken(&coroutine, cause);
+                    }
                     ready.push_back(coroutine);
                 }
                 granted

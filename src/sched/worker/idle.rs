@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::super::hooks::Cause;
 use super::super::{balance, raise, watchdog};
 use super::{CROWD, Worker, YIELDS};
 use crate::context::{blocks, cycles};
@@ -144,7 +145,11 @@ impl Worker {
         self.poller
             .borrow_mut()
             .poll(timeout, &self.mine.reactor, &mut |waiter| {
-                waiter.wake_on(&mut self.ready.borrow_mut(), &self.wakers)
+                waiter.wake_on(
+                    &mut self.ready.borrow_mut(),
+                    &self.wakers,
+                    Cause::Descriptor,
+                )
             });
         self.call_wakers();
         if self.ready.borrow().len() >= CROWD {

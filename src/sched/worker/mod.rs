@@ -23,12 +23,13 @@ use std::sync::atomic::{Ordering, fence};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::hooks::{Cause, Leaves};
 use super::join::JoinError;
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::Placement;
-use super::wait::Waiter;
+use super::wait::{WaitKind, Waiter};
 use super::word::Epoch;
-use super::{Message, Shared, WorkerShared, balance, current, observe, raise};
+use super::{Message, Shared, WorkerShared, balance, current, hooks, raise};
 use crate::context::{StackPool, Switched, cycles, prefetch};
 use crate::io::Poller;
 use crate::testing;
@@ -157,6 +158,9 @@ pub(crate) fn grant(coroutine: CoroRef, epoch: Epoch) -> bool {
         Some(worker) if worker.is_home(&coroutine) => {
             let granted = coroutine.head.word.grant_at_home(epoch);
             if granted {
+                if hooks::is_on() {
+                    hooks::woken(&coroutine, Cause::Caller);
+                }
                 worker.ready.borrow_mut().push_back(coroutine);
             }
             granted
@@ -164,6 +168,9 @@ pub(crate) fn grant(coroutine: CoroRef, epoch: Epoch) -> bool {
         _ => {
             let granted = coroutine.head.word.grant(epoch);
             if granted {
+                if hooks::is_on() {
+                    hooks::woken(&coroutine, Cause::Caller);
+                }
                 let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
                 coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
             }
@@ -180,6 +187,9 @@ pub(crate) fn is_home(coroutine: &CoroRef) -> bool {
 
 /// Asks a coroutine to end; see `JoinHandle::interrupt`.
 pub(crate) fn interrupt(coroutine: &CoroRef) {
+    if hooks::is_on() {
+        hooks::interrupt_asked(coroutine);
+    }
     coroutine.head.interrupted.store(true, Ordering::Relaxed);
     // Either this finds the home that a worker has just given it, or that worker finds it interrupted: see `adopt`.
     fence(Ordering::SeqCst);
@@ -422,6 +432,10 @@ impl Worker {
     /// That comes after `BUDGET` resumes, and after a slice of time if everything that was ready at the poller's last turn
     /// has had its own since: what the poller finds queues behind it anyway, and looking costs a system call.
     fn run_ready(&self) -> bool {
+        if hooks::is_on() {
+            // What was woken meanwhile shall not seem to run before.
+            self.stamp.set(cycles::now());
+        }
         let start = self.stamp.get();
         let mut slice_is_over = false;
         while self.resumed.get() < BUDGET {
@@ -493,22 +507,14 @@ impl Worker {
         if self.shared.config.accounting {
             figures.resumed.store(before, Ordering::Relaxed);
         }
-        if observe::is_on() {
-            observe::resumed(&coroutine);
+        if hooks::is_on() {
+            hooks::resumed(&coroutine, before);
         }
         let switched = current::set(&coroutine, || context.as_mut().expect("started").resume());
-        if observe::is_on() {
-            observe::left(&coroutine, switched);
-        }
-        if self.shared.config.accounting {
-            let after = cycles::now();
-            self.stamp.set(after);
-            // Nobody asks what one that has ended came to.
-            if matches!(switched, Switched::Suspended) {
-                head.since.store(after, Ordering::Relaxed);
-                raise(&head.cpu, after.wrapping_sub(before));
-                raise(&head.switches, 1);
-            }
+        if hooks::is_on() {
+            self.tell_left(&coroutine, switched, before);
+        } else if self.shared.config.accounting {
+            self.account(head, switched, before);
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
@@ -540,6 +546,46 @@ impl Worker {
         }
     }
 
+    /// Counts a switch, and the time since `before`. Returns cycles.
+    #[inline(always)]
+    fn account(&self, head: &Head, switched: Switched, before: u64) -> u64 {
+        let after = cycles::now();
+        self.stamp.set(after);
+        // Nobody reads the figures of one that has ended.
+        if matches!(switched, Switched::Suspended) {
+            head.since.store(after, Ordering::Relaxed);
+            raise(&head.cpu, after.wrapping_sub(before));
+            raise(&head.switches, 1);
+        }
+        after
+    }
+
+    /// As [`Worker::account`], and tells what hangs on it.
+    #[cold]
+    fn tell_left(&self, coroutine: &CoroRef, switched: Switched, before: u64) {
+        let head = &coroutine.head;
+        hooks::left(coroutine, switched);
+        let after = if self.shared.config.accounting {
+            self.account(head, switched, before)
+        } else {
+            let after = cycles::now();
+            self.stamp.set(after);
+            after
+        };
+        let leaves = match (switched, self.next.get()) {
+            (Switched::Ended(by), _) => {
+                return hooks::ended(coroutine, EndedBy::from_u8(by), before, after);
+            }
+            (Switched::Suspended, Next::Wait) => {
+                let kind = WaitKind::from_u8(head.waits_for.load(Ordering::Relaxed));
+                Leaves::For(kind, head.waits_on.load(Ordering::Relaxed))
+            }
+            (Switched::Suspended, Next::Again) => Leaves::Yields,
+            (Switched::Suspended, Next::AfterPoll) => Leaves::ThroughPoller,
+        };
+        hooks::suspended(coroutine, leaves, before, after);
+    }
+
     fn take_inbox(&self) {
         if self.mine.assigned.load(Ordering::Relaxed) > 0 {
             self.admit_assigned();
@@ -569,11 +615,11 @@ impl Worker {
         let mut ready = self.ready.borrow_mut();
         let mut network = false;
         wheel.advance(self.clock.now(), &mut |alarm| match alarm {
-            Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready, &self.wakers)),
+            Alarm::Wake(waiter) => drop(waiter.wake_on(&mut ready, &self.wakers, Cause::Timer)),
             Alarm::Network => network = true,
             Alarm::Scope(coroutine, scope) => {
                 if coroutine.head.own.get().scopes.expire(scope) {
-                    end_wait(coroutine, &mut ready);
+                    end_wait(coroutine, &mut ready, Cause::Deadline);
                 }
             }
         });
@@ -604,7 +650,11 @@ impl Worker {
             return;
         }
         if coroutine.head.own.get().scopes.hears_kill() {
-            end_wait(coroutine.clone(), &mut self.ready.borrow_mut());
+            end_wait(
+                coroutine.clone(),
+                &mut self.ready.borrow_mut(),
+                Cause::Interrupt,
+            );
         }
     }
 }
@@ -634,7 +684,7 @@ pub(crate) fn call_waker(waker: Waker) {
 }
 
 /// Ends a wait that may be on, with an interrupt, and queues the coroutine if it was. By its own worker only.
-fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
+fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>, cause: Cause) {
     let head = &coroutine.head;
     if head.own.get().masked.get() {
         return;
@@ -642,6 +692,9 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>) {
     if let Some(epoch) = head.word.current()
         && head.word.interrupt(epoch)
     {
+        if hooks::is_on() {
+            hooks::woken(&coroutine, cause);
+        }
         ready.push_back(coroutine);
     }
 }

@@ -1,0 +1,117 @@
+//! What hangs on a switch, a wake and a spawn. One word says what of it is on, so that the scheduler pays for one load and
+//! one branch while nothing is; what is on is called from here, out of the way of the hot path.
+//!
+//! ```text
+//!   spawn            spawned
+//!   Worker::run_one  resumed ── switch ──▶ the coroutine's code ──▶ woken, interrupt_asked (it wakes and ends others)
+//!                    suspended, or ended ◀── switch ── it suspends, or ends
+//!   Worker::run      woken (a timer, a descriptor, a deadline)
+//!   plain threads    spawned, woken, interrupt_asked
+//! ```
+//!
+//! `resumed`, `suspended` and `ended` are called on the worker's own stack, where there is nothing to suspend; the others on
+//! that of whoever wakes or spawns, maybe with locks of a primitive held. None may wait, take a lock that is held for long, or
+//! wake a coroutine.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::observe;
+use super::record::{CoroRef, EndedBy, Head};
+use super::wait::WaitKind;
+use crate::context::Switched;
+
+/// [`observe`](crate::observe) was called.
+pub(crate) const OBSERVERS: u32 = 1;
+
+/// What of it is on.
+static ON: AtomicU32 = AtomicU32::new(0);
+
+/// Is anything on? All that a switch, a wake and a spawn pay if not.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed) != 0
+}
+
+/// Is this on?
+#[inline]
+fn is(what: u32) -> bool {
+    ON.load(Ordering::Acquire) & what != 0
+}
+
+/// From now on every switch, wake and spawn of the process comes here for `what`.
+pub(crate) fn turn_on(what: u32) {
+    ON.fetch_or(what, Ordering::Release);
+}
+
+/// Why a coroutine suspends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// To be woken: it waits for this.
+    For(WaitKind, usize),
+    /// To let the others run.
+    Yields,
+    /// To let the others run and the poller look.
+    ThroughPoller,
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A coroutine or a plain thread, whichever calls.
+    Caller,
+    /// A timer of a sleep.
+    Timer,
+    /// A descriptor that is ready.
+    Descriptor,
+    /// The deadline of a `with_timeout`.
+    Deadline,
+    /// It was asked to end.
+    Interrupt,
+}
+
+/// `coroutine` runs next. `stamp`: cycles, at the switch before.
+#[cold]
+pub(super) fn resumed(coroutine: &CoroRef, stamp: u64) {
+    let _ = stamp;
+    if is(OBSERVERS) {
+        observe::resumed(coroutine);
+    }
+}
+
+/// `coroutine` has just left the processor. Before the time is looked at: what observers take counts as the coroutine's.
+#[cold]
+pub(super) fn left(coroutine: &CoroRef, switched: Switched) {
+    if is(OBSERVERS) {
+        observe::left(coroutine, switched);
+    }
+}
+
+/// `coroutine` suspended at `stamp` (cycles); it was resumed at `since`.
+#[cold]
+pub(super) fn suspended(coroutine: &CoroRef, leaves: Leaves, since: u64, stamp: u64) {
+    let _ = (coroutine, leaves, since, stamp);
+}
+
+/// `coroutine` ended at `stamp` (cycles); it was resumed at `since`.
+#[cold]
+pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
+    let _ = (coroutine, by, since, stamp);
+}
+
+/// The caller has made a coroutine, which is not queued yet.
+#[cold]
+pub(super) fn spawned(child: &Head) {
+    let _ = child;
+}
+
+/// The wait of `whom` is over, but it cannot have been resumed yet.
+#[cold]
+pub(super) fn woken(whom: &CoroRef, cause: Cause) {
+    let _ = (whom, cause);
+}
+
+/// The caller asks `whom` to end.
+#[cold]
+pub(super) fn interrupt_asked(whom: &CoroRef) {
+    let _ = whom;
+}
