@@ -11,6 +11,7 @@ use crate::builtin;
 use crate::expose::{Exposed, Function, SharedValue, TryExposed};
 use crate::limits;
 use crate::runtimes::Runtimes;
+use crate::seats::Seats;
 use crate::server::{self, Handle};
 use crate::value::Shapes;
 
@@ -195,7 +196,8 @@ pub(crate) struct Shared {
     pub(crate) functions: Vec<Function>,
     pub(crate) shapes: Shapes,
     pub(crate) time_limit: Duration,
-    pub(crate) max_sessions: usize,
+    /// Of all sessions, whatever they came by.
+    pub(crate) seats: Seats,
     pub(crate) runtimes: Runtimes,
 }
 
@@ -206,7 +208,7 @@ impl Shared {
             functions: backdoor.functions,
             shapes: Shapes::default(),
             time_limit: backdoor.time_limit,
-            max_sessions: backdoor.max_sessions,
+            seats: Seats::new(backdoor.max_sessions),
             runtimes: Runtimes::new(RuntimeHandle::of_spawns()),
         })
     }

@@ -31,8 +31,10 @@ pub mod render;
 mod rights;
 mod rows;
 mod runtimes;
+mod seats;
 mod server;
 mod session;
+mod transport;
 mod tree;
 mod value;
 

@@ -16,7 +16,9 @@ use rustix::fs::{CWD, RenameFlags};
 use crate::backdoor::Shared;
 use crate::journal;
 use crate::limits;
+use crate::rights::Rights;
 use crate::session;
+use crate::transport::{Framed, Visitor};
 
 /// A backdoor that is being served. Dropping it closes the socket, removes its file and ends the sessions.
 #[must_use = "dropping it closes the backdoor"]
@@ -252,7 +254,6 @@ impl Drop for Sessions {
 
 fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
     let mut sessions = Sessions::default();
-    let mut number = 0_u64;
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
@@ -266,44 +267,50 @@ fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
             }
         };
         sessions.0.retain(|session| !session.is_finished());
-        number += 1;
-        let refusal = refusal(shared, &stream, sessions.0.len());
+        let number = shared.seats.next_number();
         let shared = Arc::clone(shared);
         let session = Builder::new()
             .name(format!("console-session-{number}"))
             .stack_size(limits::SESSION_STACK_SIZE);
-        sessions.0.push(session.spawn(move || match refusal {
-            Some(message) => session::refuse(stream, message),
-            None => session::run(&shared, stream, number),
-        }));
+        sessions
+            .0
+            .push(session.spawn(move || serve_one(&shared, stream, number)));
     }
 }
 
-/// Why this peer gets no session, if so.
-fn refusal(shared: &Shared, stream: &UnixStream, sessions: usize) -> Option<String> {
-    let owner = rustix::process::geteuid();
-    match rustix::net::sockopt::socket_peercred(stream) {
-        Ok(peer) if peer.uid != owner && !peer.uid.is_root() => {
-            journal::warn(format!(
-                "console: refused uid {} (process {})",
-                peer.uid.as_raw(),
-                peer.pid.as_raw_nonzero()
-            ));
-            return Some(format!(
-                "this server runs as uid {} and you are uid {}; attach as that user or as root",
-                owner.as_raw(),
-                peer.uid.as_raw()
-            ));
-        }
-        Ok(_) => {}
-        Err(error) => {
-            journal::warn(format!(
-                "console: refused a peer whose user cannot be told: {error}"
-            ));
-            return Some("the system does not say who you are".to_owned());
+fn serve_one(shared: &Arc<Shared>, stream: UnixStream, number: u64) {
+    let visitor = identify(&stream);
+    let transport = Framed::new(Arc::new(stream));
+    match visitor {
+        Err(message) => session::refuse(&transport, message),
+        Ok(visitor) => {
+            if session::is_greeted(&transport) {
+                session::run(shared, Arc::new(transport), visitor, number);
+            }
         }
     }
-    (sessions >= shared.max_sessions).then(|| {
-        format!("{sessions} consoles are attached already, which is the limit; close one of them")
+}
+
+/// Who this is, by the system's word; why that one may not enter, if so.
+fn identify(stream: &UnixStream) -> Result<Visitor, String> {
+    let owner = rustix::process::geteuid();
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|error| {
+        journal::warn(format!(
+            "console: refused a peer whose user cannot be told: {error}"
+        ));
+        "the system does not say who you are".to_owned()
+    })?;
+    let (uid, process) = (peer.uid.as_raw(), peer.pid.as_raw_nonzero());
+    if peer.uid != owner && !peer.uid.is_root() {
+        journal::warn(format!("console: refused uid {uid} (process {process})"));
+        return Err(format!(
+            "this server runs as uid {} and you are uid {uid}; attach as that user or as root",
+            owner.as_raw(),
+        ));
+    }
+    Ok(Visitor {
+        name: format!("uid {uid}"),
+        from: format!("unix, process {process}"),
+        rights: Rights::all(),
     })
 }

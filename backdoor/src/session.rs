@@ -1,22 +1,20 @@
-//! One console: a coroutine that reads its requests, one that writes the answers, and one for each evaluation.
+//! One console: a coroutine that takes its requests, one that sends the answers, and one for each evaluation.
 //!
 //! ```text
-//!  console-session-N ──▶ reads ──▶ spawns ──▶ console-eval-N
+//!  console-session-N ──▶ receives ──▶ spawns ──▶ console-eval-N
 //!                            │                     │ output, rows, result
 //!                            ▼ completions, …      ▼
-//!                       ══════ bounded channel ══════ ──▶ console-writer-N ──▶ socket
+//!                       ══════ bounded channel ══════ ──▶ console-writer-N ──▶ transport
 //! ```
 //!
 //! An evaluation that prints faster than its console reads waits at the channel; a console that does not read at all
 //! is given up by the writer. Neither touches another session.
 
-use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use grapeshot::net::UnixStream;
 use grapeshot::sync::channel::{self, Receiver, Sender};
-use grapeshot::{Builder, JoinHandle, with_timeout};
+use grapeshot::{Builder, Elapsed, JoinHandle, with_timeout};
 use serde_json::Value;
 
 use crate::backdoor::Shared;
@@ -26,84 +24,62 @@ use crate::journal;
 use crate::language::Interpreter;
 use crate::limits;
 use crate::pace::Pace;
-use crate::protocol::{
-    ClientMessage, Decoder, EncodeError, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ProtocolError,
-    ServerMessage, VERSION, encode,
-};
+use crate::protocol::{ClientMessage, EncodeError, ServerMessage, VERSION};
+use crate::transport::{ReceiveError, SendError, Transport, Visitor};
 
 /// Tells a peer why it gets no session.
-pub(crate) fn refuse(stream: UnixStream, message: String) {
-    let Ok(frame) = encode(&ServerMessage::Refused { message }, MAX_SERVER_MESSAGE) else {
-        return;
-    };
+pub(crate) fn refuse(transport: &dyn Transport, message: impl Into<String>) {
+    let message = message.into();
     // The peer may be gone or never read; both are its own affair.
-    let _ = with_timeout(limits::HELLO_TIMEOUT, || (&stream).write_all(&frame));
+    let _ = with_timeout(limits::HELLO_TIMEOUT, || {
+        transport.send(&ServerMessage::Refused { message })
+    });
 }
 
-/// Serves one console until it leaves.
-pub(crate) fn run(shared: &Arc<Shared>, stream: UnixStream, number: u64) {
-    let stream = Arc::new(stream);
-    let mut requests = Requests {
-        stream: Arc::clone(&stream),
-        decoder: Decoder::new(MAX_CLIENT_MESSAGE),
-    };
-    match with_timeout(limits::HELLO_TIMEOUT, || requests.next()) {
-        Ok(Ok(Some(ClientMessage::Hello { version: VERSION }))) => {}
-        Ok(Ok(Some(ClientMessage::Hello { version }))) => {
-            let message = format!(
-                "this server speaks version {VERSION} of the console's protocol, you speak {version}"
-            );
-            return refuse_shared(&stream, message);
-        }
-        Ok(Ok(None)) => return,
+/// Waits for the greeting that opens every session; whoever says something else is told so. May suspend.
+pub(crate) fn is_greeted(transport: &dyn Transport) -> bool {
+    let message = match with_timeout(limits::HELLO_TIMEOUT, || transport.receive()) {
+        Ok(Ok(Some(ClientMessage::Hello { version: VERSION }))) => return true,
+        Ok(Ok(Some(ClientMessage::Hello { version }))) => format!(
+            "this server speaks version {VERSION} of the console's protocol, you speak {version}"
+        ),
+        Ok(Ok(None)) => return false,
         Ok(Ok(Some(_)) | Err(_)) => {
-            return refuse_shared(
-                &stream,
-                "this is a console's socket; use the program `console`".into(),
-            );
+            "this is a console's socket; use the program `console`".to_owned()
         }
-        Err(_) => return refuse_shared(&stream, "no greeting came in time".into()),
-    }
-    journal::info(format!("console session {number}: attached"));
-    let mut session = Session::open(shared, stream, number);
-    session.serve(&mut requests);
-    journal::info(format!("console session {number}: left"));
+        Err(_) => "no greeting came in time".to_owned(),
+    };
+    refuse(transport, message);
+    false
 }
 
-fn refuse_shared(stream: &UnixStream, message: String) {
-    if let Ok(frame) = encode(&ServerMessage::Refused { message }, MAX_SERVER_MESSAGE) {
-        let _ = with_timeout(limits::HELLO_TIMEOUT, || (&*stream).write_all(&frame));
-    }
-}
-
-/// The reading side.
-struct Requests {
-    stream: Arc<UnixStream>,
-    decoder: Decoder,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Protocol(#[from] ProtocolError),
-}
-
-impl Requests {
-    /// The next message; `None` once the console has left. May suspend.
-    fn next(&mut self) -> Result<Option<ClientMessage>, ReadError> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = self.decoder.next_message()? {
-                return Ok(Some(message));
-            }
-            match (&*self.stream).read(&mut chunk)? {
-                0 => return Ok(None),
-                n => self.decoder.feed(&chunk[..n]),
-            }
-        }
-    }
+/// Serves a console that has been greeted, and may enter, until it leaves. May suspend.
+pub(crate) fn run(
+    shared: &Arc<Shared>,
+    transport: Arc<dyn Transport>,
+    visitor: Visitor,
+    number: u64,
+) {
+    let Some(_seat) = shared.seats.take() else {
+        let most = shared.seats.most();
+        journal::warn(format!(
+            "console session {number}: refused {visitor}: {most} are attached already"
+        ));
+        return refuse(
+            &*transport,
+            format!("{most} consoles are attached already, which is the limit; close one of them"),
+        );
+    };
+    journal::info(format!(
+        "console session {number}: attached: {visitor}, may {}",
+        visitor.rights
+    ));
+    let mut session = Session::open(shared, transport, visitor, number);
+    session.serve();
+    journal::info(format!(
+        "console session {number}: left: {}",
+        session.visitor
+    ));
 }
 
 /// What runs now in a session.
@@ -114,7 +90,8 @@ struct Running {
 
 struct Session {
     number: u64,
-    stream: Arc<UnixStream>,
+    visitor: Visitor,
+    transport: Arc<dyn Transport>,
     interpreter: Arc<grapeshot::sync::Mutex<Interpreter>>,
     pace: Arc<Pace>,
     /// The evaluation whose answer has not been queued yet.
@@ -124,15 +101,20 @@ struct Session {
 }
 
 impl Session {
-    fn open(shared: &Arc<Shared>, stream: Arc<UnixStream>, number: u64) -> Self {
+    fn open(
+        shared: &Arc<Shared>,
+        transport: Arc<dyn Transport>,
+        visitor: Visitor,
+        number: u64,
+    ) -> Self {
         let (outbox, queued) = channel::bounded(limits::QUEUED_MESSAGES);
         let pace = Arc::new(Pace::new(shared.time_limit, number));
         let current = Arc::default();
         let printer = evaluation::printer(&outbox, &current, &pace);
         let interpreter = Interpreter::new(shared, &pace, &printer);
-        let to = Arc::clone(&stream);
+        let to = Arc::clone(&transport);
         let writer = Builder::new().name(format!("console-writer-{number}"));
-        drop(writer.spawn(move || write_all_of(&queued, &to, number)));
+        drop(writer.spawn(move || send_all_of(&queued, &*to, number)));
         let hello = ServerMessage::Hello {
             version: VERSION,
             application: shared.name.clone(),
@@ -144,7 +126,8 @@ impl Session {
         let _ = outbox.send(hello);
         Self {
             number,
-            stream,
+            visitor,
+            transport,
             interpreter: Arc::new(grapeshot::sync::Mutex::new(interpreter)),
             pace,
             current,
@@ -153,18 +136,18 @@ impl Session {
         }
     }
 
-    fn serve(&mut self, requests: &mut Requests) {
+    fn serve(&mut self) {
         loop {
-            match requests.next() {
+            match self.transport.receive() {
                 Ok(Some(message)) => self.handle(message),
                 Ok(None) => return,
-                Err(ReadError::Io(error)) => {
+                Err(ReceiveError::Io(error)) => {
                     journal::info(format!("console session {}: {error}", self.number));
                     return;
                 }
-                Err(ReadError::Protocol(error)) => {
+                Err(ReceiveError::Protocol(error)) => {
                     journal::warn(format!("console session {}: {error}", self.number));
-                    // Queued before the socket closes; the writer drains its queue first.
+                    // Queued before the transport is shut down; the writer drains its queue first.
                     self.send(ServerMessage::Refused {
                         message: error.to_string(),
                     });
@@ -219,8 +202,9 @@ impl Session {
             return self.send(evaluation::error(id, complaint));
         }
         journal::info(format!(
-            "console session {}: {}",
+            "console session {}: {}: {}",
             self.number,
+            self.visitor,
             for_log(&request.source)
         ));
         self.pace.start();
@@ -239,7 +223,10 @@ impl Session {
             return;
         }
         if let Some(running) = self.running.as_ref().filter(|running| running.id == id) {
-            journal::info(format!("console session {}: interrupted", self.number));
+            journal::info(format!(
+                "console session {}: {}: interrupted",
+                self.number, self.visitor
+            ));
             self.pace.interrupt();
             // Reaches it inside a blocking call of the application.
             running.coroutine.interrupt();
@@ -247,7 +234,7 @@ impl Session {
     }
 
     fn send(&self, message: ServerMessage) {
-        // A writer that has given up closes the socket, which ends the loop that reads.
+        // A writer that has given up shuts the transport down, which ends the loop that receives.
         let _ = self.outbox.send(message);
     }
 }
@@ -259,7 +246,7 @@ impl Drop for Session {
         if let Some(running) = &self.running {
             running.coroutine.interrupt();
         }
-        let _ = self.stream.shutdown(Shutdown::Read);
+        self.transport.shutdown(Shutdown::Read);
         // Deeply nested values need an evaluation's stack to be dropped on.
         let interpreter = Arc::clone(&self.interpreter);
         let end = Builder::new()
@@ -270,29 +257,22 @@ impl Drop for Session {
 }
 
 /// Ends the session with its writer, even one that was killed: nobody would answer the console any more.
-struct HangUp<'a>(&'a UnixStream);
+struct HangUp<'a>(&'a dyn Transport);
 
 impl Drop for HangUp<'_> {
     fn drop(&mut self) {
-        let _ = self.0.shutdown(Shutdown::Both);
+        self.0.shutdown(Shutdown::Both);
     }
 }
 
-/// Writes what is queued until every sender is gone or the console takes no more.
-fn write_all_of(queued: &Receiver<ServerMessage>, stream: &UnixStream, number: u64) {
-    let _hang_up = HangUp(stream);
+/// Sends what is queued until every sender is gone or the console takes no more.
+fn send_all_of(queued: &Receiver<ServerMessage>, transport: &dyn Transport, number: u64) {
+    let _hang_up = HangUp(transport);
     while let Ok(message) = queued.recv() {
-        let frame = match encode(&message, MAX_SERVER_MESSAGE) {
-            Ok(frame) => frame,
-            Err(error) => match instead(&message, &error) {
-                Some(frame) => frame,
-                None => continue,
-            },
-        };
-        match with_timeout(limits::WRITE_TIMEOUT, || (&*stream).write_all(&frame)) {
+        match send(&message, transport) {
             Ok(Ok(())) => {}
             Ok(Err(_)) => break,
-            Err(_) => {
+            Err(_elapsed) => {
                 journal::warn(format!(
                     "console session {number}: its console does not read; closed"
                 ));
@@ -302,8 +282,22 @@ fn write_all_of(queued: &Receiver<ServerMessage>, stream: &UnixStream, number: u
     }
 }
 
+/// Sends a message, or what there is to say in its place.
+fn send(
+    message: &ServerMessage,
+    transport: &dyn Transport,
+) -> Result<Result<(), SendError>, Elapsed> {
+    with_timeout(limits::WRITE_TIMEOUT, || match transport.send(message) {
+        Err(SendError::Encode(error)) => match instead(message, &error) {
+            Some(message) => transport.send(&message),
+            None => Ok(()),
+        },
+        sent => sent,
+    })
+}
+
 /// What to say in place of a message that is too long for the protocol.
-fn instead(message: &ServerMessage, error: &EncodeError) -> Option<Vec<u8>> {
+fn instead(message: &ServerMessage, error: &EncodeError) -> Option<ServerMessage> {
     let id = match message {
         ServerMessage::Result { id, .. } | ServerMessage::Rows { id, .. } => *id,
         _ => return None,
@@ -312,7 +306,7 @@ fn instead(message: &ServerMessage, error: &EncodeError) -> Option<Vec<u8>> {
         hint: Some("ask for a part of it".into()),
         ..Complaint::new(error.to_string())
     };
-    encode(&evaluation::error(id, complaint), MAX_SERVER_MESSAGE).ok()
+    Some(evaluation::error(id, complaint))
 }
 
 /// A statement as one line of the log.
