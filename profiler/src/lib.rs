@@ -5,6 +5,7 @@
 mod example;
 mod fold;
 mod model;
+pub mod report;
 
 pub use fold::{Function, Node, Weight};
 pub use model::{

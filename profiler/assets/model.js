@@ -1,0 +1,107 @@
+// The profile as the page has it: columns, of which it makes trees and tables for whatever part is asked for.
+//
+// `part` says which: { half: 'on' | 'off', group, worker, kind }, each an index or -1 for all. In a comparison side 0 is before
+// and side 1 is after, and times are per second of their profile, so that profiles of different length can be compared.
+'use strict';
+
+class Model {
+  constructor(data) {
+    Object.assign(this, data);
+    this.compares = this.sides.length > 1;
+    this.scale = this.sides.map(side => this.compares ? 1 / (side.lasted || 1) : 1);
+    this.nested = {};
+  }
+
+  name(index) { return this.names[index] ?? '?'; }
+
+  get main() { return this.sides.at(-1); }
+
+  format(nanos) { return this.compares ? `${units.time(nanos)}/s` : units.time(nanos); }
+
+  // What each node weighs by itself: [before, after], or [it], as { nanos, count }.
+  weights(part) {
+    const half = this[part.half], count = half.parent.length;
+    const sides = this.sides.map(() => ({ nanos: new Float64Array(count), count: new Float64Array(count) }));
+    half.node.forEach((node, i) => {
+      if (part.group >= 0 && half.group[i] !== part.group) return;
+      if (part.worker >= 0 && half.worker[i] !== part.worker) return;
+      if (part.kind >= 0 && this.frames.name[half.frame[node]] !== part.kind) return;
+      const side = half.side[i];
+      sides[side].nanos[node] += half.nanos[i] * this.scale[side];
+      sides[side].count[node] += half.count[i] * this.scale[side];
+    });
+    return sides;
+  }
+
+  // As flame.js wants it.
+  tree(part) {
+    const { parent, frame } = this[part.half], sides = this.weights(part);
+    return { names: this.names, frames: this.frames, parent, frame, self: sides.at(-1).nanos, before: this.compares ? sides[0].nanos : undefined };
+  }
+
+  // Nodes below a node of the same function, which a function's total must not count again.
+  below(half) {
+    if (this.nested[half]) return this.nested[half];
+    const { parent, frame } = this[half], { name } = this.frames, nested = new Uint8Array(parent.length);
+    for (let i = 0; i < parent.length; i++) {
+      const mine = name[frame[i]];
+      for (let up = parent[i]; up >= 0; up = parent[up]) if (name[frame[up]] === mine) { nested[i] = 1; break; }
+    }
+    return this.nested[half] = nested;
+  }
+
+  // What each function took: [{ name, own, places, sides: [{ self, total, count, totalCount }] }]. A wait is its caller's.
+  functions(part) {
+    const { parent, frame } = this[part.half], { name, sort, file, line } = this.frames, nested = this.below(part.half);
+    const rows = new Map(), weights = this.weights(part);
+    const row = i => {
+      const it = frame[i];
+      if (!rows.has(name[it]))
+        rows.set(name[it], { name: name[it], own: sort[it] === GrapeshotFlame.OWN, places: new Map(), nodes: [],
+          sides: this.sides.map(() => ({ self: 0, total: 0, count: 0 })) });
+      return rows.get(name[it]);
+    };
+    weights.forEach(({ nanos, count }, side) => {
+      const total = Float64Array.from(nanos), totalCount = Float64Array.from(count);
+      for (let i = parent.length - 1; i >= 0; i--) {
+        const up = parent[i];
+        if (up >= 0) { total[up] += total[i]; totalCount[up] += totalCount[i]; }
+        if (!total[i] && !totalCount[i]) continue;
+        if (sort[frame[i]] >= GrapeshotFlame.WAIT) {
+          if (sort[frame[i]] === GrapeshotFlame.WAIT && up >= 0 && sort[frame[up]] < GrapeshotFlame.WAIT) row(up).sides[side].self += total[i];
+          continue;
+        }
+        const it = row(i);
+        it.nodes.push(i);
+        it.sides[side].self += nanos[i];
+        if (nested[i]) continue;
+        it.sides[side].total += total[i];
+        it.sides[side].count += totalCount[i];
+        const place = file[frame[i]] < 0 ? '' : this.name(file[frame[i]]) + (line[frame[i]] ? `:${line[frame[i]]}` : '');
+        if (side === weights.length - 1) it.places.set(place, (it.places.get(place) ?? 0) + total[i]);
+      }
+      this.totals = total;
+    });
+    return [...rows.values()];
+  }
+
+  // Who calls a function and whom it calls, by time, of the last part that `functions` was asked for.
+  neighbours(half, row) {
+    const { parent, frame } = this[half], { name, sort } = this.frames, total = this.totals, nested = this.below(half);
+    const callers = new Map(), callees = new Map(), mine = new Set(row.nodes);
+    const add = (to, i, weight) => {
+      if (weight) to.set(name[frame[i]], (to.get(name[frame[i]]) ?? 0) + weight);
+    };
+    for (const i of mine) if (!nested[i] && parent[i] >= 0 && sort[frame[parent[i]]] !== GrapeshotFlame.GROUP) add(callers, parent[i], total[i]);
+    parent.forEach((up, i) => { if (up >= 0 && mine.has(up) && !mine.has(i)) add(callees, i, total[i]); });
+    const sorted = map => [...map].map(([name, nanos]) => ({ name, nanos })).sort((a, b) => b.nanos - a.nanos);
+    return { callers: sorted(callers), callees: sorted(callees) };
+  }
+
+  // Kinds of waits, those with the most time first.
+  kinds() {
+    const nanos = new Map();
+    for (const side of this.sides) for (const group of side.groups) for (const [kind, time] of group.waits) nanos.set(kind, (nanos.get(kind) ?? 0) + time);
+    return [...nanos].sort((a, b) => b[1] - a[1]).map(([kind]) => kind);
+  }
+}
