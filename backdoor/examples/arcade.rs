@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use grapeshot::signal::{SIGINT, SIGTERM, Signals};
-use grapeshot_backdoor::Backdoor;
+use grapeshot_backdoor::{Backdoor, Right};
 
 #[derive(serde::Serialize)]
 struct Player {
@@ -56,20 +56,34 @@ fn serve(path: &str, players: u64) -> io::Result<()> {
         moves.iter().enumerate().map(player).collect()
     };
     let backdoor = Backdoor::new("arcade")
-        .expose("players", "everybody who plays", list)
-        .expose_value("pause", "milliseconds between two moves", &pause)
+        .expose("players", "everybody who plays", Right::Observe, list)
+        .expose_setting(
+            "pause",
+            "milliseconds between two moves",
+            Right::Observe,
+            Right::Operate,
+            &pause,
+        )
         .expose(
             "kick",
             "throw a player out",
+            Right::Operate,
             |name: String| -> Result<(), String> { Err(format!("nobody is called {name}")) },
         )
-        .try_expose("save", "write a file", |path: String| {
+        .try_expose("store", "write a file", Right::Operate, |path: String| {
             std::fs::write(path, "saved")
         })
-        .expose("nap", "block for some seconds", |seconds: f64| {
-            grapeshot::sleep(Duration::from_secs_f64(seconds));
+        .expose(
+            "nap",
+            "block for some seconds",
+            Right::Operate,
+            |seconds: f64| {
+                grapeshot::sleep(Duration::from_secs_f64(seconds));
+            },
+        )
+        .expose("crash", "panic", Right::Operate, || -> u32 {
+            panic!("the machine tilted")
         })
-        .expose("crash", "panic", || -> u32 { panic!("the machine tilted") })
         .serve_unix(path)?;
     println!("listening at {}", backdoor.path().display());
     signals.wait()?;

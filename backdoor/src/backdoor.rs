@@ -10,6 +10,7 @@ use grapeshot::{RuntimeHandle, with_timeout};
 use crate::builtin;
 use crate::expose::{Exposed, Function, SharedValue, TryExposed};
 use crate::limits;
+use crate::rights::Right;
 use crate::runtimes::Runtimes;
 use crate::seats::Seats;
 use crate::server::{self, Handle};
@@ -20,7 +21,7 @@ use crate::value::Shapes;
 /// ```no_run
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU32, Ordering};
-/// use grapeshot_backdoor::Backdoor;
+/// use grapeshot_backdoor::{Backdoor, Right};
 ///
 /// #[derive(serde::Serialize)]
 /// struct Player { name: String, score: u32 }
@@ -30,12 +31,14 @@ use crate::value::Shapes;
 ///     let speed = Arc::new(AtomicU32::new(10));
 ///     let players = || vec![Player { name: "ann".into(), score: 3 }];
 ///     let backdoor = Backdoor::new("game")
-///         .expose("players", "everybody who plays", players)
-///         .expose("kick", "throw a player out", |name: String| -> Result<(), String> {
+///         .expose("players", "everybody who plays", Right::Observe, players)
+///         .expose("kick", "throw a player out", Right::Operate, |name: String| -> Result<(), String> {
 ///             Err(format!("nobody is called {name}"))
 ///         })
-///         .try_expose("save", "write the game to a file", |path: String| std::fs::write(path, "…"))
-///         .expose_value("speed", "steps a second", &speed)
+///         .try_expose("store", "write the game to a file", Right::Operate, |path: String| {
+///             std::fs::write(path, "…")
+///         })
+///         .expose_setting("speed", "steps a second", Right::Observe, Right::Operate, &speed)
 ///         .serve_unix("/run/game.sock")?;
 ///     // … serve players …
 ///     drop(backdoor);
@@ -79,7 +82,7 @@ impl Backdoor {
         }
     }
 
-    /// Lets the console call `name(..)`. `doc` is what `help()` says about it, in a few words.
+    /// Lets the console call `name(..)`, in sessions with that right. `doc` is what `help()` says about it, in a few words.
     ///
     /// A struct becomes a list of its fields, a `Vec` of structs a table, a `Duration` is shown as one, and the `Err` of
     /// a `Result` becomes the call's error. The same name may be exposed again with another number of arguments.
@@ -87,8 +90,14 @@ impl Backdoor {
     /// # Panics
     /// If `name` cannot be the name of a function, is built in, or is already taken with as many arguments.
     #[must_use]
-    pub fn expose<Args: 'static>(self, name: &str, doc: &str, closure: impl Exposed<Args>) -> Self {
-        self.add(Function::plain(name, doc, closure))
+    pub fn expose<Args: 'static>(
+        self,
+        name: &str,
+        doc: &str,
+        right: Right,
+        closure: impl Exposed<Args>,
+    ) -> Self {
+        self.add(Function::plain(name, doc, right, closure))
     }
 
     /// Like [`Backdoor::expose`] for a closure whose error can be displayed but not serialized, such as `io::Error`.
@@ -100,28 +109,52 @@ impl Backdoor {
         self,
         name: &str,
         doc: &str,
+        right: Right,
         closure: impl TryExposed<Args>,
     ) -> Self {
-        self.add(Function::fallible(name, doc, closure))
+        self.add(Function::fallible(name, doc, right, closure))
     }
 
-    /// Lets the console read a value with `name()` and replace it with `name(value)`.
+    /// Lets the console read a value with `name()`, in sessions with that right.
     ///
     /// # Panics
     /// As [`Backdoor::expose`].
     #[must_use]
-    pub fn expose_value<V>(self, name: &str, doc: &str, value: &V) -> Self
+    pub fn expose_value<V>(self, name: &str, doc: &str, right: Right, value: &V) -> Self
     where
         V: SharedValue + Clone,
         V::Stored: 'static,
     {
-        let (reader, writer) = (value.clone(), value.clone());
-        self.expose(name, doc, move || {
+        let reader = value.clone();
+        self.expose(name, doc, right, move || {
             with_timeout(limits::VALUE_PATIENCE, || reader.load()).map_err(|_| busy(&reader))
         })
-        .expose(name, &format!("set: {doc}"), move |value: V::Stored| {
+    }
+
+    /// Lets the console read a value with `name()`, in sessions with the right `read`, and replace it with `name(value)`
+    /// in those with the right `set`.
+    ///
+    /// # Panics
+    /// As [`Backdoor::expose`].
+    #[must_use]
+    pub fn expose_setting<V>(
+        self,
+        name: &str,
+        doc: &str,
+        read: Right,
+        set: Right,
+        value: &V,
+    ) -> Self
+    where
+        V: SharedValue + Clone,
+        V::Stored: 'static,
+    {
+        let writer = value.clone();
+        let store = move |value: V::Stored| {
             with_timeout(limits::VALUE_PATIENCE, || writer.store(value)).map_err(|_| busy(&writer))
-        })
+        };
+        self.expose_value(name, doc, read, value)
+            .expose(name, &format!("set: {doc}"), set, store)
     }
 
     /// How long an evaluation may run; 30 seconds unless set.
@@ -157,7 +190,7 @@ impl Backdoor {
             "{name:?} cannot be the name of a function in the console's language"
         );
         assert!(
-            builtin::HELP.iter().all(|entry| entry.name != name),
+            !builtin::is_taken(name),
             "`{name}` is built into the console"
         );
         let taken = self
@@ -227,21 +260,22 @@ mod tests {
     #[test]
     fn names_that_cannot_be_called_are_refused_at_once() {
         for name in ["", "two words", "1st", "spawn", "if", "ps", "a-b", "x;exit"] {
-            let refused = catch_unwind(|| drop(Backdoor::new("test").expose(name, "", || 1)));
+            let refused =
+                catch_unwind(|| drop(Backdoor::new("test").expose(name, "", Right::Observe, || 1)));
             assert!(refused.is_err(), "{name:?} was taken");
         }
         let twice = catch_unwind(|| {
             drop(
                 Backdoor::new("t")
-                    .expose("a", "", || 1)
-                    .expose("a", "", || 2),
+                    .expose("a", "", Right::Observe, || 1)
+                    .expose("a", "", Right::Observe, || 2),
             );
         });
         assert!(twice.is_err());
         drop(
             Backdoor::new("t")
-                .expose("a", "", || 1)
-                .expose("a", "", |x: i64| x),
+                .expose("a", "", Right::Observe, || 1)
+                .expose("a", "", Right::Observe, |x: i64| x),
         );
     }
 }

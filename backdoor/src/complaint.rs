@@ -32,7 +32,7 @@ impl Complaint {
         self
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -46,9 +46,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(exposed: &[Function]) -> Self {
-        let built_in = builtin::HELP
-            .iter()
-            .map(|entry| (entry.name.to_owned(), entry.call.to_owned()));
+        let built_in =
+            builtin::entries().map(|entry| (entry.name.to_owned(), entry.call.to_owned()));
         let exposed = exposed
             .iter()
             .map(|function| (function.name.clone(), function.signature()));

@@ -5,6 +5,7 @@ use rhai::{AST, Scope};
 use crate::builtin;
 use crate::expose::Function;
 use crate::protocol::Completion;
+use crate::rights::{Right, Rights};
 
 /// More candidates than this help nobody.
 const MAX_CANDIDATES: usize = 200;
@@ -15,12 +16,11 @@ const KEYWORDS: &[&str] = &[
     "switch", "throw", "true", "try", "while",
 ];
 
-/// The methods that a console is used with most; the language has more.
+/// The language's methods that a console is used with most; it has more.
 const METHODS: &[&str] = &[
     "all",
     "chunks",
     "contains",
-    "count_by",
     "dedup",
     "drain",
     "ends_with",
@@ -33,7 +33,6 @@ const METHODS: &[&str] = &[
     "keys",
     "len",
     "map",
-    "order",
     "pop",
     "push",
     "reduce",
@@ -50,7 +49,6 @@ const METHODS: &[&str] = &[
     "to_lower",
     "to_string",
     "to_upper",
-    "top",
     "trim",
     "values",
 ];
@@ -60,23 +58,20 @@ pub(crate) fn at(
     line: &str,
     cursor: usize,
     exposed: &[Function],
+    rights: Rights,
     scope: &Scope<'_>,
     defined: &AST,
 ) -> (usize, Vec<Completion>) {
     let before = line.get(..cursor).unwrap_or(line);
-    let word = before
-        .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()
-        .unwrap_or_default();
+    let word = last_word(before);
     let start = before.len() - word.len();
     let mut names = if before[..start].ends_with('.') {
-        METHODS
-            .iter()
-            .map(|method| same(&format!("{method}(")))
+        let receiver = last_word(&before[..start - 1]);
+        methods(receiver, rights)
             .chain(fields(&before[..start - 1], scope))
             .collect()
     } else {
-        everything(exposed, scope, defined)
+        everything(exposed, rights, scope, defined)
     };
     names.retain(|name| name.text.starts_with(word));
     names.sort_by(|a, b| a.text.cmp(&b.text).then_with(|| a.label.cmp(&b.label)));
@@ -92,14 +87,19 @@ pub(crate) fn at(
     (start, names)
 }
 
-fn everything(exposed: &[Function], scope: &Scope<'_>, defined: &AST) -> Vec<Completion> {
-    let calls = builtin::HELP
-        .iter()
-        .filter(|entry| !entry.is_method())
+fn everything(
+    exposed: &[Function],
+    rights: Rights,
+    scope: &Scope<'_>,
+    defined: &AST,
+) -> Vec<Completion> {
+    let calls = builtin::entries()
+        .filter(|entry| entry.receiver().is_none() && rights.contains(entry.right))
         .map(|entry| (entry.name.to_owned(), entry.call.to_owned()))
         .chain(
             exposed
                 .iter()
+                .filter(|function| rights.contains(function.right))
                 .map(|function| (function.name.clone(), function.signature())),
         )
         .chain(
@@ -128,16 +128,34 @@ fn everything(exposed: &[Function], scope: &Scope<'_>, defined: &AST) -> Vec<Com
             .filter(|(name, ..)| *name != "_")
             .map(|(name, ..)| same(name)),
     );
-    names.extend(KEYWORDS.iter().map(|keyword| same(keyword)));
+    if rights.contains(Right::Evaluate) {
+        names.extend(KEYWORDS.iter().map(|keyword| same(keyword)));
+    }
     names
+}
+
+/// The console's own methods of `receiver`, or else the language's and those of tables.
+fn methods(receiver: &str, rights: Rights) -> impl Iterator<Item = Completion> {
+    let is_own = builtin::entries().any(|entry| entry.receiver() == Some(receiver));
+    let wanted = if is_own { receiver } else { "rows" };
+    let own = builtin::entries()
+        .filter(move |entry| entry.receiver() == Some(wanted) && rights.contains(entry.right));
+    let of_language = if is_own { &[] } else { METHODS };
+    own.map(|entry| entry.name)
+        .chain(of_language.iter().copied())
+        .map(|method| same(&format!("{method}(")))
+}
+
+/// The word at the end of a text.
+fn last_word(text: &str) -> &str {
+    text.rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default()
 }
 
 /// The fields of the variable that stands before the point, or of the first row of its table.
 fn fields(before: &str, scope: &Scope<'_>) -> Vec<Completion> {
-    let name = before
-        .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()
-        .unwrap_or_default();
+    let name = last_word(before);
     let Some((.., value)) = scope.iter_raw().find(|(variable, ..)| *variable == name) else {
         return Vec::new();
     };
@@ -160,13 +178,20 @@ mod tests {
 
     fn texts(line: &str) -> (usize, Vec<String>) {
         let exposed = [
-            Function::plain("players", "", || 1),
-            Function::plain("speed", "", |_: f64| ()),
+            Function::plain("players", "", Right::Observe, || 1),
+            Function::plain("speed", "", Right::Observe, |_: f64| ()),
         ];
         let mut scope = Scope::new();
         scope.push("spare", 1_i64);
         scope.push_dynamic("row", rhai::Map::from([("state".into(), 1.into())]).into());
-        let (start, names) = at(line, line.len(), &exposed, &scope, &AST::empty());
+        let (start, names) = at(
+            line,
+            line.len(),
+            &exposed,
+            Rights::all(),
+            &scope,
+            &AST::empty(),
+        );
         (start, names.into_iter().map(|name| name.text).collect())
     }
 
@@ -185,10 +210,17 @@ mod tests {
     #[test]
     fn all_ways_to_call_a_name_are_one_candidate() {
         let exposed = [
-            Function::plain("pause", "", || 1),
-            Function::plain("pause", "", |_: u8| ()),
+            Function::plain("pause", "", Right::Observe, || 1),
+            Function::plain("pause", "", Right::Observe, |_: u8| ()),
         ];
-        let (_, names) = at("pau", 3, &exposed, &Scope::new(), &AST::empty());
+        let (_, names) = at(
+            "pau",
+            3,
+            &exposed,
+            Rights::all(),
+            &Scope::new(),
+            &AST::empty(),
+        );
         let want = Completion {
             text: "pause(".into(),
             label: "pause() or pause(integer)".into(),
@@ -207,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_cursor_inside_a_character_is_harmless() {
-        let (start, _) = at("ü", 1, &[], &Scope::new(), &AST::empty());
+        let (start, _) = at("ü", 1, &[], Rights::all(), &Scope::new(), &AST::empty());
         assert_eq!(start, 0);
     }
 }

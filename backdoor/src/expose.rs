@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::probe;
+use crate::rights::Right;
 
 /// A closure of up to four arguments that the console can call.
 ///
@@ -161,39 +162,46 @@ type Body = dyn Fn(Vec<Value>) -> Result<Value, String> + Send + Sync;
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) doc: String,
+    /// What a session must have to call it.
+    pub(crate) right: Right,
     pub(crate) parameters: Vec<&'static str>,
     pub(crate) body: Arc<Body>,
 }
 
 impl Function {
-    pub(crate) fn plain<Args: 'static>(name: &str, doc: &str, closure: impl Exposed<Args>) -> Self {
-        Self::of(name, doc, parameters_of(&closure), move |arguments| {
-            closure.call(arguments)
-        })
+    pub(crate) fn plain<Args: 'static>(
+        name: &str,
+        doc: &str,
+        right: Right,
+        closure: impl Exposed<Args>,
+    ) -> Self {
+        let parameters = parameters_of(&closure);
+        let body = move |arguments| closure.call(arguments);
+        Self::of(name, doc, right, parameters, body)
     }
 
     pub(crate) fn fallible<Args: 'static>(
         name: &str,
         doc: &str,
+        right: Right,
         closure: impl TryExposed<Args>,
     ) -> Self {
-        Self::of(
-            name,
-            doc,
-            fallible_parameters_of(&closure),
-            move |arguments| closure.call(arguments),
-        )
+        let parameters = fallible_parameters_of(&closure);
+        let body = move |arguments| closure.call(arguments);
+        Self::of(name, doc, right, parameters, body)
     }
 
     fn of(
         name: &str,
         doc: &str,
+        right: Right,
         parameters: Vec<&'static str>,
         body: impl Fn(Vec<Value>) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.to_owned(),
             doc: doc.to_owned(),
+            right,
             parameters,
             body: Arc::new(body),
         }
@@ -282,14 +290,16 @@ mod tests {
 
     #[test]
     fn arguments_are_converted_and_counted() {
-        let add = Function::plain("add", "", |a: i64, b: f64| a as f64 + b);
+        let add = Function::plain("add", "", Right::Observe, |a: i64, b: f64| a as f64 + b);
         assert_eq!(add.signature(), "add(integer, number)");
         assert_eq!((add.body)(vec![json!(1), json!(2)]), Ok(json!(3.0)));
     }
 
     #[test]
     fn a_wrong_argument_is_told_in_the_words_of_the_signature() {
-        let function = Function::plain("f", "", |a: u8, b: f64, c: String| format!("{a}{b}{c}"));
+        let function = Function::plain("f", "", Right::Observe, |a: u8, b: f64, c: String| {
+            format!("{a}{b}{c}")
+        });
         let complaint = |arguments: Value| match arguments {
             Value::Array(arguments) => (function.body)(arguments).unwrap_err(),
             other => panic!("{other} is no list of arguments"),
@@ -310,19 +320,24 @@ mod tests {
 
     #[test]
     fn errors_of_either_kind_become_the_calls_error() {
-        let plain = Function::plain("kick", "", |name: String| -> Result<u32, String> {
-            if name == "ann" {
-                Ok(7)
-            } else {
-                Err(format!("no player is called {name}"))
-            }
-        });
+        let plain = Function::plain(
+            "kick",
+            "",
+            Right::Observe,
+            |name: String| -> Result<u32, String> {
+                if name == "ann" {
+                    Ok(7)
+                } else {
+                    Err(format!("no player is called {name}"))
+                }
+            },
+        );
         assert_eq!((plain.body)(vec![json!("ann")]), Ok(json!(7)));
         assert_eq!(
             (plain.body)(vec![json!("bob")]),
             Err("no player is called bob".to_owned())
         );
-        let fallible = Function::fallible("read", "", || {
+        let fallible = Function::fallible("read", "", Right::Observe, || {
             Err::<(), _>(std::io::Error::other("the disk is full"))
         });
         assert_eq!((fallible.body)(vec![]), Err("the disk is full".to_owned()));

@@ -7,17 +7,23 @@ use rhai::{
 };
 
 use crate::backdoor::Shared;
-use crate::builtin;
+use crate::builtin::{self, Console};
 use crate::complaint::{Complaint, Names};
 use crate::complete;
 use crate::expose::Function;
 use crate::limits;
 use crate::pace::Pace;
 use crate::protocol::Completion;
+use crate::rights::{Right, Rights};
+use crate::transport::Visitor;
 use crate::value::{self, Units};
 
 /// The variable that holds the last result.
 const LAST: &str = "_";
+
+/// What a session without the right to evaluate is told of what it cannot parse.
+const ONE_EXPRESSION: &str =
+    "without the right `evaluate` a line is one expression: no variables, loops and closures";
 
 /// Takes what an evaluation prints. May suspend.
 pub(crate) type Printer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -34,6 +40,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Interpreter {
     engine: Engine,
     scope: Scope<'static>,
+    rights: Rights,
     /// The functions that the session's statements have defined so far.
     functions: AST,
     /// The statement that is being parsed; the token hook looks behind a `_` in it.
@@ -46,19 +53,38 @@ pub(crate) struct Interpreter {
 }
 
 impl Interpreter {
-    pub(crate) fn new(shared: &Arc<Shared>, pace: &Arc<Pace>, printer: &Printer) -> Self {
+    /// For a session of this visitor.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        pace: &Arc<Pace>,
+        printer: &Printer,
+        visitor: &Visitor,
+    ) -> Self {
+        let rights = visitor.rights;
         let mut engine = Engine::new();
         set_limits(&mut engine);
         let source = Arc::default();
         make_underscore_a_variable(&mut engine, &source);
         connect(&mut engine, pace, printer);
-        builtin::register(&mut engine, shared, pace, printer);
+        let console = Arc::new(Console {
+            shared: Arc::clone(shared),
+            pace: Arc::clone(pace),
+            printer: Arc::clone(printer),
+            visitor: visitor.clone(),
+        });
+        let mut scope = Scope::new();
+        builtin::register(&mut engine, &mut scope, &console);
         for function in &shared.functions {
-            register(&mut engine, function, shared, pace);
+            register(&mut engine, function, &console);
+        }
+        if !rights.contains(Right::Evaluate) {
+            // A closure is a program, and `eval` runs one.
+            engine.set_allow_anonymous_fn(false).disable_symbol("eval");
         }
         Self {
             engine,
-            scope: Scope::new(),
+            scope,
+            rights,
             functions: AST::empty(),
             source,
             pace: Arc::clone(pace),
@@ -76,7 +102,14 @@ impl Interpreter {
         let ast = match self.parse(source) {
             Ok(ast) => ast,
             Err(error) if continues(&error, source) => return Outcome::Incomplete,
-            Err(error) => return Outcome::Failed(self.names.explain_parse(&error)),
+            Err(error) => {
+                let complaint = self.names.explain_parse(&error);
+                return Outcome::Failed(if self.rights.contains(Right::Evaluate) {
+                    complaint
+                } else {
+                    complaint.hint(ONE_EXPRESSION)
+                });
+            }
         };
         let whole = self.functions.merge(&ast);
         let mark = self.mark();
@@ -131,6 +164,7 @@ impl Interpreter {
             line,
             cursor,
             &self.shared.functions,
+            self.rights,
             &self.scope,
             &self.functions,
         )
@@ -156,7 +190,11 @@ impl Interpreter {
 
     fn parse(&self, source: &str) -> Result<AST, rhai::ParseError> {
         source.clone_into(&mut self.source.lock().unwrap_or_else(PoisonError::into_inner));
-        self.engine.compile(source)
+        if self.rights.contains(Right::Evaluate) {
+            self.engine.compile(source)
+        } else {
+            self.engine.compile_expression(source)
+        }
     }
 
     fn variables(&self) -> Vec<String> {
@@ -245,24 +283,24 @@ fn connect(engine: &mut Engine, pace: &Arc<Pace>, printer: &Printer) {
 }
 
 /// Makes one function of the application callable.
-fn register(engine: &mut Engine, function: &Function, shared: &Arc<Shared>, pace: &Arc<Pace>) {
+fn register(engine: &mut Engine, function: &Function, console: &Arc<Console>) {
     let (body, name) = (Arc::clone(&function.body), function.name.clone());
-    let (shared, pace) = (Arc::clone(shared), Arc::clone(pace));
+    let (right, signature) = (function.right, function.signature());
+    let console = Arc::clone(console);
     let any = vec![std::any::TypeId::of::<Dynamic>(); function.parameters.len()];
     engine.register_raw_fn(&function.name, any, move |_context, arguments| {
+        console.may(right, &signature)?;
+        let (shapes, pace) = (&console.shared.shapes, &console.pace);
         let stopped = |stop: crate::pace::Stop| terminated(&stop.to_string());
         let mut converted = Vec::with_capacity(arguments.len());
         for argument in arguments.iter() {
-            converted.push(
-                value::to_json(argument, Units::Plain, &shared.shapes, &pace).map_err(stopped)?,
-            );
+            converted.push(value::to_json(argument, Units::Plain, shapes, pace).map_err(stopped)?);
         }
         pace.check().map_err(stopped)?;
         let body = Arc::clone(&body);
-        let calls = &shared.runtimes.calls;
-        let result = calls.call(&name, &pace, move || body(converted))?;
+        let result = console.elsewhere(&name, move || body(converted))?;
         let result = result.map_err(|message| failed(&format!("{name}: {message}")))?;
-        value::from_json(result, &shared.shapes, &pace).map_err(stopped)
+        value::from_json(result, shapes, pace).map_err(stopped)
     });
 }
 

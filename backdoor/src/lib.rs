@@ -29,7 +29,6 @@ mod probe;
 pub mod protocol;
 pub mod render;
 mod rights;
-mod rows;
 mod runtimes;
 mod seats;
 mod server;

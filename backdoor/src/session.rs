@@ -111,7 +111,7 @@ impl Session {
         let pace = Arc::new(Pace::new(shared.time_limit, number));
         let current = Arc::default();
         let printer = evaluation::printer(&outbox, &current, &pace);
-        let interpreter = Interpreter::new(shared, &pace, &printer);
+        let interpreter = Interpreter::new(shared, &pace, &printer, &visitor);
         let to = Arc::clone(&transport);
         let writer = Builder::new().name(format!("console-writer-{number}"));
         drop(writer.spawn(move || send_all_of(&queued, &*to, number)));

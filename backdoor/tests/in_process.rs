@@ -9,7 +9,7 @@ use std::time::Duration;
 use grapeshot_backdoor::protocol::{
     ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
 };
-use grapeshot_backdoor::{Backdoor, Handle};
+use grapeshot_backdoor::{Backdoor, Handle, Right};
 
 struct Peer {
     stream: UnixStream,
@@ -106,7 +106,9 @@ fn error_of(message: ServerMessage) -> String {
 fn the_time_limit_reaches_into_a_blocking_call() {
     let backdoor = Backdoor::new("limited")
         .time_limit(Duration::from_millis(100))
-        .expose("nap", "", || grapeshot::sleep(Duration::from_secs(3600)));
+        .expose("nap", "", Right::Operate, || {
+            grapeshot::sleep(Duration::from_secs(3600))
+        });
     with_backdoor("limit", backdoor, |path| {
         let mut peer = Peer::attach(path);
         assert_eq!(
@@ -205,18 +207,24 @@ fn functions_see_the_applications_state() {
     let names = Arc::new(grapeshot::sync::Mutex::new(vec!["ann".to_owned()]));
     let (add, list) = (Arc::clone(&names), Arc::clone(&names));
     let backdoor = Backdoor::new("state")
-        .expose("add", "", move |name: String, times: u8| {
+        .expose("add", "", Right::Operate, move |name: String, times: u8| {
             for _ in 0..times {
                 add.lock().push(name.clone());
             }
         })
-        .expose("list", "", move || list.lock().clone())
-        .expose("sum", "", |numbers: Vec<f64>, scale: Option<f64>| {
-            numbers.iter().sum::<f64>() * scale.unwrap_or(1.0)
-        })
+        .expose("list", "", Right::Operate, move || list.lock().clone())
+        .expose(
+            "sum",
+            "",
+            Right::Operate,
+            |numbers: Vec<f64>, scale: Option<f64>| {
+                numbers.iter().sum::<f64>() * scale.unwrap_or(1.0)
+            },
+        )
         .expose(
             "four",
             "",
+            Right::Operate,
             |a: i64, b: i64, c: i64, d: bool| if d { a + b + c } else { 0 },
         );
     with_backdoor("state", backdoor, |path| {
@@ -243,7 +251,7 @@ fn a_coroutine_that_waits_for_itself_is_shown() {
         let _again = lock.lock();
     };
     let tangle = move || drop(grapeshot::Builder::new().name("twice").spawn(twice));
-    let backdoor = Backdoor::new("tangled").expose("tangle", "", tangle);
+    let backdoor = Backdoor::new("tangled").expose("tangle", "", Right::Operate, tangle);
     with_backdoor("tangled", backdoor, |path| {
         let mut peer = Peer::attach(path);
         let mut value = |source: &str| match peer.ask(source) {

@@ -140,11 +140,11 @@ fn the_applications_values_and_files_are_reached() {
     assert_eq!(server.told("pause(75); pause()"), "75\n");
     assert_eq!(server.told("players()[0].pause"), "75.0 ms\n");
     let file = server.folder.file("saved");
-    server.told(&format!("save({file:?})"));
+    server.told(&format!("store({file:?})"));
     assert_eq!(fs::read_to_string(file).unwrap(), "saved");
     assert_eq!(
-        errors(&server.ask("save(\"/nowhere/x\")")),
-        "error: save: No such file or directory (os error 2)\n"
+        errors(&server.ask("store(\"/nowhere/x\")")),
+        "error: store: No such file or directory (os error 2)\n"
     );
 }
 

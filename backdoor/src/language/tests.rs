@@ -15,28 +15,50 @@ impl Bench {
     }
 
     fn limited(limit: Duration) -> Self {
+        Self::of(limit, Rights::all())
+    }
+
+    fn with(rights: &str) -> Self {
+        Self::of(Duration::from_secs(600), rights.parse().unwrap())
+    }
+
+    fn of(limit: Duration, rights: Rights) -> Self {
         let backdoor = Backdoor::new("test")
-            .expose("players", "everybody", || {
+            .expose("players", "everybody", Right::Observe, || {
                 vec![
                     json!({"name": "ann", "score": 3}),
                     json!({"name": "bob", "score": 5}),
                 ]
             })
-            .expose("speed", "steps a second", |steps: f64| steps * 2.0)
-            .expose("double", "twice", |n: i64| n * 2)
-            .expose("kick", "throw out", |name: String| -> Result<(), String> {
-                Err(format!("nobody is called {name}"))
+            .expose("speed", "steps a second", Right::Observe, |steps: f64| {
+                steps * 2.0
             })
-            .expose("age", "a duration", || Duration::from_millis(2500))
-            .expose("boom", "panics", || -> i64 { panic!("the roof fell in") });
+            .expose("double", "twice", Right::Observe, |n: i64| n * 2)
+            .expose(
+                "kick",
+                "throw out",
+                Right::Operate,
+                |name: String| -> Result<(), String> { Err(format!("nobody is called {name}")) },
+            )
+            .expose("age", "a duration", Right::Observe, || {
+                Duration::from_millis(2500)
+            })
+            .expose("boom", "panics", Right::Operate, || -> i64 {
+                panic!("the roof fell in")
+            });
         let shared = Shared::of(backdoor);
         let pace = Arc::new(Pace::new(limit, 0));
         let printed: Arc<Mutex<Vec<String>>> = Arc::default();
         let into = Arc::clone(&printed);
+        let visitor = Visitor {
+            name: "tester".into(),
+            from: "a test".into(),
+            rights,
+        };
         let printer: Printer =
             Arc::new(move |text: &str| into.lock().unwrap().push(text.to_owned()));
         Self {
-            interpreter: Interpreter::new(&shared, &pace, &printer),
+            interpreter: Interpreter::new(&shared, &pace, &printer, &visitor),
             printed,
         }
     }
@@ -383,4 +405,142 @@ fn deeply_nested_values_meet_the_time_limit_before_the_stacks_end() {
             .join()
             .unwrap();
     }
+}
+
+/// A call as `help()` writes it, with a value for each argument, such that it does no harm.
+fn sample(call: &str) -> String {
+    let (name, arguments) = call.trim_end_matches(')').split_once('(').unwrap();
+    let value = |argument: &str| match argument {
+        "id" => "0",
+        "seconds" | "n" | "integer" | "number" | "x" => "1",
+        "field" | "text" => "\"a\"",
+        other => panic!("no sample for the argument `{other}` of {call}: add one here"),
+    };
+    let arguments: Vec<&str> = arguments
+        .split(", ")
+        .filter(|argument| !argument.is_empty())
+        .map(value)
+        .collect();
+    let name = name.replace("rows.", "[#{a: 1}].");
+    format!("{name}({})", arguments.join(", "))
+}
+
+/// All sets of rights.
+fn roles() -> impl Iterator<Item = Rights> {
+    (0..16).map(|bits: usize| {
+        let all = Right::ALL.into_iter().enumerate();
+        all.filter(|(at, _)| bits & (1 << at) != 0)
+            .map(|(_, right)| right)
+            .collect()
+    })
+}
+
+/// Every function of the tables and every exposed one, for every role: refused, in words, exactly if the right is missing.
+/// What operates is not called with the right, since it might.
+#[test]
+fn each_role_may_call_what_it_has_the_right_to() {
+    on_an_evaluations_stack(|| {
+        let exposed = Bench::new().interpreter.shared.functions.clone();
+        let exposed = exposed.iter().map(|f| (f.signature(), f.right));
+        let built_in = builtin::entries().map(|entry| (entry.call.to_owned(), entry.right));
+        let calls: Vec<(String, Right)> = exposed.chain(built_in).collect();
+        let (mut refused, mut called) = (0, 0);
+        for role in roles() {
+            let mut bench = Bench::of(Duration::from_secs(600), role);
+            for (call, right) in &calls {
+                let may = role.contains(*right);
+                if may && *right != Right::Observe {
+                    continue;
+                }
+                let complaint = match bench.outcome(&sample(call)) {
+                    Outcome::Failed(complaint) => complaint.message,
+                    _ => String::new(),
+                };
+                let refusal = format!(
+                    "{call} needs the right `{right}`, which this session does not have: it has {role}"
+                );
+                assert_eq!(
+                    complaint == refusal,
+                    !may,
+                    "{call} with {role}: {complaint:?}"
+                );
+                *if may { &mut called } else { &mut refused } += 1;
+            }
+        }
+        let observing = calls.iter().filter(|(_, right)| *right == Right::Observe);
+        assert_eq!(called, observing.count() * 8);
+        assert_eq!(refused, calls.len() * 8);
+    });
+}
+
+#[test]
+fn without_the_right_to_evaluate_a_line_is_one_expression() {
+    let mut bench = Bench::with("observe,trace,operate");
+    assert_eq!(bench.value("speed(2) + 1"), json!(5.0));
+    assert_eq!(bench.value("_ * 2"), json!(10.0));
+    assert_eq!(bench.value("players()[1].name"), json!("bob"));
+    for program in [
+        "let x = 5",
+        "let x = 5; x",
+        "1; 2",
+        "loop {}",
+        "while true {}",
+        "fn f() { 1 }",
+        "players().filter(|p| p.score > 3)",
+        "if true { 1 } else { 2 }",
+        "switch 1 { _ => { loop {} } }",
+        "{ 1 }",
+        "eval(\"let x = 1; x\")",
+        "_ = 5",
+    ] {
+        let complaint = bench.complaint(program);
+        assert_eq!(
+            complaint.hint.as_deref(),
+            Some(ONE_EXPRESSION),
+            "{program}: {complaint:?}"
+        );
+    }
+    let call = bench.complaint("Fn(\"eval\").call(\"1\")");
+    assert!(
+        call.message.starts_with("there is no function eval"),
+        "{call:?}"
+    );
+    let mut bench = Bench::with("observe,evaluate");
+    assert!(
+        bench
+            .complaint("Fn(\"kill\").call(0)")
+            .message
+            .contains("needs the right `operate`")
+    );
+    assert!(
+        bench
+            .complaint("eval(\"kill(0)\")")
+            .message
+            .contains("needs the right `operate`")
+    );
+}
+
+#[test]
+fn completion_offers_only_what_may_be_called() {
+    let offered = |rights: &str, line: &str| {
+        let bench = Bench::with(rights);
+        let (_, found) = bench.interpreter.complete(line, line.len());
+        found.into_iter().map(|it| it.text).collect::<Vec<_>>()
+    };
+    assert_eq!(offered("all", "ki"), ["kick(", "kill("]);
+    assert_eq!(offered("observe,evaluate", "ki"), [""; 0]);
+    assert_eq!(offered("none", "pl"), [""; 0]);
+    assert_eq!(offered("observe", "wh"), ["where(", "where_all()"]);
+    assert_eq!(offered("observe,evaluate", "whi"), ["while"]);
+    assert_eq!(
+        offered("observe", "ps().to"),
+        [
+            "to_float(",
+            "to_int(",
+            "to_lower(",
+            "to_string(",
+            "to_upper(",
+            "top("
+        ]
+    );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use grapeshot_backdoor::Backdoor;
+use grapeshot_backdoor::{Backdoor, Right};
 use serde::Serialize;
 
 use super::npc::{MOST, Population};
@@ -44,26 +44,36 @@ pub fn backdoor(
     let backdoor = Backdoor::new("mmo").expose(
         "npcs",
         "how many NPCs there are and how they do",
+        Right::Observe,
         move || npcs(&w, &p),
     );
     let w = Arc::clone(world);
-    let backdoor = backdoor.expose("players", "who is here", move || players(&w));
+    let backdoor = backdoor.expose("players", "who is here", Right::Observe, move || {
+        players(&w)
+    });
     let w = Arc::clone(world);
-    let backdoor = backdoor.expose("speed", "how fast NPCs go", move || w.speed());
+    let backdoor = backdoor.expose("speed", "how fast NPCs go", Right::Observe, move || {
+        w.speed()
+    });
     let w = Arc::clone(world);
     let backdoor = backdoor.expose(
         "speed",
         "sets it: 0 freezes them, 1 is normal, 20 the most",
+        Right::Operate,
         move |x: f64| w.set_speed(x),
     );
     let p = Arc::clone(population);
-    let backdoor = backdoor.expose("spawn_npcs", "adds so many NPCs", move |n: i64| {
-        spawn(&p, n)
-    });
+    let backdoor = backdoor.expose(
+        "spawn_npcs",
+        "adds so many NPCs",
+        Right::Operate,
+        move |n: i64| spawn(&p, n),
+    );
     let w = Arc::clone(world);
     backdoor.expose(
         "kick",
         "sends the player of this name away",
+        Right::Operate,
         move |name: String| kick(&w, &name),
     )
 }

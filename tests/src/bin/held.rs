@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use grapeshot::sync::Event;
 use grapeshot::{Builder, Placement, Runtime, shield, sleep};
-use grapeshot_backdoor::Backdoor;
+use grapeshot_backdoor::{Backdoor, Right};
 
 const WORKERS: usize = 2;
 const LONG: Duration = Duration::from_secs(3600);
@@ -35,22 +35,40 @@ fn serve(path: &str, how: &str) -> std::io::Result<()> {
     let (end, released) = (Arc::new(Event::new()), Arc::new(Event::new()));
     let (ends, releases) = (end.clone(), released.clone());
     let handle = Backdoor::new("held")
-        .expose_value("speed", "an atomic", &speed)
-        .expose_value("purse", "behind a lock", &purse)
-        .expose("compute", "never ends", compute)
-        .expose("sprout", "a coroutine that waits", || {
+        .expose_setting("speed", "an atomic", Right::Observe, Right::Operate, &speed)
+        .expose_setting(
+            "purse",
+            "behind a lock",
+            Right::Observe,
+            Right::Operate,
+            &purse,
+        )
+        .expose("compute", "never ends", Right::Operate, compute)
+        .expose("sprout", "a coroutine that waits", Right::Operate, || {
             let child = Builder::new().name("child");
             child.spawn(|| sleep(LONG)).id().0
         })
-        .expose("whereabouts", "where a spawned coroutine runs", || {
-            let name = || std::thread::current().name().map(str::to_owned);
-            let spawned = grapeshot::spawn(name).join();
-            [name(), spawned.unwrap_or_default()]
+        .expose(
+            "whereabouts",
+            "where a spawned coroutine runs",
+            Right::Operate,
+            || {
+                let name = || std::thread::current().name().map(str::to_owned);
+                let spawned = grapeshot::spawn(name).join();
+                [name(), spawned.unwrap_or_default()]
+            },
+        )
+        .expose("end", "lets main return", Right::Operate, move || {
+            ends.set()
         })
-        .expose("end", "lets main return", move || ends.set())
-        .expose("release", "lets the last coroutine end", move || {
-            releases.set();
-        })
+        .expose(
+            "release",
+            "lets the last coroutine end",
+            Right::Operate,
+            move || {
+                releases.set();
+            },
+        )
         .serve_unix(path)?;
     // Served until the runtime has ended, not until this coroutine does.
     handle.detach();

@@ -22,7 +22,7 @@ use crate::{HandlerError, Request, Response};
 /// ```
 ///
 /// The console can change it too, with a line for each function that it is to have:
-/// `backdoor.expose("switch_off", "a handler, by name", move |name: String| handlers.set_enabled(&name, false))`.
+/// `backdoor.expose("switch_off", "a handler, by name", Right::Operate, move |name: String| handlers.set_enabled(&name, false))`.
 #[derive(Clone, Default)]
 pub struct Handlers {
     entries: Arc<RwLock<Arc<Vec<Entry>>>>,

@@ -1,45 +1,63 @@
 //! Methods on tables: the few that a console wants and the language lacks.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, INT};
+use rhai::{Array, Dynamic, EvalAltResult, INT, ImmutableString};
 
-use crate::backdoor::Shared;
+use super::{Answer, Console, Entry};
 use crate::language::failed;
+use crate::rights::Right;
 use crate::value::record;
 
-pub(crate) fn register(engine: &mut Engine, shared: &Arc<Shared>) {
-    engine.register_fn("order", |rows: &mut Array, field: &str| order(rows, field));
-    engine.register_fn("top", |rows: &mut Array, field: &str, n: INT| {
-        top(rows, field, n)
-    });
-    let shared = Arc::clone(shared);
-    engine.register_fn("count_by", move |rows: &mut Array, field: &str| {
-        count_by(rows, field, &shared)
-    });
-}
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "top",
+        call: "rows.top(field, n)",
+        about: "the n rows with the largest field",
+        more: "",
+        right: Right::Observe,
+        bind: |to| to.add(top),
+    },
+    Entry {
+        name: "order",
+        call: "rows.order(field)",
+        about: "the rows in the order of a field",
+        more: "",
+        right: Right::Observe,
+        bind: |to| to.add(order),
+    },
+    Entry {
+        name: "count_by",
+        call: "rows.count_by(field)",
+        about: "how many rows have each value of a field",
+        more: "",
+        right: Right::Observe,
+        bind: |to| to.add(count_by),
+    },
+];
 
-type Rows = Result<Array, Box<EvalAltResult>>;
-
-fn order(rows: &Array, field: &str) -> Rows {
-    let mut keyed = keyed(rows, field)?;
+fn order(_: &Console, rows: &mut Array, field: ImmutableString) -> Answer {
+    let mut keyed = keyed(rows, &field)?;
     keyed.sort_by(|(a, _), (b, _)| compare(a, b));
-    Ok(keyed.into_iter().map(|(_, row)| row.clone()).collect())
+    Ok(Dynamic::from_array(
+        keyed.into_iter().map(|(_, row)| row.clone()).collect(),
+    ))
 }
 
-fn top(rows: &Array, field: &str, n: INT) -> Rows {
-    let mut keyed = keyed(rows, field)?;
+fn top(_: &Console, rows: &mut Array, field: ImmutableString, n: INT) -> Answer {
+    let mut keyed = keyed(rows, &field)?;
     // The other way round, so that equal rows stay in their order.
     keyed.sort_by(|(a, _), (b, _)| compare(b, a));
     keyed.truncate(usize::try_from(n).unwrap_or(0));
-    Ok(keyed.into_iter().map(|(_, row)| row.clone()).collect())
+    Ok(Dynamic::from_array(
+        keyed.into_iter().map(|(_, row)| row.clone()).collect(),
+    ))
 }
 
-fn count_by(rows: &Array, field: &str, shared: &Shared) -> Rows {
-    let mut keyed = keyed(rows, field)?;
+fn count_by(console: &Console, rows: &mut Array, field: ImmutableString) -> Answer {
+    let mut keyed = keyed(rows, &field)?;
     keyed.sort_by(|(a, _), (b, _)| compare(a, b));
-    let tag = shared.shapes.tag(vec!["value".into(), "count".into()]);
+    let tag = console.columns(["value", "count"]);
     let mut counted: Vec<(Dynamic, INT)> = Vec::new();
     for (key, _) in keyed {
         match counted.last_mut() {
@@ -49,10 +67,10 @@ fn count_by(rows: &Array, field: &str, shared: &Shared) -> Rows {
     }
     // The most frequent value first.
     counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    Ok(counted
+    let lines = counted
         .into_iter()
-        .map(|(value, count)| record(tag, [("value", value), ("count", count.into())]))
-        .collect())
+        .map(|(value, count)| record(tag, [("value", value), ("count", count.into())]));
+    Ok(Dynamic::from_array(lines.collect()))
 }
 
 fn keyed<'a>(

@@ -1,0 +1,164 @@
+//! The functions that every console has, by subject.
+//!
+//! One [`Entry`] is all there is to a function: what `help()` says of it, the right that it needs and what is called. A
+//! subject's file lists its own; [`SUBJECTS`] lists the files, in the order of `help()`. To add a function, write
+//! `fn name(console: &Console, ..) -> Answer` and an entry for it. It looks at the application through
+//! [`Runtimes`](crate::runtimes::Runtimes), needs none of its workers, and calls [`Console::step`] as it goes through
+//! what may be long.
+
+mod binder;
+mod coroutines;
+mod fields;
+mod general;
+mod places;
+mod rows;
+mod workers;
+
+use std::sync::Arc;
+
+use grapeshot::CoroutineId;
+use rhai::{Dynamic, Engine, EvalAltResult, INT, Scope};
+
+pub(crate) use self::binder::Binder;
+pub(crate) use self::fields::without_numbers;
+use crate::backdoor::Shared;
+use crate::journal;
+use crate::language::{Printer, failed, terminated};
+use crate::pace::Pace;
+use crate::rights::{Right, Rights};
+use crate::transport::Visitor;
+
+/// What every console has, in the order of `help()`.
+const SUBJECTS: &[&[Entry]] = &[
+    general::FIRST,
+    coroutines::ENTRIES,
+    places::ENTRIES,
+    workers::ENTRIES,
+    general::ENTRIES,
+    rows::ENTRIES,
+];
+
+/// One function, whatever the numbers of its arguments.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// How it is called, as `help()` shows it. A method stands behind a point: `rows.top(field, n)`.
+    pub(crate) call: &'static str,
+    /// What it does, in one line.
+    pub(crate) about: &'static str,
+    /// What `help("name")` adds.
+    pub(crate) more: &'static str,
+    /// A session without it is refused, in words. It is looked at in each call.
+    pub(crate) right: Right,
+    /// Adds what is called, once for each number or kind of arguments.
+    pub(crate) bind: fn(&mut Binder<'_>),
+}
+
+impl Entry {
+    /// What stands before the point of a method.
+    pub(crate) fn receiver(&self) -> Option<&'static str> {
+        self.call.split_once('.').map(|(receiver, _)| receiver)
+    }
+
+    /// Whether `help(name)` means it: `kill`, `top` and `rows.top` do.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.call.split('(').next() == Some(name)
+    }
+}
+
+/// All entries, in the order of `help()`.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    SUBJECTS.iter().copied().flatten()
+}
+
+/// Whether the console has that name for itself: a function, or what stands before the point of its methods.
+pub(crate) fn is_taken(name: &str) -> bool {
+    entries().any(|entry| match entry.receiver() {
+        Some(receiver) => receiver == name,
+        None => entry.name == name,
+    })
+}
+
+/// What a function gives, or an error for the person at the console.
+pub(crate) type Answer = Result<Dynamic, Box<EvalAltResult>>;
+
+/// What the functions of one session work with.
+pub(crate) struct Console {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) printer: Printer,
+    pub(crate) visitor: Visitor,
+}
+
+impl Console {
+    /// What this session may do.
+    pub(crate) fn rights(&self) -> Rights {
+        self.visitor.rights
+    }
+
+    /// Prints a line at this session's console. May suspend.
+    pub(crate) fn print(&self, text: &str) {
+        (self.printer)(text);
+    }
+
+    /// One step of work, such as a row; lets others run every so often. May suspend.
+    ///
+    /// # Errors
+    /// If the evaluation has to stop.
+    pub(crate) fn step(&self) -> Result<(), Box<EvalAltResult>> {
+        self.pace
+            .step()
+            .map_err(|stop| terminated(&stop.to_string()))
+    }
+
+    /// The tag of rows with these columns; see [`record`](crate::value::record).
+    pub(crate) fn columns<const N: usize>(&self, columns: [&str; N]) -> INT {
+        self.shared.shapes.tag(columns.map(str::to_owned).to_vec())
+    }
+
+    /// One value with the fields in this order.
+    pub(crate) fn record<const N: usize>(&self, fields: [(&'static str, Dynamic); N]) -> Dynamic {
+        let names = fields.each_ref().map(|(name, _)| *name);
+        crate::value::record(self.columns(names), fields)
+    }
+
+    /// Runs what may hold its thread on another one: see [`Calls`](crate::calls::Calls). May suspend.
+    pub(crate) fn elsewhere<T: Send + 'static>(
+        &self,
+        name: &str,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Box<EvalAltResult>> {
+        self.shared.runtimes.calls.call(name, &self.pace, f)
+    }
+
+    /// Refuses what this session has no right to.
+    pub(crate) fn may(&self, right: Right, call: &str) -> Result<(), Box<EvalAltResult>> {
+        let (session, rights) = (self.pace.session(), self.rights());
+        if rights.contains(right) {
+            return Ok(());
+        }
+        journal::warn(format!(
+            "console session {session}: {}: refused {call}: it needs {right}, there is {rights}",
+            self.visitor
+        ));
+        Err(failed(&format!(
+            "{call} needs the right `{right}`, which this session does not have: it has {rights}"
+        )))
+    }
+}
+
+/// Makes all of them callable, and puts the constants that they are methods of into `scope`.
+pub(crate) fn register(engine: &mut Engine, scope: &mut Scope<'static>, console: &Arc<Console>) {
+    for entry in entries() {
+        (entry.bind)(&mut Binder::new(engine, scope, console, entry));
+    }
+}
+
+fn gone(id: INT) -> String {
+    format!("no coroutine has the id {id}: it may have ended; ps() lists those that live")
+}
+
+fn coroutine_id(id: INT) -> Result<CoroutineId, Box<EvalAltResult>> {
+    u64::try_from(id)
+        .map(CoroutineId)
+        .map_err(|_| failed(&gone(id)))
+}
