@@ -79,7 +79,11 @@ impl Interpreter {
         }
         if !rights.contains(Right::Evaluate) {
             // A closure is a program, and `eval` runs one.
-            engine.set_allow_anonymous_fn(false).disable_symbol("eval");
+            engine
+                .set_allow_anonymous_fn(false)
+                .set_allow_if_expression(false)
+                .set_allow_switch_expression(false)
+                .disable_symbol("eval");
         }
         Self {
             engine,

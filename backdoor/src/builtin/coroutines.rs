@@ -274,9 +274,10 @@ fn kill(console: &Console, id: INT) -> Answer {
         return Err(failed(&gone(id)));
     }
     let name = &info.name;
-    let session = console.pace.session();
     journal::info(format!(
-        "console session {session}: asked coroutine {id} ({name}) to end"
+        "console session {}: {} asked coroutine {id} ({name}) to end",
+        console.pace.session(),
+        console.visitor
     ));
     let mut said = format!("asked {name} ({id}) to end");
     if let Some(runs_for) = info.runs_for.filter(|it| *it >= HELD) {
