@@ -32,7 +32,8 @@ const GrapeshotFlame = (() => {
   const FONT = '12px ui-sans-serif, system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
   const ZOOM = 180;         // ms
 
-  // What is drawn as one box: the nodes of the tree that are the same to whoever looks, `[node, weight, before]` each.
+  // What is drawn as one box: the nodes of the tree that are the same to whoever looks. `members` has three numbers for each: the
+  // node, what it weighs here, and what it weighs in the other profile of a comparison.
   class Box {
     constructor(up, frame, start) {
       Object.assign(this, { up, frame, start, depth: up ? up.depth + 1 : 0, value: 0, before: 0, members: [], parts: null });
@@ -40,7 +41,7 @@ const GrapeshotFlame = (() => {
     add(node, value, before) {
       this.value += value;
       this.before += before;
-      this.members.push([node, value, before]);
+      this.members.push(node, value, before);
     }
   }
 
@@ -91,7 +92,7 @@ const GrapeshotFlame = (() => {
       this.root = this.makeRoot();
       this.view = { from: 0, to: this.root.value || 1 };
       this.search(this.text);
-      const box = kept.reduce((box, key) => box && this.parts(box).find(part => this.key(part.frame) === key), this.root);
+      const box = kept.reduce((box, frame) => box && this.parts(box).find(part => this.keys[part.frame] === this.keys[frame]), this.root);
       if (kept.length && box) this.zoom(box, true);
       this.rest = true;
       this.later();
@@ -112,6 +113,7 @@ const GrapeshotFlame = (() => {
       this.others = compare ? compare === 'before' ? self : before : null;
       this.total = sum(this.own);
       this.otherTotal = this.others && sum(this.others);
+      this.keys = this.keyed();
       this.first = new Int32Array(count).fill(-1);
       this.next = new Int32Array(count).fill(-1);
       for (let i = count - 1; i >= 0; i--) {
@@ -124,40 +126,47 @@ const GrapeshotFlame = (() => {
     makeRoot() {
       const { parent, frame, frames } = this.tree, { groups, inverted } = this.options, root = new Box(null, -1, 0);
       const hidden = i => !groups && frames.sort[frame[i]] === GROUP;
-      parent.forEach((up, i) => {
+      for (let i = 0; i < parent.length; i++) {
+        const up = parent[i];
         if (up < 0) {
           root.value += this.total[i];
           root.before += this.otherTotal?.[i] ?? 0;
         }
-        if (hidden(i)) return;
-        if (inverted) root.members.push([i, this.own[i], this.others?.[i] ?? 0]);
-        else if (up < 0 || hidden(up)) root.members.push([i, this.total[i], this.otherTotal?.[i] ?? 0]);
-      });
+        if (hidden(i)) continue;
+        if (!inverted && (up < 0 || hidden(up))) root.members.push(i, this.total[i], this.otherTotal?.[i] ?? 0);
+        if (inverted && (this.own[i] || this.others?.[i])) root.members.push(i, this.own[i], this.others?.[i] ?? 0);
+      }
       return root;
     }
 
-    key(frame) {
-      const { name, line, file } = this.tree.frames;
-      return this.options.lines ? `${name[frame]}:${file[frame]}:${line[frame]}` : name[frame];
+    // A number for each frame; frames with the same one are drawn as one.
+    keyed() {
+      const { name, line, file, sort } = this.tree.frames, known = new Map();
+      return Int32Array.from(name, (name, i) => {
+        const key = this.options.lines ? `${sort[i]} ${name} ${file[i]} ${line[i]}` : name * 4 + sort[i];
+        if (!known.has(key)) known.set(key, known.size);
+        return known.get(key);
+      });
     }
 
     // The boxes on top of one, widest first; made when they are first asked for.
     parts(box) {
       if (box.parts) return box.parts;
-      const { parent, frame, frames } = this.tree, found = new Map();
+      const { parent, frame, frames } = this.tree, { members, up } = box, { groups, inverted } = this.options, found = new Map();
       const put = (node, value, before) => {
         if (!value && !before) return;
-        const key = `${frames.sort[frame[node]]} ${this.key(frame[node])}`;
+        const key = this.keys[frame[node]];
         let part = found.get(key);
         if (!part) found.set(key, part = new Box(box, frame[node], 0));
         part.add(node, value, before);
       };
-      for (const [node, value, before] of box.members) {
-        if (!box.up) put(node, value, before);
-        else if (!this.options.inverted)
+      for (let m = 0; m < members.length; m += 3) {
+        const node = members[m];
+        if (!up) put(node, members[m + 1], members[m + 2]);
+        else if (!inverted)
           for (let i = this.first[node]; i >= 0; i = this.next[i]) put(i, this.total[i], this.otherTotal?.[i] ?? 0);
-        else if (parent[node] >= 0 && (this.options.groups || frames.sort[frame[parent[node]]] !== GROUP))
-          put(parent[node], value, before);
+        else if (parent[node] >= 0 && (groups || frames.sort[frame[parent[node]]] !== GROUP))
+          put(parent[node], members[m + 1], members[m + 2]);
       }
       box.parts = [...found.values()].sort((a, b) => b.value - a.value);
       let start = box.start;
@@ -170,7 +179,7 @@ const GrapeshotFlame = (() => {
 
     path(box) {
       const keys = [];
-      for (; box.up; box = box.up) keys.unshift(this.key(box.frame));
+      for (; box.up; box = box.up) keys.unshift(box.frame);
       return keys;
     }
 
@@ -185,11 +194,11 @@ const GrapeshotFlame = (() => {
       // What lies under a match has been counted with it.
       const under = new Uint8Array(parent.length);
       let found = 0, all = 0;
-      parent.forEach((up, i) => {
-        under[i] = matched[frame[i]] || (up >= 0 && under[up]) ? 1 : 0;
+      for (let i = 0; i < parent.length; i++) {
+        under[i] = matched[frame[i]] || (parent[i] >= 0 && under[parent[i]]) ? 1 : 0;
         all += this.own[i];
         if (under[i]) found += this.own[i];
-      });
+      }
       return all ? found / all : 0;
     }
 
@@ -435,7 +444,7 @@ const GrapeshotFlame = (() => {
       const { names, frames } = this.tree, sort = frames.sort[box.frame];
       const figures = [`${format(box.value)}, ${share(box.value)} of all`];
       if (!this.options.inverted) {
-        const self = box.members.reduce((sum, [node]) => sum + this.own[node], 0);
+        const self = box.members.reduce((sum, node, m) => m % 3 ? sum : sum + this.own[node], 0);
         if (self && self < box.value) figures.push(`${format(self)} in itself`);
         if (box.up.up) figures.push(`${(100 * box.value / (box.up.value || 1)).toFixed(0)} % of its caller`);
       }
@@ -449,8 +458,8 @@ const GrapeshotFlame = (() => {
     // The lines that a box stands for, heaviest first.
     lines(box) {
       const { names, frames, frame } = this.tree, weights = new Map();
-      for (const [node, value] of box.members) {
-        const i = frame[node];
+      for (let m = 0; m < box.members.length; m += 3) {
+        const i = frame[box.members[m]], value = box.members[m + 1];
         if (frames.file[i] < 0) continue;
         const line = `${names[frames.file[i]]}${frames.line[i] ? `:${frames.line[i]}` : ''}`;
         weights.set(line, (weights.get(line) ?? 0) + value);

@@ -7,6 +7,16 @@
 class Model {
   constructor(data) {
     Object.assign(this, data);
+    const columns = (of, floats) => {
+      for (const key of Object.keys(of)) of[key] = (floats.includes(key) ? Float64Array : Int32Array).from(of[key]);
+    };
+    for (const half of [this.on, this.off]) {
+      // How far before a node its parent is; 0: it has none.
+      half.parent = half.up.map((up, i) => up ? i - up : -1);
+      delete half.up;
+      columns(half, ['count', 'nanos']);
+    }
+    columns(this.timeline, ['from', 'to']);
     this.compares = this.sides.length > 1;
     this.scale = this.sides.map(side => this.compares ? 1 / (side.lasted || 1) : 1);
     this.nested = {};
@@ -22,14 +32,14 @@ class Model {
   weights(part) {
     const half = this[part.half], count = half.parent.length;
     const sides = this.sides.map(() => ({ nanos: new Float64Array(count), count: new Float64Array(count) }));
-    half.node.forEach((node, i) => {
-      if (part.group >= 0 && half.group[i] !== part.group) return;
-      if (part.worker >= 0 && half.worker[i] !== part.worker) return;
-      if (part.kind >= 0 && this.frames.name[half.frame[node]] !== part.kind) return;
+    for (const [i, node] of half.node.entries()) {
+      if (part.group >= 0 && half.group[i] !== part.group) continue;
+      if (part.worker >= 0 && half.worker[i] !== part.worker) continue;
+      if (part.kind >= 0 && this.frames.name[half.frame[node]] !== part.kind) continue;
       const side = half.side[i];
       sides[side].nanos[node] += half.nanos[i] * this.scale[side];
       sides[side].count[node] += half.count[i] * this.scale[side];
-    });
+    }
     return sides;
   }
 
@@ -50,50 +60,52 @@ class Model {
     return this.nested[half] = nested;
   }
 
-  // What each function took: [{ name, own, places, sides: [{ self, total, count, totalCount }] }]. A wait is its caller's.
+  // What each function took: [{ name, own, frames, nodes, sides: [{ self, total, count }] }]. A wait is its caller's. `frames` has
+  // what each place in the function took, of the last side.
   functions(part) {
-    const { parent, frame } = this[part.half], { name, sort, file, line } = this.frames, nested = this.below(part.half);
-    const rows = new Map(), weights = this.weights(part);
-    const row = i => {
-      const it = frame[i];
-      if (!rows.has(name[it]))
-        rows.set(name[it], { name: name[it], own: sort[it] === GrapeshotFlame.OWN, places: new Map(), nodes: [],
-          sides: this.sides.map(() => ({ self: 0, total: 0, count: 0 })) });
-      return rows.get(name[it]);
-    };
-    weights.forEach(({ nanos, count }, side) => {
-      const total = Float64Array.from(nanos), totalCount = Float64Array.from(count);
+    const { parent, frame } = this[part.half], { name, sort } = this.frames, nested = this.below(part.half), { WAIT, OWN } = GrapeshotFlame;
+    const rows = [], last = this.sides.length - 1;
+    const row = i => rows[name[frame[i]]] ??= { name: name[frame[i]], own: sort[frame[i]] === OWN, frames: new Map(), nodes: [],
+      sides: this.sides.map(() => ({ self: 0, total: 0, count: 0 })) };
+    this.weights(part).forEach(({ nanos, count }, side) => {
+      const total = nanos.slice(), totalCount = count.slice();
       for (let i = parent.length - 1; i >= 0; i--) {
         const up = parent[i];
+        if (!totalCount[i] && !total[i]) continue;
         if (up >= 0) { total[up] += total[i]; totalCount[up] += totalCount[i]; }
-        if (!total[i] && !totalCount[i]) continue;
-        if (sort[frame[i]] >= GrapeshotFlame.WAIT) {
-          if (sort[frame[i]] === GrapeshotFlame.WAIT && up >= 0 && sort[frame[up]] < GrapeshotFlame.WAIT) row(up).sides[side].self += total[i];
+        if (sort[frame[i]] >= WAIT) {
+          if (sort[frame[i]] === WAIT && up >= 0 && sort[frame[up]] < WAIT) row(up).sides[side].self += total[i];
           continue;
         }
-        const it = row(i);
-        it.nodes.push(i);
-        it.sides[side].self += nanos[i];
+        const it = row(i), figures = it.sides[side];
+        figures.self += nanos[i];
+        if (side === last) it.nodes.push(i);
         if (nested[i]) continue;
-        it.sides[side].total += total[i];
-        it.sides[side].count += totalCount[i];
-        const place = file[frame[i]] < 0 ? '' : this.name(file[frame[i]]) + (line[frame[i]] ? `:${line[frame[i]]}` : '');
-        if (side === weights.length - 1) it.places.set(place, (it.places.get(place) ?? 0) + total[i]);
+        figures.total += total[i];
+        figures.count += totalCount[i];
+        if (side === last) it.frames.set(frame[i], (it.frames.get(frame[i]) ?? 0) + total[i]);
       }
       this.totals = total;
     });
-    return [...rows.values()];
+    return rows.filter(Boolean);
+  }
+
+  // Where a frame is: `file:line`, or nothing.
+  place(frame) {
+    const { file, line } = this.frames;
+    return file[frame] < 0 ? '' : this.name(file[frame]) + (line[frame] ? `:${line[frame]}` : '');
   }
 
   // Who calls a function and whom it calls, by time, of the last part that `functions` was asked for.
   neighbours(half, row) {
     const { parent, frame } = this[half], { name, sort } = this.frames, total = this.totals, nested = this.below(half);
     const callers = new Map(), callees = new Map(), mine = new Set(row.nodes);
-    const add = (to, i, weight) => {
-      if (weight) to.set(name[frame[i]], (to.get(name[frame[i]]) ?? 0) + weight);
+    // What node `i` took is of whoever node `whose` is.
+    const add = (to, whose, i) => {
+      if (total[i]) to.set(name[frame[whose]], (to.get(name[frame[whose]]) ?? 0) + total[i]);
     };
-    for (const i of mine) if (!nested[i] && parent[i] >= 0 && sort[frame[parent[i]]] !== GrapeshotFlame.GROUP) add(callers, parent[i], total[i]);
-    parent.forEach((up, i) => { if (up >= 0 && mine.has(up) && !mine.has(i)) add(callees, i, total[i]); });
+    for (const i of mine) if (!nested[i] && parent[i] >= 0 && sort[frame[parent[i]]] !== GrapeshotFlame.GROUP) add(callers, parent[i], i);
+    for (const [i, up] of parent.entries()) if (up >= 0 && mine.has(up) && !mine.has(i)) add(callees, i, i);
     const sorted = map => [...map].map(([name, nanos]) => ({ name, nanos })).sort((a, b) => b.nanos - a.nanos);
     return { callers: sorted(callers), callees: sorted(callees) };
   }

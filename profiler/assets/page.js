@@ -151,7 +151,8 @@ const report = (() => {
     $('kind-label').hidden = part.half === 'on';
     flame.show(model.tree(part), drawn);
     found();
-    tables.renew();
+    tables.outdate();
+    if (!$('view-functions').hidden) tables.renew();
     legends();
   }
 
@@ -261,6 +262,7 @@ const report = (() => {
       $(`view-${name}`).hidden = !here;
       if (here) tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }
+    if (view === 'functions') tables.renew();
     $('part').hidden = view !== 'flame' && view !== 'functions';
     history.replaceState(null, '', `#view=${view}`);
   }

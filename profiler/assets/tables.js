@@ -53,16 +53,16 @@ const reportTables = page => {
 
   // ---- functions
 
-  let ownOnly = false, all = 1;
+  let ownOnly = false, all = 1, outdated = true;
 
   function functionRows() {
     const text = byId('function-filter').value.trim().toLowerCase(), has = name => name.toLowerCase().includes(text);
-    const rows = model.functions(part).filter(row => (!ownOnly || row.own) && (!text || has(model.name(row.name)) || [...row.places.keys()].some(has)));
+    const rows = model.functions(part).filter(row => (!ownOnly || row.own) && (!text || has(model.name(row.name)) || [...row.frames.keys()].some(frame => has(model.place(frame)))));
     all = model.weights(part)[last].nanos.reduce((sum, nanos) => sum + nanos, 0) || 1;
     return rows;
   }
 
-  const places = row => [...row.places].filter(([place]) => place).sort((a, b) => b[1] - a[1]);
+  const places = row => [...row.frames].sort((a, b) => b[1] - a[1]).map(([frame, nanos]) => [model.place(frame), nanos]).filter(([place]) => place);
 
   // Who calls it, whom it calls, at which lines.
   function about(row) {
@@ -88,10 +88,10 @@ const reportTables = page => {
   }
 
   const functions = new Table(byId('functions'), {
-    caption: 'Functions', sort: model.compares ? 'self-change' : 'self', rows: functionRows(), about, empty: 'No function matches.',
+    caption: 'Functions', sort: model.compares ? 'self-change' : 'self', rows: [], about, empty: 'No function matches.',
     columns: [
       { key: 'name', title: 'Function', kind: 'text', value: row => model.name(row.name), fill(cell, row) {
-        const [place] = places(row), more = row.places.size - 1;
+        const [place, ...others] = places(row), more = others.length;
         cell.append(button(model.name(row.name), row.own ? 'code mine' : 'code'));
         if (place) cell.append(parts(make('span', undefined, 'place'), more > 0 ? `${place[0]} and ${more} more` : place[0]));
       } },
@@ -188,10 +188,14 @@ const reportTables = page => {
 
   return {
     functions, groups, workers, wakes,
-    // Another part is looked at.
-    renew() { functions.show(functionRows()); },
+    // Another part is looked at: what that changes is made when it is seen.
+    outdate() { outdated = true; },
+    renew() {
+      if (outdated) functions.show(functionRows());
+      outdated = false;
+    },
     // Only functions of the application.
-    only(own) { ownOnly = own; functions.show(functionRows()); },
+    only(own) { ownOnly = own; outdated = true; this.renew(); },
     // The page has become light, or dark.
     recolour() { groups.draw(); wakes.draw(); },
   };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Cost, Lost, Profile, Stack, WorkerTime};
 
-/// No file, no parent.
+/// No file.
 const NONE: i64 = -1;
 
 /// What a frame of the page is. `assets/flame.js` has the same numbers.
@@ -75,10 +75,11 @@ struct Frames {
     sort: Vec<u8>,
 }
 
-/// The tree (a parent is before its children), and what was spent at its nodes.
+/// The tree, and what was spent at its nodes.
 #[derive(Debug, Default, Serialize)]
 struct Half {
-    parent: Vec<i64>,
+    /// How far before a node its parent is, for small numbers take little room. 0: it has none.
+    up: Vec<u32>,
     frame: Vec<u32>,
     node: Vec<u32>,
     group: Vec<u32>,
@@ -87,7 +88,7 @@ struct Half {
     count: Vec<u64>,
     nanos: Vec<u64>,
     #[serde(skip)]
-    known: HashMap<(i64, u32), u32>,
+    known: HashMap<(Option<u32>, u32), u32>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -286,13 +287,13 @@ impl Half {
     ) {
         for stack in stacks {
             let group = merge.name(profile.group(stack.group));
-            let mut node = self.node(NONE, merge.frame(group, NONE, 0, Sort::Group));
+            let mut node = self.node(None, merge.frame(group, NONE, 0, Sort::Group));
             for &frame in &stack.frames {
-                node = self.node(node.into(), numbers.frames[frame as usize]);
+                node = self.node(Some(node), numbers.frames[frame as usize]);
             }
             if let Some(kind) = stack.kind {
                 let kind = merge.name(profile.string(kind));
-                node = self.node(node.into(), merge.frame(kind, NONE, 0, Sort::Wait));
+                node = self.node(Some(node), merge.frame(kind, NONE, 0, Sort::Wait));
             }
             self.node.push(node);
             self.group.push(numbers.group(stack.group));
@@ -303,12 +304,12 @@ impl Half {
         }
     }
 
-    /// The child of a node for a frame.
-    fn node(&mut self, parent: i64, frame: u32) -> u32 {
-        let next = self.parent.len() as u32;
+    /// The child of a node, or a root, for a frame.
+    fn node(&mut self, parent: Option<u32>, frame: u32) -> u32 {
+        let next = self.frame.len() as u32;
         let node = *self.known.entry((parent, frame)).or_insert(next);
         if node == next {
-            self.parent.push(parent);
+            self.up.push(parent.map_or(0, |parent| next - parent));
             self.frame.push(frame);
         }
         node

@@ -25,13 +25,14 @@ fn spent(data: &Value, half: &str) -> Vec<(String, u64)> {
     let stacks = half["node"].as_array().unwrap();
     let mut all: Vec<_> = (stacks.iter().zip(half["nanos"].as_array().unwrap()))
         .map(|(node, nanos)| {
-            let mut node = node.as_i64().unwrap();
+            let mut node = node.as_u64().unwrap() as usize;
             let mut names = Vec::new();
-            while node >= 0 {
-                names.push(name(&half["frame"][node as usize]));
-                let parent = half["parent"][node as usize].as_i64().unwrap();
-                assert!(parent < node);
-                node = parent;
+            loop {
+                names.push(name(&half["frame"][node]));
+                match half["up"][node].as_u64().unwrap() {
+                    0 => break,
+                    up => node -= up as usize,
+                }
             }
             names.reverse();
             (names.join(" > "), nanos.as_u64().unwrap())
@@ -100,7 +101,7 @@ fn two_profiles_meet_by_name() {
         before.groups.len()
     );
     let one = self::data(&html(&before));
-    assert_eq!(data["on"]["parent"], one["on"]["parent"]);
+    assert_eq!(data["on"]["up"], one["on"]["up"]);
     assert_eq!(data["sides"][0]["groups"], data["sides"][1]["groups"]);
 }
 
