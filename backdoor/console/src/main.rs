@@ -5,13 +5,14 @@ mod connection;
 mod output;
 mod process;
 mod prompt;
+mod report;
 mod terminal;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use connection::{Connection, Lost};
 use output::{Format, Output};
@@ -27,8 +28,11 @@ const NO_SERVER: u8 = 2;
 /// Without -c this is an interactive console: help() lists what there is, Tab completes, Ctrl-C stops what runs,
 /// Ctrl-D leaves. Exit status: 0 if all went well, 1 if a statement failed, 2 if there is no server.
 #[derive(Parser)]
-#[command(name = "console", version)]
+#[command(name = "console", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    program: Option<Program>,
+
     /// The server's backdoor socket.
     #[arg(required_unless_present = "pid")]
     path: Option<PathBuf>,
@@ -58,6 +62,13 @@ struct Arguments {
     rows: Option<u64>,
 }
 
+/// What is not a session. A socket with such a name is given as ./report.
+#[derive(Subcommand)]
+enum Program {
+    /// Make a page for the browser of a saved profile, or of what changed from one to another.
+    Report(report::Options),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
@@ -70,6 +81,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
+    if let Some(Program::Report(options)) = &arguments.program {
+        return Ok(report::run(options));
+    }
     let format = if arguments.json {
         Format::Json
     } else {
