@@ -1,5 +1,6 @@
 //! What a protocol works on, whatever carries it: streams and listeners.
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -101,11 +102,28 @@ pub trait Stream: Send + Sync + 'static {
         None
     }
 
+    /// What the stream knows besides its bytes, if it knows something of the type `wanted`: what a TLS handshake came to,
+    /// for instance. Who wants to know calls `about` of `dyn Stream`. One that wraps another passes on what it
+    /// does not know itself. Does not suspend.
+    fn extension(&self, wanted: TypeId) -> Option<Arc<dyn Any + Send + Sync>> {
+        let _ = wanted;
+        None
+    }
+
     /// Ends one direction or both; a coroutine that waits in a read which is ended gets 0. Does not suspend.
     ///
     /// # Errors
     /// Those of the stream; `Unsupported` if it cannot do that.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+impl dyn Stream {
+    /// What the stream knows of this type besides its bytes: one under TLS knows a `grapeshot_tls::Info`, once it is
+    /// [prepared](Stream::prepare). `None` if it knows nothing of the kind. Does not suspend.
+    #[must_use]
+    pub fn about<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.extension(TypeId::of::<T>())?.downcast().ok()
+    }
 }
 
 macro_rules! socket {
@@ -161,6 +179,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn peer(&self) -> Option<Peer> {
         (**self).peer()
+    }
+    fn extension(&self, wanted: TypeId) -> Option<Arc<dyn Any + Send + Sync>> {
+        (**self).extension(wanted)
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)

@@ -406,6 +406,56 @@ fn curl_is_served_over_https() {
 }
 
 #[test]
+fn a_handler_reads_what_tls_knows_of_its_client() {
+    let files = Files::new();
+    let server = Server::new(|request: &mut Request<'_>, response: Response<'_>| {
+        let info = request.connection::<Info>().ok_or("no TLS")?;
+        let again = request.connection::<Info>().ok_or("no TLS any more")?;
+        let name = info.peer_names().and_then(|names| names.common_name);
+        let text = format!(
+            "{} {} {} {} {}\n",
+            info.version.ok_or("no version")?,
+            String::from_utf8_lossy(info.alpn.as_deref().unwrap_or(b"-")),
+            info.server_name.as_deref().unwrap_or("-"),
+            name.as_deref().unwrap_or("-"),
+            info.peer_certificates.len(),
+        );
+        assert!(
+            Arc::ptr_eq(&info, &again),
+            "it is read from the session once"
+        );
+        Ok::<_, HandlerError>(response.send_text(&text)?)
+    });
+    let config = files.server().alpn(["http/1.1"]);
+    let config = config.accept_client_certificates(files.at("ca.pem"));
+    let serving = Serving::new(config, server);
+    let (name, port) = ("localhost", serving.address.port());
+    let url = format!("https://{name}:{port}/");
+    let resolve = format!("{name}:{port}:127.0.0.1");
+    let (certificate, key) = (files.at("ada.pem"), files.at("ada.key"));
+    let showing = [
+        "--resolve",
+        &resolve,
+        "--cert",
+        certificate.to_str().expect("it is text"),
+        "--key",
+        key.to_str().expect("it is text"),
+    ];
+    // Both requests go over one connection.
+    let (output, trace) = curl(&files, &[&showing[..], &[&url, &url]].concat());
+    let said = "TLS 1.3 http/1.1 localhost Ada 1\n";
+    assert_eq!(output, [said, said].concat(), "{trace}");
+    let older = [&showing[..], &["--tls-max", "1.2", "--no-alpn", &url]].concat();
+    let (output, trace) = curl(&files, &older);
+    assert_eq!(output, "TLS 1.2 - localhost Ada 1\n", "{trace}");
+    let (output, trace) = curl(&files, &["--resolve", &resolve, &url]);
+    assert_eq!(output, "TLS 1.3 http/1.1 localhost - 0\n", "{trace}");
+    // An address is no name to ask for (RFC 6066, section 3).
+    let (output, trace) = curl(&files, &[&format!("https://{}/", serving.address)]);
+    assert_eq!(output, "TLS 1.3 http/1.1 - - 0\n", "{trace}");
+}
+
+#[test]
 fn websockets_run_over_tls() {
     use grapeshot_websocket::{Message, accept, client::connect};
 

@@ -9,9 +9,11 @@
 //! round. The handshake takes both turns, the reader's first. What a reader causes to be sent (an answer to a new key,
 //! an alert) goes out without waiting, or with the next write.
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use grapeshot::net::{Shutdown, Stream};
@@ -55,6 +57,8 @@ pub struct TlsStream<S> {
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     session: Moment<Box<dyn Session>>,
+    /// What was agreed on, once somebody wanted to share it.
+    agreed: OnceLock<Arc<Info>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,7 @@ impl<S: Stream> TlsStream<S> {
             incoming: Mutex::new(Incoming::after(received)),
             outgoing: Mutex::new(Outgoing::default()),
             session: Moment::new(session),
+            agreed: OnceLock::new(),
         }
     }
 
@@ -338,6 +343,18 @@ impl<S: Stream> Stream for TlsStream<S> {
 
     fn peer(&self) -> Option<grapeshot::net::Peer> {
         self.carrier.peer()
+    }
+
+    /// Knows its [`Info`], once the handshake is done.
+    fn extension(&self, wanted: TypeId) -> Option<Arc<dyn Any + Send + Sync>> {
+        if wanted != TypeId::of::<Info>() {
+            return self.carrier.extension(wanted);
+        }
+        if !self.ready.load(Ordering::Acquire) {
+            return None;
+        }
+        let info = self.agreed.get_or_init(|| Arc::new(self.info()));
+        Some(Arc::clone(info) as _)
     }
 
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {

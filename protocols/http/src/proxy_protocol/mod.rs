@@ -2,8 +2,10 @@
 
 pub mod codec;
 
+use std::any::{Any, TypeId};
 use std::io;
 use std::net::{IpAddr, Shutdown};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use grapeshot::net::{Listener, Peer, Stream};
@@ -172,6 +174,10 @@ impl<S: Stream> Stream for ProxiedStream<S> {
 
     fn peer(&self) -> Option<Peer> {
         self.head.lock().source.or_else(|| self.inner.peer())
+    }
+
+    fn extension(&self, wanted: TypeId) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.inner.extension(wanted)
     }
 
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
