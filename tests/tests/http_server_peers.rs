@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grapeshot_http::auth::{Digest, User, Users};
+use grapeshot_http::auth::{Basic, Digest, User, Users};
 use grapeshot_http::{
-    Compressed, HandlerError, Limits, MultipartLimits, ProxyProtocol, ReverseProxy, Router, Server,
-    Sessions, StaticFiles,
+    Compressed, ConnectProxy, HandlerError, Limits, MultipartLimits, ProxyProtocol, ReverseProxy,
+    Router, Server, Sessions, StaticFiles, Status, handler,
 };
 
 /// Nothing takes this long when it works.
@@ -344,6 +344,49 @@ fn curl_speaks_as_a_proxy_does() {
         !refused.status.success(),
         "who says nothing of its client is not served"
     );
+}
+
+#[test]
+fn curl_goes_through_a_tunnel_where_it_may() {
+    let folder = Folder::new("tunnel");
+    let site = Router::new().get("/large", |_| large()).any(
+        "/put",
+        handler(|request, response| {
+            request.limit_body(10 << 20);
+            let bytes = std::io::copy(request, &mut std::io::sink())?;
+            Ok::<_, HandlerError>(response.send_text(&format!("{bytes}"))?)
+        }),
+    );
+    let behind = Serving::new(Server::with_handler(site));
+    let allowed = behind.address.port();
+    let proxy = ConnectProxy::new(move |_, to| to.port() == allowed).allow_private_networks();
+    let users = Users::new().user("ada", "love");
+    let guarded = Basic::new("tunnels", users, proxy.clone()).proxy();
+    let serving = Server::builder().connect(guarded);
+    let serving = Serving::new(serving.build(grapeshot_http::answer(|_| Status::NOT_FOUND)));
+    let (address, file) = (serving.url(""), folder.write("large.bin", large()));
+    let back = folder.0.join("back.bin");
+    let through = |user: &str, arguments: &[&str]| {
+        let proxy = ["--noproxy", "", "--proxytunnel", "--proxy", &address];
+        let output = Command::new("curl")
+            .args(["--silent", "--http1.1", "--max-time", "60"])
+            .args(proxy)
+            .args(["--proxy-user", user, "--write-out", "|%{http_connect}"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let get = [&behind.url("/large"), "--output", back.to_str().unwrap()];
+    assert_eq!(through("ada:love", &get), "|200");
+    assert!(same(&back, &large()));
+    let put = [&behind.url("/put"), "--upload-file", &file];
+    assert_eq!(through("ada:love", &put), "3000000|200");
+    assert_eq!(through("ada:hate", &get), "|407");
+    let elsewhere = [&*serving.url("/")];
+    assert_eq!(through("ada:love", &elsewhere), "|403");
+    let found = proxy.statistics();
+    assert_eq!((found.total, found.refused, found.full), (2, 1, 0));
 }
 
 /// nginx with this server block.

@@ -252,6 +252,9 @@ impl Connection {
 
     /// Handles one request; `Some` if it was the last of this connection. **May suspend.**
     fn exchange(&mut self, range: Range<usize>, handler: &dyn Handler) -> Option<End> {
+        if self.head.is_connect() && !self.context.connects {
+            return Some(self.refuse(Refusal::Connect));
+        }
         self.control.count_request();
         let framing = self.head.framing();
         if self.input.len() < range.end + WINDOW && framing != crate::head::Framing::Length(0) {
@@ -268,6 +271,7 @@ impl Connection {
             peer: self.peer,
             is_head: view.method() == "HEAD",
             is_http10: self.head.version() == crate::Version::Http10,
+            is_connect: self.head.is_connect(),
             now: self.now,
             answer: Cell::new(Answer::None),
             close: Cell::new(!self.head.keep_alive()),
@@ -374,16 +378,12 @@ fn put_down(log: &AccessLog, began: Instant, request: &Request<'_>, exchange: &E
         crate::Version::Http10 => "HTTP/1.0",
         crate::Version::Http11 => "HTTP/1.1",
     };
-    let status = match exchange.answer.get() {
-        Answer::Upgraded => Status::SWITCHING_PROTOCOLS,
-        _ => exchange.draft.status.get(),
-    };
     log.put(&Line {
         peer: exchange.peer,
         user: request.get::<User>().map(|user| &*user.0),
         when: exchange.now,
         request: Some((request.method(), request.target(), version)),
-        status,
+        status: exchange.draft.status.get(),
         bytes: exchange.sent.get(),
         took: grapeshot::time::now().saturating_duration_since(began),
         referer: request.header("Referer"),

@@ -35,7 +35,7 @@ refusals! {
     Version VERSION_NOT_SUPPORTED "only HTTP/1.0 and HTTP/1.1 are spoken here",
     /// The target has none of the forms of RFC 9112, section 3.2.
     Target BAD_REQUEST "the request target is malformed",
-    /// `CONNECT`: this is no proxy.
+    /// `CONNECT`: this server is no proxy (see [`ServerBuilder::connect`](crate::ServerBuilder::connect)).
     Connect NOT_IMPLEMENTED "CONNECT is not offered",
     /// A line of the head ends with a bare LF, or has a CR that no LF follows.
     LineEnd BAD_REQUEST "a line does not end with CR LF",

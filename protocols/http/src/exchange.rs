@@ -121,6 +121,7 @@ pub(crate) struct Exchange<'c> {
     pub(crate) peer: Peer,
     pub(crate) is_head: bool,
     pub(crate) is_http10: bool,
+    pub(crate) is_connect: bool,
     pub(crate) now: u64,
     pub(crate) answer: Cell<Answer>,
     /// The connection ends after this exchange.
@@ -186,4 +187,6 @@ pub(crate) struct Context {
     /// No connection carries more than one further request.
     pub(crate) draining: AtomicBool,
     pub(crate) access_log: Option<AccessLog>,
+    /// The handler takes CONNECT.
+    pub(crate) connects: bool,
 }

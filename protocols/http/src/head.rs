@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::limits::Limits;
 pub use crate::scan::Scanner;
-use crate::{Refusal, target};
+use crate::{Refusal, framing, target};
 
 /// The version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +88,7 @@ pub struct Head {
     framing: Framing,
     keep_alive: bool,
     expect_continue: bool,
+    connect: bool,
 }
 
 impl Default for Head {
@@ -103,19 +104,17 @@ impl Default for Head {
             framing: Framing::Length(0),
             keep_alive: false,
             expect_continue: false,
+            connect: false,
         }
     }
 }
 
-/// What the header lines say about framing, gathered line by line.
+/// What the header lines say that decides something, gathered line by line.
 #[derive(Default)]
 struct Findings {
     hosts: usize,
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
     expect_continue: bool,
+    framing: framing::Findings,
 }
 
 impl Head {
@@ -193,9 +192,6 @@ impl Head {
     }
 
     fn read_target(&mut self, bytes: &[u8], method: &str, text: &str) -> Result<(), Refusal> {
-        if method == "CONNECT" {
-            return Err(Refusal::Connect);
-        }
         let parts = target::split(method, text).ok_or(Refusal::Target)?;
         let in_text = |part: &str| Span::of(text.as_bytes(), part.as_bytes()).behind(method.len());
         self.path = if parts.path.is_empty() {
@@ -204,6 +200,7 @@ impl Head {
             in_text(parts.path)
         };
         self.query = parts.query.map(in_text);
+        self.connect = method == "CONNECT";
         self.host = parts
             .authority
             .map(|authority| Span::of(bytes, authority.as_bytes()));
@@ -234,23 +231,7 @@ impl Head {
                 }
                 found.expect_continue = true;
             }
-            10 if name.eq_ignore_ascii_case("connection") => {
-                found.close |= has_token(text, "close");
-                found.keep_alive |= has_token(text, "keep-alive");
-            }
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                if found.length.is_some() {
-                    return Err(Refusal::ContentLength);
-                }
-                found.length = Some(decimal(text).ok_or(Refusal::ContentLength)?);
-            }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if found.chunked || !text.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Refusal::TransferEncoding);
-                }
-                found.chunked = true;
-            }
-            _ => {}
+            _ => found.framing.note(name, text)?,
         }
         Ok(())
     }
@@ -260,18 +241,9 @@ impl Head {
         if self.version == Version::Http11 && found.hosts != 1 {
             return Err(Refusal::Host);
         }
-        self.framing = match (found.chunked, found.length) {
-            (true, Some(_)) => return Err(Refusal::LengthAndEncoding),
-            (true, None) if self.version == Version::Http10 => {
-                return Err(Refusal::TransferEncoding);
-            }
-            (true, None) => Framing::Chunked,
-            (false, length) => Framing::Length(length.unwrap_or(0)),
-        };
-        self.keep_alive = match self.version {
-            Version::Http11 => !found.close,
-            Version::Http10 => found.keep_alive && !found.close,
-        };
+        let framing = found.framing.framing(self.version)?;
+        self.framing = framing.unwrap_or(Framing::Length(0));
+        self.keep_alive = found.framing.keep_alive(self.version);
         // An HTTP/1.0 client does not know the interim answer, and without content there is nothing to wait for.
         self.expect_continue = found.expect_continue
             && self.version == Version::Http11
@@ -301,6 +273,12 @@ impl Head {
     #[must_use]
     pub fn expect_continue(&self) -> bool {
         self.expect_continue
+    }
+
+    /// Whether the method is CONNECT: the target is then `host:port`, and so is [`HeadView::host`].
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.connect
     }
 
     /// The request's version.
@@ -336,7 +314,8 @@ impl<'a> HeadView<'a> {
         &self.head.text[self.head.method..]
     }
 
-    /// The target's path, still percent-encoded; it begins with `/`, except for `OPTIONS *`.
+    /// The target's path, still percent-encoded; it begins with `/`, except for `OPTIONS *`. That of
+    /// CONNECT is `/`.
     #[must_use]
     pub fn path(self) -> &'a str {
         // `http://host` has no path, which means "/" (RFC 9110, section 4.2.3).

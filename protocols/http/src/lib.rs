@@ -36,6 +36,7 @@ mod events;
 mod exchange;
 mod files;
 mod forms;
+mod framing;
 mod handler;
 pub mod handover;
 pub mod head;
@@ -76,7 +77,10 @@ pub use response::{Response, Upgraded};
 pub use server::{Listening, Server, ServerBuilder, Statistics};
 #[cfg(feature = "client")]
 pub use services::ReverseProxy;
-pub use services::{JsonRpc, RpcError, Session, SessionStatistics, Sessions, StatusPage, Turn};
+pub use services::{
+    ConnectProxy, Destination, JsonRpc, RpcError, Session, SessionStatistics, Sessions, StatusPage,
+    TunnelLimits, TunnelStatistics, Turn,
+};
 pub use status::Status;
 pub use writer::BodyWriter;
 

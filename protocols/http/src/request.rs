@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grapeshot::net::Peer;
+#[cfg(doc)]
+use grapeshot::net::Stream;
 use grapeshot::with_timeout;
 
 use crate::body::{Decoder, Step};
@@ -74,6 +76,11 @@ impl<'c> Request<'c> {
         &self.head.path()[self.matched..]
     }
 
+    /// So many bytes went to the client besides an answer: for the access log.
+    pub(crate) fn note_sent(&self, bytes: u64) {
+        self.body.exchange.sent.set(bytes);
+    }
+
     pub(crate) fn descend(&mut self, bytes: usize) {
         self.matched += bytes;
     }
@@ -115,6 +122,14 @@ impl<'c> Request<'c> {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.body.exchange.peer
+    }
+
+    /// What the connection knows of this type: under TLS, `connection::<grapeshot_tls::Info>()` tells the version, the
+    /// agreed protocol (ALPN), the name that the client asked for (SNI) and the certificates that it showed. `None` if it
+    /// knows nothing of the kind. See [`Stream::extension`].
+    #[must_use]
+    pub fn connection<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.body.exchange.stream.about()
     }
 
     /// The length of the content, if the client declared it (0 if there is none); `None` if it is chunked.

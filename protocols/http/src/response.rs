@@ -284,8 +284,24 @@ impl<'c> Response<'c> {
     /// # Errors
     /// `Misuse` if the request was HTTP/1.0 or has content; else the stream's.
     pub fn upgrade(self, request: &mut Request<'_>, protocol: &str) -> Result<Upgraded, Error> {
+        if self.exchange.is_http10 || self.exchange.is_connect {
+            return Err(Error::Misuse("this request cannot change the protocol"));
+        }
         self.line("Upgrade", protocol.as_bytes());
-        self.change_protocol(request, true)
+        let end = b"Connection: Upgrade\r\n\r\n";
+        self.change_protocol(request, Status::SWITCHING_PROTOCOLS, Some(end))
+    }
+
+    /// Answers a `CONNECT` with `200 OK`, and hands over the stream as [`upgrade`](Response::upgrade) does: what it
+    /// carries from now on is the tunnel's (RFC 9110, section 9.3.6). **May suspend.**
+    ///
+    /// # Errors
+    /// `Misuse` if the request is no CONNECT or has content; else the stream's.
+    pub fn tunnel(self, request: &mut Request<'_>) -> Result<Upgraded, Error> {
+        if !self.exchange.is_connect {
+            return Err(Error::Misuse("only CONNECT asks for a tunnel"));
+        }
+        self.change_protocol(request, Status::OK, Some(b"\r\n"))
     }
 
     /// Hands over the stream as [`upgrade`](Response::upgrade) does, but answers nothing: for protocols whose answer has a
@@ -294,26 +310,33 @@ impl<'c> Response<'c> {
     /// # Errors
     /// As [`upgrade`](Response::upgrade).
     pub fn hand_over(self, request: &mut Request<'_>) -> Result<Upgraded, Error> {
-        self.change_protocol(request, false)
+        if self.exchange.is_http10 {
+            return Err(Error::Misuse("this request cannot change the protocol"));
+        }
+        self.change_protocol(request, Status::SWITCHING_PROTOCOLS, None)
     }
 
-    fn change_protocol(self, request: &mut Request<'_>, answers: bool) -> Result<Upgraded, Error> {
+    /// Sends an answer whose head has this `end`, if it has one, and lets go of the stream.
+    fn change_protocol(
+        self,
+        request: &mut Request<'_>,
+        status: Status,
+        end: Option<&[u8]>,
+    ) -> Result<Upgraded, Error> {
         let exchange = self.exchange;
-        if exchange.is_http10
-            || !request.body.decoder.is_done()
-            || exchange.answer.get() != Answer::None
-        {
+        if !request.body.decoder.is_done() || exchange.answer.get() != Answer::None {
             return Err(Error::Misuse("this request cannot change the protocol"));
         }
         if let Some(misuse) = self.draft().misuse.get() {
             return Err(Error::Misuse(misuse));
         }
         let mut output = exchange.output.borrow_mut();
-        if answers {
+        self.draft().status.set(status);
+        if let Some(end) = end {
             let out = output.buffer();
-            encode_start(out, Status::SWITCHING_PROTOCOLS, exchange.now);
+            encode_start(out, status, exchange.now);
             out.extend_from_slice(&self.draft().headers.borrow());
-            out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+            out.extend_from_slice(end);
         }
         exchange.answer.set(Answer::Upgraded);
         output.flush(&**exchange.stream, exchange.limits)?;
@@ -334,11 +357,14 @@ impl<'c> Response<'c> {
         if let Some(misuse) = self.draft().misuse.get() {
             return Err(Error::Misuse(misuse));
         }
+        let status = self.draft().status.get();
+        if exchange.is_connect && status.is_success() {
+            return Err(Error::Misuse("a CONNECT is answered by a tunnel"));
+        }
         let close = exchange.must_close();
         exchange.close.set(close);
         let mut output = exchange.output.borrow_mut();
         let out = output.buffer();
-        let status = self.draft().status.get();
         encode_start(out, status, exchange.now);
         if let Some(media_type) = self.draft().media_type.get()
             && !self.has_header("Content-Type")

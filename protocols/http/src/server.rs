@@ -13,6 +13,7 @@ use grapeshot::{Builder, JoinError, JoinHandle};
 use crate::accept::accept_loop;
 use crate::connection::Connection;
 use crate::exchange::{Context, Control};
+use crate::services::Besides;
 use crate::{AccessLog, Handler, HandlerError, Limits, Phase, Refusal, Request, Response, date};
 
 /// At the limit, this part of the connections is shed at a time.
@@ -188,10 +189,11 @@ pub struct Statistics {
 /// limits.body = 64 << 20;
 /// let server = Server::builder().limits(limits).build(Router::new().get("/", |_| "hello"));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use]
 pub struct ServerBuilder {
     context: Context,
+    connect: Option<Box<dyn Handler>>,
 }
 
 impl ServerBuilder {
@@ -207,17 +209,40 @@ impl ServerBuilder {
         self
     }
 
+    /// Takes `CONNECT` requests, which are refused otherwise with 501, and gives them to this handler: a
+    /// [`ConnectProxy`](crate::ConnectProxy), or one that is wrapped.
+    pub fn connect(mut self, handler: impl Handler) -> Self {
+        self.context.connects = true;
+        self.connect = Some(Box::new(handler));
+        self
+    }
+
     /// The server.
     #[must_use]
     pub fn build(self, handler: impl Handler) -> Server {
+        let handler: Box<dyn Handler> = match self.connect {
+            Some(connect) => Box::new(Besides {
+                connect,
+                handler: Box::new(handler),
+            }),
+            None => Box::new(handler),
+        };
         let inner = Inner {
-            handler: Box::new(handler),
+            handler,
             context: Arc::new(self.context),
             table: Mutex::default(),
         };
         Server {
             inner: Arc::new(inner),
         }
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }
 

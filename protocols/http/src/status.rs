@@ -49,6 +49,7 @@ statuses! {
     404 NOT_FOUND "Not Found",
     405 METHOD_NOT_ALLOWED "Method Not Allowed",
     406 NOT_ACCEPTABLE "Not Acceptable",
+    407 PROXY_AUTHENTICATION_REQUIRED "Proxy Authentication Required",
     408 REQUEST_TIMEOUT "Request Timeout",
     409 CONFLICT "Conflict",
     410 GONE "Gone",

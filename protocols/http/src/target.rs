@@ -13,9 +13,16 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Takes the origin form (`/path?query`), the absolute form (`http://host/path?query`) and, for `OPTIONS`, `*`.
-/// `None` for anything else, for bytes beyond ASCII, and for a fragment, which no client may send.
+/// For `CONNECT` there is the authority form alone (`host:port`). `None` for anything else, for bytes beyond ASCII, and for a fragment, which no client may send.
 pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
     let query = find_query(target.as_bytes())?;
+    if method == "CONNECT" {
+        return host_and_port(target).map(|_| Parts {
+            authority: Some(target),
+            path: "",
+            query: None,
+        });
+    }
     if target == "*" {
         return (method == "OPTIONS").then_some(Parts {
             authority: None,
@@ -78,6 +85,13 @@ fn find_query(target: &[u8]) -> Option<Option<usize>> {
     Some(query)
 }
 
+/// The host, in brackets if it is an address of IPv6, and the port of an authority that has both.
+pub(crate) fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = authority.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!host.is_empty() && is_authority(authority.as_bytes())).then_some((host, port))
+}
+
 /// Whether `text` can be `uri-host [":" port]` (RFC 3986, section 3.2, without the user's name). Empty is allowed:
 /// so says a client whose target has no authority.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
@@ -129,6 +143,23 @@ mod tests {
         assert_eq!(split("GET", "HTTPS://h"), parts(Some("h"), "", None));
         assert_eq!(split("GET", "http://h?q"), parts(Some("h"), "", Some("q")));
         assert_eq!(split("OPTIONS", "*"), parts(None, "*", None));
+        assert_eq!(split("CONNECT", "h:443"), parts(Some("h:443"), "", None));
+        for wrong in [
+            "",
+            "/",
+            "h",
+            "h:",
+            ":1",
+            "h:0",
+            "h:65536",
+            "h:+1",
+            "::1",
+            "u@h:1",
+            "http://h:1/",
+        ] {
+            assert_eq!(split("CONNECT", wrong), None, "{wrong}");
+        }
+        assert_eq!(host_and_port("[::1]:1"), Some(("[::1]", 1)));
         for wrong in [
             "*",
             "x",

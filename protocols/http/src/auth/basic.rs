@@ -11,6 +11,7 @@ use crate::{Handler, HandlerError, Request, Response, Status};
 #[derive(Debug, Clone)]
 pub struct Basic<A, H> {
     challenge: String,
+    of_proxy: bool,
     authoriser: A,
     inner: H,
 }
@@ -20,9 +21,18 @@ impl<A: Authoriser, H: Handler> Basic<A, H> {
     pub fn new(realm: &str, authoriser: A, inner: H) -> Self {
         Self {
             challenge: format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm)),
+            of_proxy: false,
             authoriser,
             inner,
         }
+    }
+
+    /// Asks as a proxy does, with 407 and `Proxy-Authorization` (RFC 9110, section 11.7): for a
+    /// [`ConnectProxy`](crate::ConnectProxy).
+    #[must_use]
+    pub fn proxy(mut self) -> Self {
+        self.of_proxy = true;
+        self
     }
 }
 
@@ -32,15 +42,19 @@ impl<A: Authoriser, H: Handler> Handler for Basic<A, H> {
         request: &mut Request<'_>,
         response: Response<'_>,
     ) -> Result<(), HandlerError> {
-        if let Some((user, password)) = request.header("Authorization").and_then(credentials)
+        let (status, asks, answers) = if self.of_proxy {
+            let status = Status::PROXY_AUTHENTICATION_REQUIRED;
+            (status, "Proxy-Authenticate", "Proxy-Authorization")
+        } else {
+            (Status::UNAUTHORIZED, "WWW-Authenticate", "Authorization")
+        };
+        if let Some((user, password)) = request.header(answers).and_then(credentials)
             && self.authoriser.verify(&user, &password)
         {
             request.insert(User(user));
             return self.inner.handle(request, response);
         }
-        let response = response
-            .status(Status::UNAUTHORIZED)
-            .header("WWW-Authenticate", &self.challenge);
+        let response = response.status(status).header(asks, &self.challenge);
         Ok(response.send_text("a name and a password are needed\n")?)
     }
 

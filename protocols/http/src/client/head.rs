@@ -1,11 +1,12 @@
 //! The head of an answer: parsing it, and deciding how its content is framed (RFC 9112, section 6.3). Performs no I/O.
 //!
-//! [`Scanner`](crate::head::Scanner) finds the end of the head and enforces the limits, as it does for requests.
+//! [`Scanner`] finds the end of the head and enforces the limits, as it does for requests.
 
 use std::mem::MaybeUninit;
 
 use super::error::Fault;
-use crate::head::{Scanner, decimal, has_token};
+use crate::framing::Findings;
+use crate::head::Scanner;
 use crate::{Limits, Refusal, Status, Version};
 
 /// How the content of an answer ends.
@@ -135,14 +136,10 @@ fn parse(bytes: &[u8], method: &str) -> Result<ResponseHead, Fault> {
     let mut found = Findings::default();
     for header in parsed.headers.iter() {
         headers.push(header.name, header.value);
-        found.note(header)?;
+        found.note(header.name, header.value)?;
     }
-    let framing = found.framing(version, status, method)?;
-    let keep_alive = framing != Framing::UntilClose
-        && match version {
-            Version::Http11 => !found.close,
-            Version::Http10 => found.keep_alive && !found.close,
-        };
+    let framing = framing(&found, version, status, method)?;
+    let keep_alive = framing != Framing::UntilClose && found.keep_alive(version);
     Ok(ResponseHead {
         version,
         status,
@@ -152,57 +149,22 @@ fn parse(bytes: &[u8], method: &str) -> Result<ResponseHead, Fault> {
     })
 }
 
-/// What the header lines say about framing and persistence, gathered line by line.
-#[derive(Default)]
-struct Findings {
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-}
-
-impl Findings {
-    fn note(&mut self, header: &httparse::Header<'_>) -> Result<(), Fault> {
-        let (name, text) = (header.name, header.value);
-        match name.len() {
-            10 if name.eq_ignore_ascii_case("connection") => {
-                self.close |= has_token(text, "close");
-                self.keep_alive |= has_token(text, "keep-alive");
-            }
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                if self.length.is_some() {
-                    return Err(Fault::ContentLength);
-                }
-                self.length = Some(decimal(text).ok_or(Fault::ContentLength)?);
-            }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if self.chunked || !text.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Fault::TransferEncoding);
-                }
-                self.chunked = true;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// RFC 9112, section 6.3. What contradicts itself is refused even where there is no content: whoever stands between
-    /// may read it otherwise.
-    fn framing(&self, version: Version, status: Status, method: &str) -> Result<Framing, Fault> {
-        if self.chunked && self.length.is_some() {
-            return Err(Fault::LengthAndEncoding);
-        }
-        if self.chunked && version == Version::Http10 {
-            return Err(Fault::TransferEncoding);
-        }
-        let tunnel = method == "CONNECT" && status.is_success();
-        Ok(match self.length {
-            _ if status.is_bodyless() || method == "HEAD" || tunnel => Framing::Length(0),
-            _ if self.chunked => Framing::Chunked,
-            Some(length) => Framing::Length(length),
-            None => Framing::UntilClose,
-        })
-    }
+/// RFC 9112, section 6.3. What contradicts itself is refused even where there is no content: whoever stands between may read
+/// it otherwise.
+fn framing(
+    found: &Findings,
+    version: Version,
+    status: Status,
+    method: &str,
+) -> Result<Framing, Fault> {
+    let said = found.framing(version)?;
+    let tunnel = method == "CONNECT" && status.is_success();
+    Ok(match said {
+        _ if status.is_bodyless() || method == "HEAD" || tunnel => Framing::Length(0),
+        Some(crate::head::Framing::Chunked) => Framing::Chunked,
+        Some(crate::head::Framing::Length(length)) => Framing::Length(length),
+        None => Framing::UntilClose,
+    })
 }
 
 fn fault_of(error: httparse::Error) -> Fault {

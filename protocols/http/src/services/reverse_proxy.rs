@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use grapeshot::net::{Peer, Shutdown, Stream};
+use grapeshot::net::{Peer, Stream};
 
+use super::relay;
 use crate::client::{self, Client, ErrorKind, Redirects};
 use crate::head::has_token;
 use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
@@ -291,38 +292,10 @@ fn pass_through(
     let ours = response.upgrade(request, protocol)?;
     write_all(&*theirs.stream, &ours.received)?;
     write_all(&*ours.stream, &theirs.received)?;
-    let (up, down) = (&*ours.stream, &*theirs.stream);
-    grapeshot::scope(|scope| {
-        scope.spawn(|| relay(up, down));
-        relay(down, up);
-    });
+    relay::carry(&*ours.stream, &*theirs.stream, None);
     Ok(())
 }
 
 fn write_all(mut stream: &dyn Stream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes)
-}
-
-/// Copies until one side has had enough, and tells the other.
-fn relay(from: &dyn Stream, to: &dyn Stream) {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match from.read(&mut chunk) {
-            Ok(count @ 1..) => {
-                if write_all(to, &chunk[..count]).is_err() {
-                    // Nothing can follow: the other direction is to end as well.
-                    let _ = from.shutdown(Shutdown::Both);
-                    return;
-                }
-            }
-            Ok(_) => {
-                let _ = to.shutdown(Shutdown::Write);
-                return;
-            }
-            Err(_) => {
-                let _ = to.shutdown(Shutdown::Both);
-                return;
-            }
-        }
-    }
 }
