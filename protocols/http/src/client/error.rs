@@ -76,7 +76,19 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub(crate) const COUNT: usize = 10;
+    pub(crate) const ALL: [Phase; 10] = [
+        Phase::Queue,
+        Phase::Resolve,
+        Phase::Connect,
+        Phase::Proxy,
+        Phase::Handshake,
+        Phase::Send,
+        Phase::Continue,
+        Phase::Answer,
+        Phase::Content,
+        Phase::Total,
+    ];
+    pub(crate) const COUNT: usize = Self::ALL.len();
 
     fn doing(self) -> &'static str {
         match self {

@@ -14,9 +14,9 @@ use super::Report;
 use super::connection::Connection;
 use super::error::{ErrorKind, Fault, Phase};
 use super::head::{self, ResponseHead};
+use super::lease::Lease;
 use super::limits::{Deadline, Limits, Watch};
 use super::payload::{Coding, Payload, Sender, flush};
-use super::pool::Lease;
 use super::proxy::{Proxy, ProxyKind};
 use crate::Status;
 use crate::encode::encode_length;
@@ -70,24 +70,13 @@ impl Outgoing<'_> {
         limits: &Limits,
         watch: &Watch,
     ) -> Result<Answered, Failure> {
-        let proxy = lease.key().proxy.clone().filter(|_| !lease.key().tunnel);
-        let connection = lease.connection();
-        connection.busy = true;
-        connection.limits.write_wait = watch.limit(Phase::Send).unwrap_or(Duration::MAX);
+        let connection = self.begin(lease, watch);
         let mut answers = Answers {
             method: &self.method,
             upgrade: self.upgrade.is_some(),
             interim: limits.interim,
         };
         let out = connection.output.buffer();
-        encode_head(
-            out,
-            &self.method,
-            &self.url,
-            &self.headers,
-            proxy.as_deref(),
-        );
-        encode_framing(out, &self.payload, &self.method);
         if let Some(protocol) = &self.upgrade {
             let lines = format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\n");
             out.extend_from_slice(lines.as_bytes());
@@ -130,6 +119,65 @@ impl Outgoing<'_> {
             }
             Err(kind) => Err(kind.into()),
         }
+    }
+}
+
+impl Outgoing<'_> {
+    /// Makes the connection busy, and begins the head.
+    fn begin<'l>(&self, lease: &'l mut Lease, watch: &Watch) -> &'l mut Connection {
+        let proxy = lease.key().proxy.clone().filter(|_| !lease.key().tunnel);
+        let connection = lease.connection();
+        connection.busy = true;
+        connection.limits.write_wait = watch.limit(Phase::Send).unwrap_or(Duration::MAX);
+        let out = connection.output.buffer();
+        encode_head(
+            out,
+            &self.method,
+            &self.url,
+            &self.headers,
+            proxy.as_deref(),
+        );
+        encode_framing(out, &self.payload, &self.method);
+        connection
+    }
+
+    /// How many bytes it takes to send it, nearly.
+    pub(super) fn size(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        let content = match self.payload.coding() {
+            Coding::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        let rest = self.method.len() + 2 * self.url.as_str().len() + 64;
+        content.saturating_add(headers + rest)
+    }
+
+    /// Sends the request in front of whose answer others may be to come. What is short may wait to be flushed. **May
+    /// suspend.**
+    pub(super) fn send_ahead(&mut self, lease: &mut Lease, watch: &Watch) -> Result<(), ErrorKind> {
+        let connection = self.begin(lease, watch);
+        connection.output.buffer().extend_from_slice(b"\r\n");
+        let coding = self.payload.coding();
+        let mut sender = Sender::new(connection, watch, self.progress.as_deref(), coding);
+        self.payload.send(&mut sender)
+    }
+
+    /// Waits for the head of the answer, those to earlier requests being read. **May suspend.**
+    pub(super) fn answer(
+        &self,
+        lease: &mut Lease,
+        limits: &Limits,
+        watch: &Watch,
+    ) -> Result<ResponseHead, Failure> {
+        let mut answers = Answers {
+            method: &self.method,
+            upgrade: false,
+            interim: limits.interim,
+        };
+        answers.next_final(lease.connection(), watch.deadline(Phase::Answer))
     }
 }
 

@@ -28,6 +28,7 @@
 //! Answers are read as strictly as the server of this crate reads requests: what two parties could read differently is
 //! refused, see [`Fault`]. [`head`] is the part of it that performs no I/O.
 
+mod choices;
 mod connect;
 mod connection;
 mod content;
@@ -38,8 +39,10 @@ mod download;
 mod error;
 mod exchange;
 pub mod head;
+mod lease;
 mod limits;
 mod payload;
+mod pipeline;
 mod pool;
 mod proxy;
 mod redirect;
@@ -49,6 +52,7 @@ mod retry;
 mod send;
 mod shared;
 mod socks;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -60,13 +64,15 @@ pub use download::{Download, Downloaded};
 pub use error::{Blame, Error, ErrorKind, Fault, Phase, RedirectFault};
 pub use head::Headers;
 pub use limits::Limits;
-pub use pool::{PoolLimits, Statistics};
+pub use pipeline::Pipeline;
+pub use pool::PoolLimits;
 pub use proxy::{Proxies, Proxy};
 pub use redirect::{Redirect, Redirects};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use retry::Retries;
 pub use shared::ClientBuilder;
+pub use statistics::Statistics;
 pub use url::Url;
 
 use shared::Shared;
@@ -130,6 +136,32 @@ impl Client {
     /// Begins any request. A name and a password in the URL are sent as Basic credentials.
     pub fn request<'b>(&self, method: &str, url: impl AsRef<str>) -> RequestBuilder<'b> {
         RequestBuilder::new(&self.shared, method, url.as_ref())
+    }
+
+    /// Sends requests one right behind the other, and gives their answers in the same order: for many small requests to a server
+    /// that is far away. Those that follow each other to the same server share a connection; each server must bear that, which
+    /// not all do well.
+    ///
+    /// A request that cannot be repeated (POST, content from a reader) is an error in its place. When the connection is lost,
+    /// what is not answered is sent again; the first of it goes alone, and is failed with if its new connection fails
+    /// too, [unless it is to be tried again](RequestBuilder::retries). Redirects are not followed.
+    ///
+    /// ```no_run
+    /// # use grapeshot_http::client::Client;
+    /// # fn main() -> Result<(), grapeshot_http::client::Error> {
+    /// let client = Client::new();
+    /// let wanted = (1..=100).map(|n| client.request("GET", format!("http://example.org/{n}")));
+    /// for answer in client.pipeline(wanted) {
+    ///     println!("{}", answer?.text()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pipeline<'b>(
+        &self,
+        requests: impl IntoIterator<Item = RequestBuilder<'b>>,
+    ) -> Pipeline<'b> {
+        Pipeline::new(&self.shared, requests)
     }
 
     /// The client's figures.

@@ -6,17 +6,19 @@
 //! read to the end, and closed otherwise, also when the lease is dropped by unwinding.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use grapeshot::sync::{OwnedPermit, Semaphore};
+use grapeshot::sync::Semaphore;
 use grapeshot::{Refused, time};
 
 use super::connection::Connection;
 use super::error::{ErrorKind, Phase};
+use super::lease::Lease;
 use super::limits::Watch;
 use super::proxy::Proxy;
+use super::statistics::{Counters, Statistics};
 
 /// How many connections a client keeps, and for how long.
 #[derive(Debug, Clone)]
@@ -104,46 +106,6 @@ struct Origin {
     idle: VecDeque<(Instant, Connection)>,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(super) requests: AtomicU64,
-    pub(super) opened: AtomicU64,
-    pub(super) reused: AtomicU64,
-    pub(super) discarded: AtomicU64,
-    pub(super) stale: AtomicU64,
-    pub(super) retries: AtomicU64,
-    pub(super) redirects: AtomicU64,
-    pub(super) timeouts: [AtomicU64; Phase::COUNT],
-}
-
-/// A client's figures, at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Statistics {
-    /// Requests sent, those of redirects and retries included.
-    pub requests: u64,
-    /// Connections opened.
-    pub opened: u64,
-    /// Requests that went over a connection which had carried one before.
-    pub reused: u64,
-    /// Connections closed because their last answer was not read to its end.
-    pub discarded: u64,
-    /// Connections which their server had ended while they were idle.
-    pub stale: u64,
-    /// Requests sent again after a failure.
-    pub retries: u64,
-    /// Redirects followed.
-    pub redirects: u64,
-    /// Time-outs that fired, by phase; only the phases that occurred.
-    pub timeouts: Vec<(Phase, u64)>,
-    /// Connections idle now.
-    pub idle: usize,
-    /// Connections in use now, or being opened, and requests that wait for one.
-    pub in_use: usize,
-    /// Origins with connections.
-    pub origins: usize,
-}
-
 impl Pool {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
@@ -174,14 +136,9 @@ impl Pool {
             }
             None => watch.within(Phase::Queue, || permits.acquire_owned())?,
         };
-        let mut lease = Lease {
-            connection: None,
-            keep: false,
-            user,
-            _permit: permit,
-        };
-        if !fresh {
-            lease.connection = self.take_idle(&lease.user.key);
+        let mut lease = Lease::new(user, permit);
+        if !fresh && let Some(connection) = self.take_idle(lease.key()) {
+            lease.set(connection);
         }
         Ok(lease)
     }
@@ -264,7 +221,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, if there is room for it.
-    fn put_idle(&self, key: &Arc<Key>, mut connection: Connection) {
+    pub(super) fn put_idle(&self, key: &Arc<Key>, mut connection: Connection) {
         let now = time::now();
         if self.limits.idle == 0
             || self.limits.idle_per_origin == 0
@@ -290,10 +247,6 @@ impl Pool {
         drop(surplus);
     }
 
-    pub(super) fn count_timeout(&self, phase: Phase) {
-        self.counters.timeouts[phase as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         let mut closed = VecDeque::new();
@@ -307,45 +260,20 @@ impl Pool {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        const ALL: [Phase; Phase::COUNT] = [
-            Phase::Queue,
-            Phase::Resolve,
-            Phase::Connect,
-            Phase::Proxy,
-            Phase::Handshake,
-            Phase::Send,
-            Phase::Continue,
-            Phase::Answer,
-            Phase::Content,
-            Phase::Total,
-        ];
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
         let table = self.table();
         Statistics {
-            requests: count(&counters.requests),
-            opened: count(&counters.opened),
-            reused: count(&counters.reused),
-            discarded: count(&counters.discarded),
-            stale: count(&counters.stale),
-            retries: count(&counters.retries),
-            redirects: count(&counters.redirects),
-            timeouts: ALL
-                .iter()
-                .map(|&phase| (phase, count(&counters.timeouts[phase as usize])))
-                .filter(|&(_, times)| times > 0)
-                .collect(),
             idle: table.idle,
             in_use: table.origins.values().map(|origin| origin.users).sum(),
             origins: table.origins.len(),
+            ..self.counters.statistics()
         }
     }
 }
 
 /// A use of an origin's entry in the table.
-struct User {
-    pool: Arc<Pool>,
-    key: Arc<Key>,
+pub(super) struct User {
+    pub(super) pool: Arc<Pool>,
+    pub(super) key: Arc<Key>,
 }
 
 impl Drop for User {
@@ -356,74 +284,6 @@ impl Drop for User {
             if origin.users == 0 && origin.idle.is_empty() {
                 table.origins.remove(&self.key);
             }
-        }
-    }
-}
-
-/// The right to use one connection of an origin. Dropped, it gives the connection back, or closes it.
-pub(crate) struct Lease {
-    connection: Option<Connection>,
-    /// Both sides want to use the connection again.
-    keep: bool,
-    // In this order: the connection is back before the next in line looks for it.
-    user: User,
-    _permit: OwnedPermit,
-}
-
-impl Lease {
-    pub(super) fn key(&self) -> &Key {
-        &self.user.key
-    }
-
-    pub(super) fn pool(&self) -> &Arc<Pool> {
-        &self.user.pool
-    }
-
-    /// Whether it came with a connection that has carried a request before.
-    pub(super) fn is_reused(&self) -> bool {
-        self.connection
-            .as_ref()
-            .is_some_and(|connection| connection.answers > 0)
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.connection.is_some()
-    }
-
-    pub(super) fn set(&mut self, connection: Connection) {
-        self.connection = Some(connection);
-    }
-
-    /// # Panics
-    /// If no connection was set.
-    pub(super) fn connection(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("a connection was opened")
-    }
-
-    /// The answer was read to its end; `keep` says whether both sides want to go on.
-    pub(super) fn finish(mut self, keep: bool) {
-        let connection = self.connection();
-        connection.busy = false;
-        connection.answers += 1;
-        self.keep = keep;
-    }
-
-    /// Takes the connection away for good: it speaks another protocol from now on.
-    pub(super) fn take(mut self) -> Option<Connection> {
-        self.connection.take()
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        if self.keep && connection.is_reusable() {
-            self.user.pool.put_idle(&self.user.key, connection);
-        } else if connection.busy || !connection.is_reusable() {
-            let counters = &self.user.pool.counters;
-            counters.discarded.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -2,20 +2,21 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use url::Url;
 
+#[cfg(doc)]
+use super::Phase;
+use super::choices::{Choices, choosing};
 use super::decode::ACCEPTED;
-use super::error::{Error, ErrorKind, Phase};
+use super::error::{Error, ErrorKind};
 use super::exchange::Outgoing;
-use super::limits::Timeouts;
 use super::payload::Payload;
 use super::proxy::{basic, credentials};
 use super::redirect::Redirects;
 use super::response::Response;
-use super::retry::Retries;
+use super::retry::is_idempotent;
 use super::send::{self, Order};
 use super::shared::Shared;
 use super::{Progress, Report};
@@ -34,10 +35,7 @@ pub struct RequestBuilder<'b> {
     headers: Vec<(String, Vec<u8>)>,
     payload: Payload<'b>,
     expect: bool,
-    decompress: bool,
-    timeouts: Timeouts,
-    redirects: Redirects,
-    retries: Retries,
+    choices: Choices,
     progress: Option<Report>,
     misuse: Option<ErrorKind>,
 }
@@ -50,10 +48,7 @@ impl<'b> RequestBuilder<'b> {
             headers: Vec::new(),
             payload: Payload::Empty,
             expect: false,
-            decompress: shared.decompress,
-            timeouts: shared.timeouts,
-            redirects: shared.redirects,
-            retries: shared.retries,
+            choices: shared.choices,
             progress: None,
             misuse: None,
             shared: Arc::clone(shared),
@@ -190,29 +185,7 @@ impl<'b> RequestBuilder<'b> {
         self
     }
 
-    /// A time-out for one [`Phase`] of this request, instead of the client's; `None` for no limit.
-    pub fn timeout(mut self, phase: Phase, limit: impl Into<Option<Duration>>) -> Self {
-        self.timeouts.set(phase, limit.into());
-        self
-    }
-
-    /// Which redirects this request follows, instead of the client's choice.
-    pub fn redirects(mut self, redirects: Redirects) -> Self {
-        self.redirects = redirects;
-        self
-    }
-
-    /// Which failures of this request are tried again, instead of the client's choice.
-    pub fn retries(mut self, retries: Retries) -> Self {
-        self.retries = retries;
-        self
-    }
-
-    /// Whether compressed content is asked for, and decompressed; instead of the client's choice.
-    pub fn decompress(mut self, yes: bool) -> Self {
-        self.decompress = yes;
-        self
-    }
+    choosing!("the client's choice.");
 
     /// Calls `report` whenever some content was sent or received.
     pub fn progress(mut self, report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
@@ -228,7 +201,7 @@ impl<'b> RequestBuilder<'b> {
     /// See [`ErrorKind`].
     pub fn send(self) -> Result<Response, Error> {
         let shared = Arc::clone(&self.shared);
-        let decompress = self.decompress;
+        let decompress = self.choices.decompress;
         let mut order = self.order(None)?;
         let finished = send::run(&shared, &mut order)?;
         Ok(finished.response(shared, &order, decompress))
@@ -247,9 +220,9 @@ impl<'b> RequestBuilder<'b> {
         if !self.payload.is_empty() {
             self.wrong("a request that changes the protocol has no content");
         }
-        self.redirects = Redirects::none();
+        self.choices.redirects = Redirects::none();
         let shared = Arc::clone(&self.shared);
-        let decompress = self.decompress;
+        let decompress = self.choices.decompress;
         let mut order = self.order(Some(protocol.to_owned()))?;
         let finished = send::run(&shared, &mut order)?;
         if finished.is_upgraded() {
@@ -257,6 +230,18 @@ impl<'b> RequestBuilder<'b> {
             return Ok((response, Some(upgraded)));
         }
         Ok((finished.response(shared, &order, decompress), None))
+    }
+
+    /// For a pipeline, in which nothing goes that cannot be repeated; and whether to decompress the answer.
+    pub(super) fn repeatable(mut self) -> Result<(Order<'b>, bool), Error> {
+        let in_memory = matches!(self.payload, Payload::Empty | Payload::Bytes(_));
+        if !is_idempotent(&self.method) || !in_memory || self.expect {
+            self.wrong(
+                "a pipeline takes what can be repeated: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, with content in memory",
+            );
+        }
+        let decompress = self.choices.decompress;
+        Ok((self.order(None)?, decompress))
     }
 
     /// Checks everything, and adds the headers that are usual.
@@ -278,7 +263,7 @@ impl<'b> RequestBuilder<'b> {
         default("Accept", "*/*");
         default(
             "Accept-Encoding",
-            if self.decompress {
+            if self.choices.decompress {
                 ACCEPTED
             } else {
                 "identity"
@@ -294,9 +279,9 @@ impl<'b> RequestBuilder<'b> {
                 upgrade,
                 progress: self.progress,
             },
-            timeouts: self.timeouts,
-            redirects: self.redirects,
-            retries: self.retries,
+            timeouts: self.choices.timeouts,
+            redirects: self.choices.redirects,
+            retries: self.choices.retries,
         })
     }
 }

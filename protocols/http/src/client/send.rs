@@ -13,9 +13,10 @@ use super::decode::Decoded;
 use super::error::{Error, ErrorKind};
 use super::exchange::{Answered, Failure, Outgoing};
 use super::head::{Framing, ResponseHead};
+use super::lease::Lease;
 use super::limits::{Timeouts, Watch};
 use super::payload::Payload;
-use super::pool::{Key, Lease};
+use super::pool::Key;
 use super::proxy::ProxyKind;
 use super::redirect::{Next, Redirect, Redirects, is_credential};
 use super::response::Response;
@@ -56,7 +57,7 @@ pub(super) fn run(shared: &Arc<Shared>, order: &mut Order<'_>) -> Result<Finishe
             Ok(None) => {}
             Err(kind) => {
                 if let ErrorKind::Timeout(phase, _) = kind {
-                    shared.pool.count_timeout(phase);
+                    shared.pool.counters.count_timeout(phase);
                 }
                 return Err(Error::new(kind).at(&order.outgoing.method, &order.outgoing.url));
             }
@@ -75,12 +76,7 @@ fn step(
     let (answered, lease) = answer(shared, order, watch)?;
     let head = &answered.head;
     let outgoing = &mut order.outgoing;
-    if let Some(jar) = &shared.cookies {
-        let now = time::system_now();
-        for line in head.headers().values("set-cookie") {
-            jar.store(line, &outgoing.url, now);
-        }
-    }
+    store_cookies(shared, head, &outgoing.url);
     let next = order
         .redirects
         .next(
@@ -134,8 +130,18 @@ fn follow(outgoing: &mut Outgoing<'_>, next: Next) -> Result<(), ErrorKind> {
     Ok(())
 }
 
+/// Keeps the cookies that came with an answer.
+pub(super) fn store_cookies(shared: &Shared, head: &ResponseHead, url: &Url) {
+    if let Some(jar) = &shared.cookies {
+        let now = time::system_now();
+        for line in head.headers().values("set-cookie") {
+            jar.store(line, url, now);
+        }
+    }
+}
+
 /// The cookies for this URL, unless the caller wrote some.
-fn add_cookies(shared: &Shared, outgoing: &mut Outgoing<'_>) {
+pub(super) fn add_cookies(shared: &Shared, outgoing: &mut Outgoing<'_>) {
     let Some(jar) = &shared.cookies else {
         return;
     };
@@ -222,15 +228,9 @@ fn once(
     fresh: bool,
     reused: &mut bool,
 ) -> Result<(Answered, Lease), Failure> {
-    let key = key_of(shared, outgoing)?;
     let counters = &shared.pool.counters;
-    let mut lease = shared.pool.lease(key, fresh, watch)?;
-    if !lease.is_open() {
-        let connection = dial(&*shared.connector, lease.key(), &shared.limits, watch)?;
-        counters.opened.fetch_add(1, Ordering::Relaxed);
-        lease.set(connection);
-    }
-    *reused = lease.is_reused();
+    let mut lease;
+    (lease, *reused) = open(shared, outgoing, watch, fresh)?;
     if *reused {
         counters.reused.fetch_add(1, Ordering::Relaxed);
     }
@@ -239,7 +239,25 @@ fn once(
     Ok((answered, lease))
 }
 
-fn key_of(shared: &Shared, outgoing: &Outgoing<'_>) -> Result<Key, ErrorKind> {
+/// A connection to whom this request is for, and whether it has carried others before. **May suspend.**
+pub(super) fn open(
+    shared: &Shared,
+    outgoing: &Outgoing<'_>,
+    watch: &Watch,
+    fresh: bool,
+) -> Result<(Lease, bool), ErrorKind> {
+    let key = key_of(shared, outgoing)?;
+    let mut lease = shared.pool.lease(key, fresh, watch)?;
+    if !lease.is_open() {
+        let connection = dial(&*shared.connector, lease.key(), &shared.limits, watch)?;
+        shared.pool.counters.opened.fetch_add(1, Ordering::Relaxed);
+        lease.set(connection);
+    }
+    let reused = lease.is_reused();
+    Ok((lease, reused))
+}
+
+pub(super) fn key_of(shared: &Shared, outgoing: &Outgoing<'_>) -> Result<Key, ErrorKind> {
     let url = &outgoing.url;
     let secure = url.scheme() == "https";
     let (host, port) = host_and_port(url)?;
@@ -286,6 +304,16 @@ fn give_up(shared: &Shared, answered: Answered, lease: Lease, watch: &Watch) {
 }
 
 impl Finished {
+    /// An answer that no redirect led to.
+    pub(super) fn new(answered: Answered, lease: Lease, watch: Watch) -> Self {
+        Self {
+            answered,
+            lease,
+            watch,
+            redirects: Vec::new(),
+        }
+    }
+
     pub(super) fn response(
         self,
         shared: Arc<Shared>,

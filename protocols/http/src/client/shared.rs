@@ -1,28 +1,22 @@
 //! What all clones of a client share, and how it is set up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Client;
+use super::choices::{Choices, choosing};
 use super::connect::{Connector, DefaultConnector};
 use super::cookies::CookieJar;
-use super::error::Phase;
-use super::limits::{Limits, Timeouts};
+use super::limits::Limits;
 use super::pool::{Pool, PoolLimits};
 use super::proxy::Proxies;
-use super::redirect::Redirects;
-use super::retry::Retries;
 
 pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) limits: Limits,
-    pub(super) timeouts: Timeouts,
+    pub(super) choices: Choices,
     pub(super) proxies: Proxies,
-    pub(super) redirects: Redirects,
-    pub(super) retries: Retries,
     pub(super) cookies: Option<CookieJar>,
-    pub(super) decompress: bool,
     pub(super) user_agent: String,
 }
 
@@ -46,12 +40,9 @@ pub struct ClientBuilder {
     connector: Arc<dyn Connector>,
     limits: Limits,
     pool: PoolLimits,
-    timeouts: Timeouts,
+    choices: Choices,
     proxies: Option<Proxies>,
-    redirects: Redirects,
-    retries: Retries,
     cookies: Option<CookieJar>,
-    decompress: bool,
     user_agent: String,
 }
 
@@ -61,24 +52,16 @@ impl Default for ClientBuilder {
             connector: Arc::new(DefaultConnector),
             limits: Limits::default(),
             pool: PoolLimits::default(),
-            timeouts: Timeouts::default(),
+            choices: Choices::default(),
             proxies: None,
-            redirects: Redirects::default(),
-            retries: Retries::default(),
             cookies: None,
-            decompress: true,
             user_agent: concat!("grapeshot/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
 }
 
 impl ClientBuilder {
-    /// A time-out for one [`Phase`], instead of its default; `None` for no limit. Requests may
-    /// [differ](super::RequestBuilder::timeout).
-    pub fn timeout(mut self, phase: Phase, limit: impl Into<Option<Duration>>) -> Self {
-        self.timeouts.set(phase, limit.into());
-        self
-    }
+    choosing!("its default. A request may choose otherwise.");
 
     /// What servers may cost.
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -98,27 +81,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Which redirects are followed.
-    pub fn redirects(mut self, redirects: Redirects) -> Self {
-        self.redirects = redirects;
-        self
-    }
-
-    /// Which failures are tried again.
-    pub fn retries(mut self, retries: Retries) -> Self {
-        self.retries = retries;
-        self
-    }
-
     /// Keeps cookies in this jar, and sends those that fit. Default: none are kept.
     pub fn cookies(mut self, jar: CookieJar) -> Self {
         self.cookies = Some(jar);
-        self
-    }
-
-    /// Whether servers are asked for compressed content, which is decompressed as it is read. Default: yes.
-    pub fn decompress(mut self, yes: bool) -> Self {
-        self.decompress = yes;
         self
     }
 
@@ -148,12 +113,9 @@ impl ClientBuilder {
             pool: Arc::new(Pool::new(self.pool)),
             connector: self.connector,
             limits: self.limits,
-            timeouts: self.timeouts,
+            choices: self.choices,
             proxies: self.proxies.unwrap_or_else(Proxies::from_environment),
-            redirects: self.redirects,
-            retries: self.retries,
             cookies: self.cookies,
-            decompress: self.decompress,
             user_agent: self.user_agent,
         };
         Client {
@@ -166,8 +128,7 @@ impl std::fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("pool", &self.pool)
-            .field("redirects", &self.redirects)
-            .field("retries", &self.retries)
+            .field("choices", &self.choices)
             .finish_non_exhaustive()
     }
 }
