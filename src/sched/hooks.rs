@@ -106,12 +106,12 @@ pub(super) fn spawned(child: &Head) {
 
 /// The wait of `whom` is over, but it cannot have been resumed yet.
 #[cold]
-pub(super) fn woken(whom: &CoroRef, cause: Cause) {
+pub(super) fn woken(whom: &Head, cause: Cause) {
     let _ = (whom, cause);
 }
 
 /// The caller asks `whom` to end.
 #[cold]
-pub(super) fn interrupt_asked(whom: &CoroRef) {
+pub(super) fn interrupt_asked(whom: &Head) {
     let _ = whom;
 }

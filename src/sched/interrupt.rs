@@ -160,10 +160,15 @@ impl Scopes {
 
     /// Arms a timer for each visible scope that has none, or finds its deadline past.
     #[inline]
-    pub(crate) fn arm(&self, now: impl FnOnce() -> u64, mut arm: impl FnMut(u64, u64) -> TimerKey) {
-        if !self.unarmed.replace(false) {
-            return;
+    pub(crate) fn arm(&self, now: impl FnOnce() -> u64, arm: impl FnMut(u64, u64) -> TimerKey) {
+        if self.unarmed.replace(false) {
+            self.arm_all(now, arm);
         }
+    }
+
+    /// Apart, so that a suspension in no scope is short.
+    #[inline(never)]
+    fn arm_all(&self, now: impl FnOnce() -> u64, mut arm: impl FnMut(u64, u64) -> TimerKey) {
         let now = now();
         for scope in &mut self.list.borrow_mut()[self.visible_from.get()..] {
             if scope.timer.is_some() || scope.expired {

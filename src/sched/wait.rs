@@ -166,7 +166,7 @@ impl Waiter {
                 let granted = coroutine.head.word.grant_at_home(epoch);
                 if granted {
                     if hooks::is_on() {
-                        hooks::woken(&coroutine, cause);
+                        hooks::woken(&coroutine.head, cause);
                     }
                     ready.push_back(coroutine);
                 }

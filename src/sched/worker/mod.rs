@@ -159,7 +159,7 @@ pub(crate) fn grant(coroutine: CoroRef, epoch: Epoch) -> bool {
             let granted = coroutine.head.word.grant_at_home(epoch);
             if granted {
                 if hooks::is_on() {
-                    hooks::woken(&coroutine, Cause::Caller);
+                    hooks::woken(&coroutine.head, Cause::Caller);
                 }
                 worker.ready.borrow_mut().push_back(coroutine);
             }
@@ -169,7 +169,7 @@ pub(crate) fn grant(coroutine: CoroRef, epoch: Epoch) -> bool {
             let granted = coroutine.head.word.grant(epoch);
             if granted {
                 if hooks::is_on() {
-                    hooks::woken(&coroutine, Cause::Caller);
+                    hooks::woken(&coroutine.head, Cause::Caller);
                 }
                 let home = coroutine.head.home.load(Ordering::Relaxed) as usize;
                 coroutine.head.runtime.workers[home].send(Message::Ready(coroutine));
@@ -188,7 +188,7 @@ pub(crate) fn is_home(coroutine: &CoroRef) -> bool {
 /// Asks a coroutine to end; see `JoinHandle::interrupt`.
 pub(crate) fn interrupt(coroutine: &CoroRef) {
     if hooks::is_on() {
-        hooks::interrupt_asked(coroutine);
+        hooks::interrupt_asked(&coroutine.head);
     }
     coroutine.head.interrupted.store(true, Ordering::Relaxed);
     // Either this finds the home that a worker has just given it, or that worker finds it interrupted: see `adopt`.
@@ -512,9 +512,20 @@ impl Worker {
         }
         let switched = current::set(&coroutine, || context.as_mut().expect("started").resume());
         if hooks::is_on() {
+            hooks::left(&coroutine, switched);
+        }
+        if self.shared.config.accounting {
+            let after = cycles::now();
+            self.stamp.set(after);
+            // Nobody asks what one that has ended came to.
+            if matches!(switched, Switched::Suspended) {
+                head.since.store(after, Ordering::Relaxed);
+                raise(&head.cpu, after.wrapping_sub(before));
+                raise(&head.switches, 1);
+            }
+        }
+        if hooks::is_on() {
             self.tell_left(&coroutine, switched, before);
-        } else if self.shared.config.accounting {
-            self.account(head, switched, before);
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
@@ -546,32 +557,14 @@ impl Worker {
         }
     }
 
-    /// Counts a switch, and the time since `before`. Returns cycles.
-    #[inline(always)]
-    fn account(&self, head: &Head, switched: Switched, before: u64) -> u64 {
-        let after = cycles::now();
-        self.stamp.set(after);
-        // Nobody reads the figures of one that has ended.
-        if matches!(switched, Switched::Suspended) {
-            head.since.store(after, Ordering::Relaxed);
-            raise(&head.cpu, after.wrapping_sub(before));
-            raise(&head.switches, 1);
-        }
-        after
-    }
-
-    /// As [`Worker::account`], and tells what hangs on it.
+    /// Tells what hangs on a switch of one.
     #[cold]
     fn tell_left(&self, coroutine: &CoroRef, switched: Switched, before: u64) {
         let head = &coroutine.head;
-        hooks::left(coroutine, switched);
-        let after = if self.shared.config.accounting {
-            self.account(head, switched, before)
-        } else {
-            let after = cycles::now();
-            self.stamp.set(after);
-            after
-        };
+        if !self.shared.config.accounting {
+            self.stamp.set(cycles::now());
+        }
+        let after = self.stamp.get();
         let leaves = match (switched, self.next.get()) {
             (Switched::Ended(by), _) => {
                 return hooks::ended(coroutine, EndedBy::from_u8(by), before, after);
@@ -693,7 +686,7 @@ fn end_wait(coroutine: CoroRef, ready: &mut VecDeque<CoroRef>, cause: Cause) {
         && head.word.interrupt(epoch)
     {
         if hooks::is_on() {
-            hooks::woken(&coroutine, cause);
+            hooks::woken(&coroutine.head, cause);
         }
         ready.push_back(coroutine);
     }
