@@ -47,7 +47,7 @@ pub enum BacktraceError {
 /// for a moment; see [`RuntimeBuilder::latency_limit`](crate::RuntimeBuilder::latency_limit). So is one that holds its
 /// worker, for those that are suspended on that worker. Only Linux has the signal.
 ///
-/// Names and lines need the symbols in the program (`debug = "line-tables-only"`), and the walk needs frame pointers
+/// Names and lines need the symbols in the program (`debug = "limited"` in the profile), and the walk needs frame pointers
 /// (`-C force-frame-pointers=yes`).
 ///
 /// # Errors
