@@ -259,9 +259,12 @@ impl Peer {
             if let Some(message) = self.decoder.next_message().unwrap() {
                 return Some(message);
             }
-            match self.stream.read(&mut chunk).unwrap() {
-                0 => return None,
-                n => self.decoder.feed(&chunk[..n]),
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(n) => self.decoder.feed(&chunk[..n]),
+                // Reads with a time limit are, by a stop of the whole process too.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
             }
         }
     }
