@@ -189,7 +189,7 @@ const report = (() => {
   }
 
   function flames() {
-    flip('switches', [['inverted', 'Callers', 'The innermost functions come first, and who called them follows'], ['upwards', 'Upwards', 'The outermost function is at the bottom'],
+    flip('switches', [['inverted', 'Inverted', 'The innermost functions come first, and who called them follows'], ['upwards', 'Upwards', 'The outermost function is at the bottom'],
       ['lines', 'Lines', 'Calls from different lines stand apart'], ['groups', 'By coroutine', 'Coroutines of different names stand apart'],
       ...model.compares ? [['before', 'Widths of before', 'Shows what there is no more']] : []], (key, on) => {
       if (key === 'before') drawn.compare = on ? 'before' : 'after';

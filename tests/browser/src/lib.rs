@@ -79,7 +79,8 @@ impl Browser {
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", self.profile.display()));
         let wanted = json!({"capabilities": {"alwaysMatch": {
-            "browserName": "chrome", "goog:chromeOptions": {"args": arguments}}}});
+            "browserName": "chrome", "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"}}}});
         let answer = self.call("POST", "/session", Some(&wanted));
         self.session = answer["sessionId"]
             .as_str()
@@ -96,6 +97,21 @@ impl Browser {
         let size = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": {
             "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": false}});
         self.post("goog/cdp/execute", &size);
+    }
+
+    /// Tells pages that people prefer this: `light` or `dark`.
+    pub fn prefer(&self, scheme: &str) {
+        let media = json!({"cmd": "Emulation.setEmulatedMedia", "params": {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]}});
+        self.post("goog/cdp/execute", &media);
+    }
+
+    /// What pages have written to the browser's console since this was last asked, and what the browser itself says there:
+    /// errors of scripts, refused requests, breaches of a page's policy.
+    pub fn complaints(&self) -> Vec<String> {
+        let entries = self.post("se/log", &json!({"type": "browser"}));
+        let entries = entries.as_array().expect("a log has entries");
+        entries.iter().map(|it| it["message"].to_string()).collect()
     }
 
     /// Opens a page and waits until it is loaded.
@@ -133,6 +149,24 @@ impl Browser {
 
     fn key(&self, kind: &str, key: char) {
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": [{"type": kind, "value": key.to_string()}]}]});
+        self.post("actions", &actions);
+    }
+
+    /// Moves the mouse to a place of the page.
+    pub fn point(&self, at: (i32, i32)) {
+        self.mouse(at, &[]);
+    }
+
+    /// Clicks with the mouse on a place of the page.
+    pub fn click(&self, at: (i32, i32)) {
+        self.mouse(at, &["pointerDown", "pointerUp"]);
+    }
+
+    fn mouse(&self, (x, y): (i32, i32), then: &[&str]) {
+        let mut steps = vec![json!({"type": "pointerMove", "duration": 10, "x": x, "y": y})];
+        steps.extend((then.iter()).map(|kind| json!({"type": kind, "button": 0})));
+        let actions = json!({"actions": [{"type": "pointer", "id": "mouse",
+            "parameters": {"pointerType": "mouse"}, "actions": steps}]});
         self.post("actions", &actions);
     }
 
