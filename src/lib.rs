@@ -58,6 +58,7 @@ pub mod io;
 mod local;
 pub mod net;
 pub mod process;
+pub mod profile;
 pub mod random;
 pub mod registry;
 mod sched;

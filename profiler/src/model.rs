@@ -50,6 +50,9 @@ pub struct Profile {
     pub lost: Lost,
     /// What the profiler itself took.
     pub cost: Cost,
+    /// What whoever reads it should know, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A place in the code.

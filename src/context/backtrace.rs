@@ -85,9 +85,9 @@ pub(super) unsafe fn follow(
 /// The functions at a return address, innermost first: more than one where calls were inlined.
 pub(crate) fn resolve(address: usize) -> Vec<Frame> {
     let mut frames = Vec::new();
-    // A return address is the instruction after the call, which may belong to the next line or function.
-    let call = address.saturating_sub(1);
-    backtrace::resolve(call as *mut std::ffi::c_void, |symbol| {
+    // A return address is the instruction after the call, which may belong to the next line or function: this looks at the
+    // byte before it.
+    backtrace::resolve(address as *mut std::ffi::c_void, |symbol| {
         frames.push(Frame {
             address,
             function: symbol.name().map(|name| format!("{name:#}")),

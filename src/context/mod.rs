@@ -34,6 +34,8 @@ pub(crate) mod stack;
 mod sanitizer;
 mod spin;
 mod switch;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) mod ticker;
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -25,6 +25,8 @@ pub(crate) const FRAMES: usize = 256;
 /// What a thread does for whoever asks it, in its signal handler: it must allocate nothing, take no lock and not panic.
 pub(crate) type Errand<'a> = &'a mut (dyn FnMut() + Send);
 
+#[cfg(target_os = "linux")]
+pub(super) use system::{Registers, innermost, registers};
 pub(crate) use system::{Thread, Usage};
 
 #[cfg(target_os = "linux")]
@@ -282,7 +284,7 @@ mod system {
     ///
     /// # Safety
     /// As for [`backtrace::follow`].
-    unsafe fn innermost(frame: usize, live: &Range<usize>) -> usize {
+    pub(in super::super) unsafe fn innermost(frame: usize, live: &Range<usize>) -> usize {
         /// Words looked at. Foreign code that keeps more on the stack has no callers in its backtrace.
         const WORDS: usize = 2048;
         const WORD: usize = size_of::<usize>();
@@ -301,13 +303,13 @@ mod system {
         found.unwrap_or(frame)
     }
 
-    struct Registers {
-        code: usize,
-        stack: usize,
-        frame: usize,
+    pub(in super::super) struct Registers {
+        pub(in super::super) code: usize,
+        pub(in super::super) stack: usize,
+        pub(in super::super) frame: usize,
     }
 
-    fn registers(context: *mut c_void) -> Registers {
+    pub(in super::super) fn registers(context: *mut c_void) -> Registers {
         // SAFETY: the kernel passes a valid `ucontext_t` to an SA_SIGINFO handler.
         let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
         #[cfg(target_arch = "x86_64")]

@@ -124,6 +124,40 @@ pub struct CoroutineInfo {
     pub interrupted: bool,
 }
 
+impl CoroutineInfo {
+    /// The name that it shares with others of its kind: see [`group_of`]. One without a name is called by the place that
+    /// spawned it, line and all.
+    pub fn group(&self) -> String {
+        let file = self.site.file().rsplit('/').next().unwrap_or_default();
+        match self
+            .name
+            .strip_prefix(file)
+            .and_then(|rest| rest.strip_prefix(':'))
+        {
+            Some(line) if line.parse() == Ok(self.site.line()) => self.name.clone(),
+            _ => group_of(&self.name),
+        }
+    }
+}
+
+/// What coroutines of one kind have in common: `npc-17` and `npc-18` are both `npc-*`.
+pub fn group_of(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    shorten_name(name, &mut short);
+    short
+}
+
+/// As [`group_of`], appended to what is there.
+pub(crate) fn shorten_name(name: &str, into: &mut String) {
+    for character in name.chars() {
+        if !character.is_ascii_digit() {
+            into.push(character);
+        } else if !into.ends_with('*') {
+            into.push('*');
+        }
+    }
+}
+
 /// Every live coroutine, by id.
 pub fn coroutines() -> Vec<CoroutineInfo> {
     RuntimeHandle::current().map_or_else(Vec::new, RuntimeHandle::coroutines)

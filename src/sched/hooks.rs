@@ -18,10 +18,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::observe;
 use super::record::{CoroRef, EndedBy, Head};
 use super::wait::WaitKind;
-use crate::context::Switched;
+use crate::context::{Context, Switched};
+use crate::profile;
 
 /// [`observe`](crate::observe) was called.
 pub(crate) const OBSERVERS: u32 = 1;
+
+/// A profile is taken.
+pub(crate) const PROFILE: u32 = 1 << 8;
 
 /// What of it is on.
 static ON: AtomicU32 = AtomicU32::new(0);
@@ -41,6 +45,11 @@ fn is(what: u32) -> bool {
 /// From now on every switch, wake and spawn of the process comes here for `what`.
 pub(crate) fn turn_on(what: u32) {
     ON.fetch_or(what, Ordering::Release);
+}
+
+/// From now on nothing comes here for `what`, but for calls that are on their way.
+pub(crate) fn turn_off(what: u32) {
+    ON.fetch_and(!what, Ordering::Release);
 }
 
 /// Why a coroutine suspends.
@@ -69,10 +78,12 @@ pub(crate) enum Cause {
     Interrupt,
 }
 
-/// `coroutine` runs next. `stamp`: cycles, at the switch before.
+/// `coroutine` runs next; `context` has its stack. `stamp`: cycles, at the switch before.
 #[cold]
-pub(super) fn resumed(coroutine: &CoroRef, stamp: u64) {
-    let _ = stamp;
+pub(super) fn resumed(coroutine: &CoroRef, stamp: u64, context: &Context) {
+    if is(PROFILE) {
+        profile::resumed(coroutine, stamp, context);
+    }
     if is(OBSERVERS) {
         observe::resumed(coroutine);
     }
@@ -89,13 +100,19 @@ pub(super) fn left(coroutine: &CoroRef, switched: Switched) {
 /// `coroutine` suspended at `stamp` (cycles); it was resumed at `since`.
 #[cold]
 pub(super) fn suspended(coroutine: &CoroRef, leaves: Leaves, since: u64, stamp: u64) {
-    let _ = (coroutine, leaves, since, stamp);
+    let _ = leaves;
+    if is(PROFILE) {
+        profile::suspended(coroutine, since, stamp);
+    }
 }
 
 /// `coroutine` ended at `stamp` (cycles); it was resumed at `since`.
 #[cold]
 pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
-    let _ = (coroutine, by, since, stamp);
+    let _ = by;
+    if is(PROFILE) {
+        profile::ended(coroutine, since, stamp);
+    }
 }
 
 /// The caller has made a coroutine, which is not queued yet.
@@ -107,7 +124,9 @@ pub(super) fn spawned(child: &Head) {
 /// The wait of `whom` is over, but it cannot have been resumed yet.
 #[cold]
 pub(super) fn woken(whom: &Head, cause: Cause) {
-    let _ = (whom, cause);
+    if is(PROFILE) {
+        profile::woken(whom, cause);
+    }
 }
 
 /// The caller asks `whom` to end.

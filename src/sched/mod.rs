@@ -59,6 +59,7 @@ use slab::Slab;
 
 use crate::context::BiasedMutex;
 use crate::context::sample::Thread;
+use crate::context::ticker::Ring;
 use crate::io::Reactor;
 use crate::registry::stalls::Stalls;
 use handle::EndCalls;
@@ -117,6 +118,8 @@ pub(crate) struct WorkerShared {
     pub(crate) figures: Figures,
     /// Its thread, from its start on.
     pub(crate) thread: OnceLock<Thread>,
+    /// What the profiler samples, from the first time on that it does.
+    pub(crate) ring: OnceLock<Ring>,
 }
 
 /// Every live coroutine is in exactly one worker's table.
@@ -162,6 +165,8 @@ pub(crate) struct Figures {
     pub(crate) stacks_pooled: AtomicUsize,
     /// Nanoseconds blocked in the poller.
     pub(crate) idle: AtomicU64,
+    /// Cycles, when it began to sleep; 0 while it is awake.
+    pub(crate) asleep: AtomicU64,
 }
 
 /// Raises a figure that only this thread writes: a load and a store, no locked instruction.
@@ -184,6 +189,7 @@ impl WorkerShared {
             assigned: AtomicUsize::new(0),
             figures: Figures::default(),
             thread: OnceLock::new(),
+            ring: OnceLock::new(),
         }
     }
 

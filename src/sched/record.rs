@@ -94,6 +94,8 @@ pub(crate) struct Head {
     pub(crate) waits_on: AtomicUsize,
     /// Cycles, at the latest suspension.
     pub(crate) since: AtomicU64,
+    /// While a profile is taken: when and by whom its latest wait was ended; see `profile`.
+    pub(crate) woken: AtomicU64,
     /// Cycles, at the spawn; see `worker::stamp`.
     pub(crate) spawned: u64,
     /// Cycles on the processor so far, up to the latest suspension.
@@ -153,6 +155,7 @@ impl Head {
             waits_for: AtomicU8::new(WaitKind::Sleep as u8),
             waits_on: AtomicUsize::new(0),
             since: AtomicU64::new(spawned),
+            woken: AtomicU64::new(0),
             spawned,
             cpu: AtomicU64::new(0),
             switches: AtomicU64::new(0),

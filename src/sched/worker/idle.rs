@@ -94,8 +94,10 @@ impl Worker {
             self.sleep_time()
         };
         let start = cycles::now();
+        self.mine.figures.asleep.store(start, Ordering::Relaxed);
         self.poll_for(timeout);
         let end = cycles::now();
+        self.mine.figures.asleep.store(0, Ordering::Relaxed);
         self.mine.sleeper.retract();
         if self.shared.config.latency_limit.is_some() {
             watchdog::stir();

@@ -508,7 +508,7 @@ impl Worker {
             figures.resumed.store(before, Ordering::Relaxed);
         }
         if hooks::is_on() {
-            hooks::resumed(&coroutine, before);
+            hooks::resumed(&coroutine, before, context.as_ref().expect("started"));
         }
         let switched = current::set(&coroutine, || context.as_mut().expect("started").resume());
         if hooks::is_on() {

@@ -8,6 +8,7 @@ use crate::context::blocks;
 use crate::context::overflow::SignalStack;
 use crate::context::sample::Thread;
 use crate::io::Poller;
+use crate::profile;
 
 /// Keeps this thread on one of the processors that the process may use.
 #[cfg(target_os = "linux")]
@@ -58,7 +59,7 @@ pub(crate) fn main(shared: &'static Shared, index: usize, poller: Poller) {
     blocks::trim();
     WORKER.with(|cell| {
         let worker = cell.get_or_init(|| Worker::new(shared, index, poller));
-        worker.run();
+        profile::serve(shared, &shared.workers[index], || worker.run());
         shared.workers[index].close();
     });
     while scope::keeps_thread() {

@@ -1,0 +1,229 @@
+//! `profile`: taking a profile of the server, and looking at it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use grapeshot_profiler::{Half, Options, Profile, QUEUED, report};
+use rhai::{Array, Dynamic, INT, ImmutableString};
+
+use super::fields::count;
+use super::{Answer, Binder, Console, Entry};
+use crate::language::failed;
+use crate::rights::Right;
+use crate::value::duration;
+
+/// Rows of `top()`, unless somebody wants others.
+const ROWS: INT = 20;
+/// The wildest that may be asked for.
+const MAX_ROWS: INT = 10_000;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "start",
+        call: "profile.start()",
+        about: "starts to take a profile of the whole server; start(hz) samples so often a second, start(0) not at all",
+        more: "1,000 samples a second of each worker, unless another number is given. Processor and wait times of groups are \
+               exact, and there in any case. One profile is taken at a time; profile.stop() ends it.",
+        right: Right::Trace,
+        bind: |to| {
+            bind(to, |console, _: &mut Profiler| start(console, 1_000));
+            to.add(|console: &Console, _: &mut Profiler, hertz: INT| start(console, hertz));
+        },
+    },
+    Entry {
+        name: "stop",
+        call: "profile.stop()",
+        about: "ends the profile and keeps it, to be looked at; says what is lost and what it cost",
+        more: "The latest profile is kept until the next one ends.",
+        right: Right::Trace,
+        bind: |to| bind(to, |console, _: &mut Profiler| stop(console)),
+    },
+    Entry {
+        name: "top",
+        call: "profile.top()",
+        about: "the functions that used the processor most, of the profile that was ended last; top(n) shows n of them",
+        more: "self: in the function; total: in what it called, too. own: the application's code, not a library's.",
+        right: Right::Observe,
+        bind: |to| {
+            bind(to, |console, _: &mut Profiler| top(console, ROWS));
+            to.add(|console: &Console, _: &mut Profiler, rows: INT| top(console, rows));
+        },
+    },
+    Entry {
+        name: "groups",
+        call: "profile.groups()",
+        about: "what coroutines of each name did in that profile: processor time, time in the queue, waits",
+        more: "Exact: counted at each switch.",
+        right: Right::Observe,
+        bind: |to| bind(to, |console, _: &mut Profiler| groups(console)),
+    },
+    Entry {
+        name: "waits",
+        call: "profile.waits()",
+        about: "what they waited for in that profile, the longest first",
+        more: "ready: queued to run, while others ran.",
+        right: Right::Observe,
+        bind: |to| bind(to, |console, _: &mut Profiler| waits(console)),
+    },
+    Entry {
+        name: "save",
+        call: "profile.save(path)",
+        about: "writes that profile to a file on the server; the end of its name says in which form",
+        more: ".html: a report for the browser. .json: as it is, for another look. .firefox.json: for profiler.firefox.com. \
+               .folded: folded stacks on the processor. .off.folded: of waits. .perf: as perf script prints samples.",
+        right: Right::Operate,
+        bind: |to| {
+            bind(to, |_, _: &mut Profiler| {
+                Err(failed("profile.save(path): give a path on the server, such as \"profile.html\""))
+            });
+            to.add(|console: &Console, _: &mut Profiler, path: ImmutableString| save(console, &path));
+        },
+    },
+];
+
+/// What the methods are called on.
+#[derive(Clone)]
+struct Profiler;
+
+/// Adds a method without arguments.
+fn bind(
+    to: &mut Binder<'_>,
+    call: impl Fn(&Console, &mut Profiler) -> Answer + Send + Sync + 'static,
+) {
+    to.receiver("profile", Profiler);
+    to.add(call);
+}
+
+/// The one that was ended last. A profile is the process's, as this is.
+static LATEST: Mutex<Option<Arc<Profile>>> = Mutex::new(None);
+
+fn latest() -> Result<Arc<Profile>, Box<rhai::EvalAltResult>> {
+    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    latest.clone().ok_or_else(|| {
+        failed(match grapeshot_profiler::is_running() {
+            true => "the profile is being taken still: profile.stop() ends it",
+            false => "there is no profile: profile.start() takes one, and profile.stop() ends it",
+        })
+    })
+}
+
+fn start(_console: &Console, hertz: INT) -> Answer {
+    let hertz = u32::try_from(hertz).map_err(|_| failed("profile.start(hz): from 0 to 10000"))?;
+    grapeshot_profiler::start(Options::new().hertz(hertz))
+        .map_err(|error| failed(&error.to_string()))?;
+    Ok(Dynamic::UNIT)
+}
+
+fn stop(console: &Console) -> Answer {
+    // Symbols are read from the disk.
+    let profile = console.elsewhere("profile.stop", grapeshot_profiler::stop)?;
+    let profile = Arc::new(profile.map_err(|error| failed(&error.to_string()))?);
+    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&profile));
+    profile.notes.iter().for_each(|note| console.print(note));
+    let samples = profile.on.iter().map(|stack| stack.count).sum();
+    Ok(console.record([
+        ("lasted", duration(Duration::try_from_secs_f64(profile.lasted).unwrap_or_default())),
+        ("cpu", nanos(profile.cpu())),
+        ("samples", count(samples)),
+        ("groups", count(profile.groups.len() as u64)),
+        ("lost_samples", count(profile.lost.samples)),
+        ("lost_events", count(profile.lost.events)),
+        ("cost", nanos(profile.cost.nanos)),
+    ]))
+}
+
+fn nanos(nanos: u64) -> Dynamic {
+    duration(Duration::from_nanos(nanos))
+}
+
+fn top(console: &Console, rows: INT) -> Answer {
+    let profile = latest()?;
+    let functions = profile.functions(&profile.on);
+    let all: u64 = profile.on.iter().map(|stack| stack.nanos).sum();
+    let mut lines = Array::new();
+    for function in functions.iter().take(rows.clamp(1, MAX_ROWS) as usize) {
+        console.step()?;
+        let frame = &profile.frames[function.frame as usize];
+        let share = |nanos: u64| {
+            let tenths = (nanos as f64 * 1_000.0 / all.max(1) as f64).round();
+            Dynamic::from(tenths / 10.0)
+        };
+        let file = frame.file.map_or("", |file| profile.string(file));
+        lines.push(console.record([
+            ("percent", share(function.itself.nanos)),
+            ("self", nanos(function.itself.nanos)),
+            ("total", nanos(function.total.nanos)),
+            ("function", profile.string(function.name).into()),
+            ("own", frame.own.into()),
+            ("file", file.rsplit('/').next().unwrap_or_default().into()),
+        ]));
+    }
+    Ok(Dynamic::from_array(lines))
+}
+
+fn groups(console: &Console) -> Answer {
+    let profile = latest()?;
+    let mut groups: Vec<_> = profile.groups.iter().filter(|it| it.coroutines > 0).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.cpu));
+    let mut lines = Array::new();
+    for group in groups {
+        console.step()?;
+        let time = |queued: bool| {
+            let its = group.waits.iter();
+            let its = its.filter(|it| (profile.string(it.0) == QUEUED) == queued);
+            nanos(its.map(|it| it.1).sum())
+        };
+        lines.push(console.record([
+            ("name", profile.string(group.name).into()),
+            ("coroutines", count(group.coroutines)),
+            ("cpu", nanos(group.cpu)),
+            ("queued", time(true)),
+            ("waited", time(false)),
+            ("switches", count(group.switches)),
+        ]));
+    }
+    Ok(Dynamic::from_array(lines))
+}
+
+fn waits(console: &Console) -> Answer {
+    let profile = latest()?;
+    let groups = profile.groups.iter();
+    let mut waits: Vec<_> = groups
+        .flat_map(|group| group.waits.iter().map(move |wait| (group, wait)))
+        .collect();
+    waits.sort_by_key(|(_, wait)| std::cmp::Reverse(wait.1));
+    let mut lines = Array::new();
+    for (group, &(kind, time, times)) in waits {
+        console.step()?;
+        lines.push(console.record([
+            ("name", profile.string(group.name).into()),
+            ("waited_for", profile.string(kind).into()),
+            ("time", nanos(time)),
+            ("times", count(times)),
+        ]));
+    }
+    Ok(Dynamic::from_array(lines))
+}
+
+fn save(console: &Console, path: &str) -> Answer {
+    let form: fn(&Profile) -> String = match path {
+        _ if path.ends_with(".html") => report::html,
+        _ if path.ends_with(".firefox.json") => Profile::firefox,
+        _ if path.ends_with(".json") => Profile::to_json,
+        _ if path.ends_with(".off.folded") => |profile| profile.folded(Half::Off),
+        _ if path.ends_with(".folded") => |profile| profile.folded(Half::On),
+        _ if path.ends_with(".perf") => Profile::perf_script,
+        _ => {
+            return Err(failed(
+                "profile.save(path): the path ends in .html, .json, .firefox.json, .folded, .off.folded or .perf",
+            ));
+        }
+    };
+    let (profile, path) = (latest()?, path.to_owned());
+    let written = console.elsewhere("profile.save", move || {
+        let text = form(&profile);
+        std::fs::write(&path, &text).map(|()| text.len())
+    })?;
+    let bytes = written.map_err(|error| failed(&format!("profile.save: {error}")))?;
+    Ok(crate::value::bytes(bytes as u64))
+}

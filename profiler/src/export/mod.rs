@@ -1,0 +1,25 @@
+//! Profiles for other tools.
+
+mod firefox;
+mod text;
+
+use crate::model::{Profile, Stack};
+
+/// One half of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// On the processor, sampled.
+    On,
+    /// Waiting, measured.
+    Off,
+}
+
+impl Profile {
+    /// The stacks of one half.
+    pub fn half(&self, half: Half) -> &[Stack] {
+        match half {
+            Half::On => &self.on,
+            Half::Off => &self.off,
+        }
+    }
+}

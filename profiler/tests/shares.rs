@@ -1,0 +1,142 @@
+//! The half on the processor: a program that burns known shares of it.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{alone, below, burner, group, on_two_workers};
+use grapeshot::{Builder, Placement};
+use grapeshot_profiler::{Options, Stack, run};
+
+burner!(find_a_path);
+burner!(write_a_page);
+burner!(draw_a_map);
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_processor_time_of_functions_and_groups_is_right() {
+    let _alone = alone();
+    let ((), profile) = on_two_workers(|| {
+        let burn = || {
+            let ms = Duration::from_millis;
+            let there = |name: &str, worker| {
+                Builder::new()
+                    .name(name)
+                    .placement(Placement::Worker(worker))
+            };
+            let all = [
+                there("npc-1", 0).spawn(move || find_a_path(ms(300))),
+                there("npc-2", 1).spawn(move || find_a_path(ms(200))),
+                there("page-7", 0).spawn(move || write_a_page(ms(300))),
+                there("map", 1).spawn(move || {
+                    draw_a_map(ms(300));
+                    write_a_page(ms(100));
+                }),
+            ];
+            for coroutine in all {
+                coroutine.join().unwrap();
+            }
+        };
+        run(Options::new(), burn).unwrap()
+    });
+    let total: u64 = profile.on.iter().map(|stack| stack.nanos).sum();
+    let share = |nanos: u64| nanos as f64 / total as f64;
+    for (function, milliseconds) in [
+        ("find_a_path", 500.0),
+        ("write_a_page", 400.0),
+        ("draw_a_map", 300.0),
+    ] {
+        let found = share(below(&profile, &profile.on, function));
+        let off = (found - milliseconds / 1_200.0).abs();
+        assert!(
+            off < 0.02,
+            "{function} has {found:.3} of {total} ns, {off:.3} off"
+        );
+    }
+    for (name, milliseconds) in [("npc-*", 500.0), ("page-*", 300.0), ("map", 400.0)] {
+        let sampled = profile
+            .on
+            .iter()
+            .filter(|stack| profile.group(stack.group) == name);
+        let found = share(sampled.map(|stack| stack.nanos).sum());
+        let off = (found - milliseconds / 1_200.0).abs();
+        assert!(
+            off < 0.02,
+            "{name} has {found:.3} of {total} ns, {off:.3} off"
+        );
+        // Exact, by the clock on the wall, of which others may have had some.
+        assert!(
+            group(&profile, name).cpu as f64 >= milliseconds * 0.999e6,
+            "{name}"
+        );
+    }
+    assert_eq!(group(&profile, "npc-*").coroutines, 2);
+    assert_eq!(profile.lost.samples, 0);
+    let own = profile
+        .frames
+        .iter()
+        .filter(|frame| profile.string(frame.function).ends_with("find_a_path"));
+    assert!(own.clone().count() > 0 && own.clone().all(|frame| frame.own));
+}
+
+/// In a test of its own process-wide profile, whatever is in the way of the handler must not matter: the allocator's locks
+/// are held all the time.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_inside_malloc_do_no_harm() {
+    #[inline(never)]
+    fn churn(time: Duration) -> usize {
+        let end = common::used() + time;
+        let (mut kept, mut rounds) = (Vec::new(), 0_usize);
+        while common::used() < end {
+            for size in 0..200 {
+                kept.push(std::hint::black_box(vec![
+                    1_u8;
+                    1 + rounds * 7919
+                        % (1 + size * 97)
+                ]));
+                rounds += 1;
+            }
+            // The oldest go first, so blocks are split and joined.
+            kept.drain(..kept.len() / 2);
+        }
+        rounds
+    }
+    let _alone = alone();
+    let ((), profile) = on_two_workers(|| {
+        let burn = || {
+            let churns = [0, 1].map(|worker| {
+                let there = Builder::new()
+                    .name("churn")
+                    .placement(Placement::Worker(worker));
+                there.spawn(|| churn(Duration::from_millis(200)))
+            });
+            for churn in churns {
+                assert!(churn.join().unwrap() > 0);
+            }
+        };
+        run(Options::new().hertz(10_000), burn).unwrap()
+    });
+    let its = |stack: &&Stack| profile.group(stack.group) == "churn";
+    let total: u64 = profile.on.iter().filter(its).map(|stack| stack.nanos).sum();
+    assert!(total >= 380_000_000, "{total}");
+    // What the C library does has no frame pointers, and yet it is known who called it.
+    let found = below(&profile, profile.on.iter().filter(its), "churn");
+    assert!(found as f64 > 0.95 * total as f64, "{found} of {total}");
+}
+
+/// Signals of others with the same number still reach their handler.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_signal_of_somebody_else_is_handed_on() {
+    let _alone = alone();
+    let mut theirs = grapeshot::signal::Signals::new(&[grapeshot::signal::SIGPROF]).unwrap();
+    grapeshot::run(move || {
+        run(Options::new(), || {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::PROF)
+                .unwrap();
+            assert_eq!(theirs.wait().unwrap(), grapeshot::signal::SIGPROF);
+        })
+        .unwrap();
+    });
+}

@@ -1,0 +1,219 @@
+//! A signal every so many nanoseconds while a thread runs; what it ran then goes into a ring.
+//!
+//! ```text
+//!   the thread that is sampled                            who collects
+//!   ──────────────────────────                            ────────────
+//!   its timer fires: SIGPROF ▶ handler:
+//!     processor time since the sample before, whose it is,
+//!     the frames of the stack that it interrupted
+//!     ──▶ ring (or, if that is full, counted as lost) ──▶ Ring::drain
+//! ```
+//!
+//! The handler allocates nothing, takes no lock and makes no system calls but to read the thread's clock and, seldom, to set
+//! its timer, so it may interrupt the allocator or a foreign library. It runs on the thread's signal stack, with `SA_RESTART`.
+//!
+//! A timer on the thread's processor time would be looked at by most kernels only at their tick, 250 times a second, and while
+//! others want the processor less often. So the timer counts real time, and a sample stands for the processor time since the
+//! one before, by the thread's own clock: those of a thread that sleeps weigh nothing. One that hardly runs is asked less
+//! and less often, until it runs again.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(target_os = "linux")]
+mod system;
+#[cfg(target_os = "linux")]
+mod walk;
+
+pub(crate) use system::{Timer, enlist, used};
+
+/// Frames of a sample, at most: the innermost.
+const FRAMES: usize = 192;
+/// Words of a ring: at 1,000 samples a second and 60 frames each, those of a second.
+const WORDS: usize = 1 << 16;
+/// Words of a sample before its frames.
+const HEAD: usize = 4;
+/// How often the time between samples is doubled at most, of a thread that hardly runs.
+const LAZY: u32 = 6;
+/// It hardly runs if it uses less than this part of the time.
+const HARDLY: u64 = 16;
+
+/// What a thread's handler writes and one other thread reads.
+pub(crate) struct Ring {
+    words: Box<[AtomicU64]>,
+    /// Words written so far; the handler's.
+    written: AtomicUsize,
+    /// Words read so far; the reader's.
+    read: AtomicUsize,
+    lost: AtomicU64,
+    /// Nanoseconds of processor time that the thread had used at its latest sample.
+    used: AtomicU64,
+    /// Nanoseconds of processor time spent in the handler.
+    cost: AtomicU64,
+    /// One more than the timer's number; 0: there is none.
+    timer: AtomicUsize,
+    /// Those that use that number at this moment: the handler, and maybe what it interrupted.
+    users: AtomicU32,
+    /// Nanoseconds between samples.
+    every: AtomicU64,
+    /// How often that is doubled now.
+    laziness: AtomicU32,
+}
+
+/// What ran when the signal came.
+pub(crate) struct Sample<'a> {
+    /// The coroutine's number; 0: none, but the worker's loop.
+    pub(crate) coroutine: u64,
+    /// What [`Place::tag`] was.
+    pub(crate) tag: u64,
+    /// Nanoseconds of processor time since the sample before.
+    pub(crate) nanos: u64,
+    /// Innermost first. Each but the first is where a call returns to, and so is the first plus 1.
+    pub(crate) frames: &'a [u64],
+}
+
+/// What the handler asks of whoever schedules.
+pub(crate) struct Place {
+    /// The coroutine that runs on this thread, or 0.
+    pub(crate) coroutine: u64,
+    /// Whatever shall be kept with the sample.
+    pub(crate) tag: u64,
+    /// The coroutine's stack.
+    pub(crate) stack: Range<usize>,
+}
+
+/// Tells what runs on the calling thread. It must be safe in a signal handler.
+pub(crate) type Locate = fn() -> Place;
+
+impl Ring {
+    pub(crate) fn new() -> Self {
+        Self {
+            words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            written: AtomicUsize::new(0),
+            read: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            cost: AtomicU64::new(0),
+            timer: AtomicUsize::new(0),
+            users: AtomicU32::new(0),
+            every: AtomicU64::new(0),
+            laziness: AtomicU32::new(0),
+        }
+    }
+
+    /// The thread, which calls this, has something to do again.
+    #[inline]
+    pub(crate) fn stir(&self) {
+        if self.laziness.load(Ordering::Relaxed) > 0 {
+            self.pace(0);
+        }
+    }
+
+    /// Asks less often, as nothing runs, or as often as was wanted. On the thread itself. Safe in a signal handler.
+    #[cold]
+    fn pace(&self, laziness: u32) {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        // Whoever takes the timer away does so before it looks for users.
+        if let Some(timer) = self.timer.load(Ordering::SeqCst).checked_sub(1) {
+            self.laziness.store(laziness, Ordering::Relaxed);
+            let every = self.every.load(Ordering::Relaxed) << laziness;
+            // If it fails, the pace stays as it is.
+            let _ = system::set(timer, every);
+        }
+        self.users.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Begins anew: the thread has used so many nanoseconds. Nothing samples meanwhile.
+    pub(crate) fn reset(&self, used: u64) {
+        self.read
+            .store(self.written.load(Ordering::Acquire), Ordering::Release);
+        self.lost.store(0, Ordering::Relaxed);
+        self.cost.store(0, Ordering::Relaxed);
+        self.used.store(used, Ordering::Release);
+    }
+
+    /// Samples for which there was no room.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Nanoseconds of processor time spent in the handler.
+    pub(crate) fn cost(&self) -> u64 {
+        self.cost.load(Ordering::Relaxed)
+    }
+
+    /// For the handler.
+    fn put(&self, place: &Place, nanos: u64, frames: &[u64]) {
+        let (start, len) = (self.written.load(Ordering::Relaxed), HEAD + frames.len());
+        let taken = start.wrapping_sub(self.read.load(Ordering::Acquire));
+        if taken + len > self.words.len() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let head = [frames.len() as u64, place.coroutine, place.tag, nanos];
+        for (offset, &word) in head.iter().chain(frames).enumerate() {
+            let at = start.wrapping_add(offset) % self.words.len();
+            self.words[at].store(word, Ordering::Relaxed);
+        }
+        self.written
+            .store(start.wrapping_add(len), Ordering::Release);
+    }
+
+    /// Calls with each sample that has come, in order. By one thread at a time.
+    pub(crate) fn drain(&self, mut visit: impl FnMut(Sample<'_>)) {
+        let mut frames = Vec::with_capacity(FRAMES);
+        let word = |at: usize| self.words[at % self.words.len()].load(Ordering::Relaxed);
+        let end = self.written.load(Ordering::Acquire);
+        let mut at = self.read.load(Ordering::Relaxed);
+        while at != end {
+            let [len, coroutine, tag, nanos] =
+                std::array::from_fn(|offset| word(at.wrapping_add(offset)));
+            let first = at.wrapping_add(HEAD);
+            frames.clear();
+            frames.extend((0..len as usize).map(|offset| word(first.wrapping_add(offset))));
+            at = first.wrapping_add(len as usize);
+            // Room for the handler at once.
+            self.read.store(at, Ordering::Release);
+            visit(Sample {
+                coroutine,
+                tag,
+                nanos,
+                frames: &frames,
+            });
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::io;
+    use std::ops::Range;
+    use std::sync::OnceLock;
+
+    use super::super::sample::Thread;
+    use super::{Locate, Ring};
+
+    pub(crate) struct Timer;
+
+    impl Timer {
+        pub(crate) fn start(
+            _thread: Thread,
+            _ring: &'static Ring,
+            _every: u64,
+        ) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    pub(crate) fn enlist(_ring: &'static OnceLock<Ring>, _locate: Locate, body: impl FnOnce()) {
+        body();
+    }
+
+    pub(crate) fn used(_thread: Thread) -> u64 {
+        0
+    }
+
+    pub(super) fn set(_timer: usize, _every: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
