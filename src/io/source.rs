@@ -239,6 +239,24 @@ impl<T: AsFd> Source<T> {
         Ok(count)
     }
 
+    /// Waits until there may be something to read, if the stream is known to be empty. **May suspend.**
+    #[inline]
+    pub(crate) fn wait_if_drained(&self) -> io::Result<()>
+    where
+        T: Stream,
+    {
+        check_interrupt();
+        if !T::SHORT_IS_ALL
+            || !self.drained.load(Ordering::Relaxed)
+            || !crate::context::is_coroutine()
+        {
+            return Ok(());
+        }
+        let _turn = self.turn(Way::Read)?;
+        self.drained.store(false, Ordering::Relaxed);
+        self.wait(Way::Read, WaitKind::Read)
+    }
+
     /// As [`Source::read_with`], in the other direction. **May suspend.**
     #[inline]
     pub(crate) fn write_with<R>(

@@ -79,6 +79,15 @@ pub trait Stream: Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Waits until there may be something to read, for who would rather not hold a buffer meanwhile. It may return without
+    /// that being so, and does so at once if the stream cannot do it. **May suspend.**
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn wait_to_read(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Reads what is there: for who would wait with a smaller buffer than it reads with. Does not suspend.
     ///
     /// # Errors
@@ -141,6 +150,9 @@ macro_rules! socket {
             fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
                 crate::io::send_file(file.as_std(), part, self)
             }
+            fn wait_to_read(&self) -> io::Result<()> {
+                <$socket>::wait_to_read(self)
+            }
             fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 <$socket>::try_read(self, buffer)
             }
@@ -170,6 +182,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn send_file(&self, file: &File, part: &mut Range<u64>) -> io::Result<u64> {
         (**self).send_file(file, part)
+    }
+    fn wait_to_read(&self) -> io::Result<()> {
+        (**self).wait_to_read()
     }
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (**self).try_read(buffer)

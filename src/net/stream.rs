@@ -90,6 +90,16 @@ macro_rules! stream_io {
                 })
             }
 
+            /// Waits until there may be something to read, if a read has found before that there is nothing: for who
+            /// would rather not hold a buffer meanwhile. It may return without that being so. **May suspend.**
+            ///
+            /// # Errors
+            ///
+            /// Those of the socket.
+            pub(crate) fn wait_to_read(&self) -> std::io::Result<()> {
+                self.source.wait_if_drained()
+            }
+
             /// Reads what is there, and never suspends.
             ///
             /// # Errors

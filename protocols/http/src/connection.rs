@@ -21,6 +21,7 @@ use grapeshot::{catch_panic, with_timeout};
 use crate::access::Line;
 use crate::auth::User;
 use crate::body::Decoder;
+use crate::buffers;
 use crate::encode::encode_failure;
 use crate::exchange::{Answer, Context, Control, Draft, Exchange};
 use crate::handler::Reply;
@@ -30,8 +31,6 @@ use crate::request::{Body, Failed, Request};
 use crate::response::Response;
 use crate::{AccessLog, Error, Handler, HandlerError, Phase, Refusal, Rejection, Status, date};
 
-/// The buffer requests are received in, to begin with. It grows to what the limits allow.
-const INPUT: usize = 4 << 10;
 /// Room behind a head, for content.
 const WINDOW: usize = 1 << 10;
 
@@ -52,7 +51,8 @@ pub(crate) struct Connection {
     peer: Peer,
     context: Arc<Context>,
     control: Arc<Control>,
-    /// The received bytes are `input[start..end]`.
+    /// The received bytes are `input[start..end]`. It is one of [`buffers`] to begin with, grows to what the limits allow, and is
+    /// empty between requests.
     input: Vec<u8>,
     start: usize,
     end: usize,
@@ -74,7 +74,7 @@ impl Connection {
             peer,
             context,
             control,
-            input: vec![0; INPUT],
+            input: Vec::new(),
             start: 0,
             end: 0,
             output: Output::default(),
@@ -208,9 +208,15 @@ impl Connection {
             if first && !self.control.rest(self.now, &self.context.closing) {
                 return Ok(None);
             }
-            let stream = &*self.stream;
-            let room = &mut self.input[self.end..];
-            match with_timeout(wait, || stream.read(room)) {
+            let (stream, input) = (&*self.stream, &mut self.input);
+            let read = || {
+                if first {
+                    stream.wait_to_read()?;
+                    *input = buffers::take();
+                }
+                stream.read(&mut input[self.end..])
+            };
+            match with_timeout(wait, read) {
                 Err(_) if first => {
                     let phase = if new { Phase::FirstByte } else { Phase::Idle };
                     self.context.counters.expired(phase, self.peer);
@@ -232,13 +238,12 @@ impl Connection {
         }
     }
 
-    /// Sees to it that there is room for at least one byte. The scanner bounds how much can be asked for.
+    /// Sees to it that there is room for at least one byte, or no buffer while there is nothing in it. The scanner bounds how
+    /// much can be asked for.
     fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.input.len() > 16 * INPUT {
-                self.input = vec![0; INPUT];
-            }
+            buffers::give_back(std::mem::take(&mut self.input));
         } else if self.end == self.input.len() {
             if self.start > 0 {
                 self.input.copy_within(self.start..self.end, 0);
@@ -258,7 +263,7 @@ impl Connection {
         self.control.count_request();
         let framing = self.head.framing();
         if self.input.len() < range.end + WINDOW && framing != crate::head::Framing::Length(0) {
-            self.input.resize(range.end + INPUT, 0);
+            self.input.resize(range.end + buffers::SIZE, 0);
         }
         let context = &*self.context;
         let (front, window) = self.input.split_at_mut(range.end);

@@ -24,6 +24,7 @@ mod accept;
 mod access;
 pub mod auth;
 pub mod body;
+mod buffers;
 #[cfg(feature = "client")]
 pub mod client;
 mod compress;

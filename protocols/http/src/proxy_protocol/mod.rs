@@ -201,6 +201,13 @@ impl<S: Stream> Stream for ProxiedStream<S> {
         self.inner.write(bytes)
     }
 
+    fn wait_to_read(&self) -> io::Result<()> {
+        if !self.ready.load(Ordering::Acquire) || self.left.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.inner.wait_to_read()
+    }
+
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.ready.load(Ordering::Acquire) || self.left.load(Ordering::Acquire) {
             return Err(io::ErrorKind::Unsupported.into());
