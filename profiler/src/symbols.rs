@@ -175,7 +175,11 @@ fn origin(frame: &Resolved) -> Origin {
             false => Origin::Library,
         };
     };
-    if file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/") {
+    // The last is where std's own dependencies were built.
+    if file.starts_with("/rustc/")
+        || file.contains("/rustlib/src/rust/")
+        || file.starts_with("/rust/deps/")
+    {
         return Origin::Runtime;
     }
     if FOREIGN.iter().any(|folder| file.contains(folder)) || !file.ends_with(".rs") {
@@ -218,6 +222,7 @@ mod tests {
                 Origin::Library,
             ),
             ("/rustc/01/library/core/src/iter.rs", Origin::Runtime),
+            ("/rust/deps/hashbrown-0.16.1/src/map.rs", Origin::Runtime),
             ("/build/glibc/malloc.c", Origin::Library),
             ("", Origin::Library),
             (&ours("src/sync/mutex.rs"), Origin::Runtime),
