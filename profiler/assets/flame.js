@@ -11,6 +11,7 @@
 //       upwards    the root is at the bottom
 //       lines      calls from different lines of a function stand apart
 //       groups     coroutines of different names stand apart
+//       fold       libraries' functions that libraries called are left out: what they took is their callers'
 //       compare    'after' or 'before': the tree has two profiles, of which this one gives the widths
 //   flame.search(text)          highlights functions and files with it; gives the share of all, from 0 to 1
 //   flame.reset()               zooms out
@@ -152,7 +153,8 @@ const GrapeshotFlame = (() => {
     // The boxes on top of one, widest first; made when they are first asked for.
     parts(box) {
       if (box.parts) return box.parts;
-      const { parent, frame, frames } = this.tree, { members, up } = box, { groups, inverted } = this.options, found = new Map();
+      const { parent, frame, frames } = this.tree, { members, up } = box, { groups, inverted, fold } = this.options, found = new Map();
+      const left = i => fold && up && frames.sort[box.frame] === LIBRARY && frames.sort[frame[i]] === LIBRARY;
       const put = (node, value, before) => {
         if (!value && !before) return;
         const key = this.keys[frame[node]];
@@ -160,13 +162,20 @@ const GrapeshotFlame = (() => {
         if (!part) found.set(key, part = new Box(box, frame[node], 0));
         part.add(node, value, before);
       };
+      const descend = node => {
+        for (let i = this.first[node]; i >= 0; i = this.next[i])
+          if (left(i)) descend(i);
+          else put(i, this.total[i], this.otherTotal?.[i] ?? 0);
+      };
       for (let m = 0; m < members.length; m += 3) {
         const node = members[m];
         if (!up) put(node, members[m + 1], members[m + 2]);
-        else if (!inverted)
-          for (let i = this.first[node]; i >= 0; i = this.next[i]) put(i, this.total[i], this.otherTotal?.[i] ?? 0);
-        else if (parent[node] >= 0 && (groups || frames.sort[frame[parent[node]]] !== GROUP))
-          put(parent[node], members[m + 1], members[m + 2]);
+        else if (!inverted) descend(node);
+        else {
+          let caller = parent[node];
+          while (caller >= 0 && left(caller)) caller = parent[caller];
+          if (caller >= 0 && (groups || frames.sort[frame[caller]] !== GROUP)) put(caller, members[m + 1], members[m + 2]);
+        }
       }
       box.parts = [...found.values()].sort((a, b) => b.value - a.value);
       let start = box.start;
@@ -444,8 +453,8 @@ const GrapeshotFlame = (() => {
       const { names, frames } = this.tree, sort = frames.sort[box.frame];
       const figures = [`${format(box.value)}, ${share(box.value)} of all`];
       if (!this.options.inverted) {
-        const self = box.members.reduce((sum, node, m) => m % 3 ? sum : sum + this.own[node], 0);
-        if (self && self < box.value) figures.push(`${format(self)} in itself`);
+        const self = this.parts(box).reduce((rest, part) => rest - part.value, box.value);
+        if (self > box.value * 1e-9 && this.parts(box).length) figures.push(`${format(self)} in itself`);
         if (box.up.up) figures.push(`${(100 * box.value / (box.up.value || 1)).toFixed(0)} % of its caller`);
       }
       if (this.others) {

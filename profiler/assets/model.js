@@ -20,6 +20,11 @@ class Model {
     this.compares = this.sides.length > 1;
     this.scale = this.sides.map(side => this.compares ? 1 / (side.lasted || 1) : 1);
     this.nested = {};
+    // Groups that did anything. The profiler has some of its own, of which there may be nothing to tell.
+    const seen = new Set(this.on.group), busy = side => side.groups.filter(it => it.coroutines || it.cpu || it.switches || it.waits.length);
+    for (const group of this.off.group) seen.add(group);
+    for (const side of this.sides) for (const it of busy(side)) seen.add(it.group);
+    this.present = this.groups.map((_, i) => i).filter(i => seen.has(i));
   }
 
   name(index) { return this.names[index] ?? '?'; }

@@ -11,13 +11,13 @@ const report = (() => {
   };
   const model = new Model(JSON.parse($('data').textContent));
   const part = { half: 'on', group: -1, worker: -1, kind: -1 };
-  const drawn = { inverted: false, upwards: false, lines: false, groups: false, compare: model.compares ? 'after' : undefined };
+  const drawn = { inverted: false, upwards: false, lines: false, groups: false, fold: false, compare: model.compares ? 'after' : undefined };
   const nanosOf = half => half.nanos.reduce((sum, nanos) => sum + nanos, 0);
 
   // ---- colours of groups, by what they took of the processor
 
   const HUES = [292, 55, 195, 145, 20, 250, 95, 340];
-  const ranks = new Map([...model.main.groups].sort((a, b) => b.cpu - a.cpu).map((group, rank) => [group.group, rank]));
+  const ranks = new Map(model.main.groups.filter(it => model.present.includes(it.group)).sort((a, b) => b.cpu - a.cpu).map((group, rank) => [group.group, rank]));
   function groupColour(group, dark) {
     const rank = ranks.get(group) ?? HUES.length;
     return rank < HUES.length ? `oklch(${dark ? .68 : .66} .14 ${HUES[rank]})` : dark ? '#6d697a' : '#a39eb0';
@@ -38,6 +38,11 @@ const report = (() => {
     $('tiles').append(box);
   }
 
+  function warn(text) {
+    $('warning').append(make('p', text));
+    $('warning').hidden = false;
+  }
+
   function head() {
     const { sides, main } = model, day = side => new Date(side.started * 1000).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
     const rate = side => side.hertz ? `${units.count(side.hertz)} samples/s` : 'not sampled';
@@ -55,12 +60,12 @@ const report = (() => {
     // In a comparison a note says how it was before.
     const note = (text, before) => was ? `before: ${before(was, sides[0])}` : text;
     tile('Workers busy', units.share(now.busy / (now.all || 1)), note(`${units.time(now.busy)} of ${units.time(now.all)}`, f => units.share(f.busy / (f.all || 1))), now.busy / (now.all || 1));
-    tile('Processor time', units.time(now.cpu), note('measured', f => units.time(f.cpu)));
+    tile('Coroutines ran', units.time(now.cpu), note('measured at each switch', f => units.time(f.cpu)));
     if (model.main.samples || !main.hertz)
       tile('Samples', units.count(main.samples), note(main.hertz ? `at ${units.count(main.hertz)} a second` : 'sampling was off', (f, side) => units.count(side.samples)));
     else tile('Samples', '0', 'at no time did a coroutine run');
     tile('Time waited', units.time(now.waited), note(`in ${units.many(now.waits)} waits`, f => units.time(f.waited)));
-    tile('Coroutines', units.many(now.coroutines), note(`in ${units.count(main.groups.length)} groups`, f => units.many(f.coroutines)));
+    tile('Coroutines', units.many(now.coroutines), note(`in ${units.count(main.groups.filter(it => it.coroutines).length)} groups`, f => units.many(f.coroutines)));
     tile('Switches', units.many(now.switches), note(`${units.many(now.switches / (main.lasted || 1))} a second`, f => units.many(f.switches)));
     const taken = main.samples + main.lost.samples;
     const lost = main.lost.samples || main.lost.events;
@@ -69,9 +74,12 @@ const report = (() => {
     const partial = taken && main.lost.samples / taken > .01;
     if (partial || main.lost.events > 0) {
       const what = [main.lost.samples ? `${units.count(main.lost.samples)} samples (${units.share(main.lost.samples / (taken || 1))})` : '', main.lost.events ? `${units.count(main.lost.events)} events` : ''].filter(Boolean);
-      $('warning').textContent = `${what.join(' and ')} were lost for want of room: shares are those of what was kept.`;
-      $('warning').hidden = false;
+      warn(`${what.join(' and ')} were lost for want of room: shares are those of what was kept.`);
     }
+    const sampled = nanosOf(model.on);
+    if (!was && main.hertz && sampled && sampled < now.cpu / 2)
+      warn(`Coroutines had their workers for ${units.time(now.cpu)}, and the processor worked ${units.time(sampled)} of that: the rest of the time other programs had it.`);
+    for (const text of main.notes) warn(text);
     $('foot').textContent = `Made by Grapeshot's profiler. Processor time and waits of coroutines are measured at each switch; functions on the processor are sampled.`
       + (model.compares ? ' Times of the comparison are per second of each profile.' : '');
   }
@@ -164,7 +172,7 @@ const report = (() => {
       button.addEventListener('click', () => choose({ half }));
       $('half').append(button);
     }
-    options($('group'), 'all', model.groups.map((name, i) => [model.name(name), i]), -1);
+    options($('group'), 'all', model.present.map(i => [model.name(model.groups[i]), i]), -1);
     const most = Math.max(...model.sides.map(side => side.workers.length));
     options($('worker'), 'all', Array.from({ length: most }, (_, i) => [String(i), i]), -1);
     options($('kind'), 'anything', model.kinds().map(kind => [model.name(kind), kind]), -1);
@@ -190,7 +198,7 @@ const report = (() => {
 
   function flames() {
     flip('switches', [['inverted', 'Inverted', 'The innermost functions come first, and who called them follows'], ['upwards', 'Upwards', 'The outermost function is at the bottom'],
-      ['lines', 'Lines', 'Calls from different lines stand apart'], ['groups', 'By coroutine', 'Coroutines of different names stand apart'],
+      ['lines', 'Lines', 'Calls from different lines stand apart'], ['groups', 'By coroutine', 'Coroutines of different names stand apart'], ['fold', 'Fold libraries', 'Leaves out what libraries call, but for own code'],
       ...model.compares ? [['before', 'Widths of before', 'Shows what there is no more']] : []], (key, on) => {
       if (key === 'before') drawn.compare = on ? 'before' : 'after';
       else drawn[key] = on;
@@ -251,7 +259,7 @@ const report = (() => {
 
   // ---- tabs
 
-  const VIEWS = [['flame', 'Flame graph'], ['functions', 'Functions'], ['groups', 'Coroutines', () => model.groups.length], ['workers', 'Workers', () => model.main.workers.length],
+  const VIEWS = [['flame', 'Flame graph'], ['functions', 'Functions'], ['groups', 'Coroutines', () => model.present.length], ['workers', 'Workers', () => model.main.workers.length],
     ['wakes', 'Wakes'], ...model.compares ? [] : [['timeline', 'Timeline']]];
 
   function open(view) {

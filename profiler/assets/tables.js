@@ -105,7 +105,7 @@ const reportTables = page => {
   // ---- groups
 
   const kinds = model.kinds(), shown = kinds.slice(0, 7), rest = kinds.slice(7);
-  const groupRows = model.groups.map((name, group) => ({ name, group, sides: model.sides.map((side, i) => {
+  const groupRows = model.present.map(group => ({ name: model.groups[group], group, sides: model.sides.map((side, i) => {
     const it = side.groups.find(it => it.group === group), scale = model.scale[i];
     if (!it) return {};
     const row = { cpu: it.cpu * scale, coroutines: it.coroutines, switches: it.switches * scale, each: it.switches ? it.cpu / it.switches : 0, waits: 0, other: 0 };

@@ -48,6 +48,7 @@ struct Side<'a> {
     groups: Vec<GroupOf>,
     workers: &'a [WorkerTime],
     wakes: Vec<WakeOf>,
+    notes: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -252,6 +253,7 @@ impl Translation {
             groups,
             workers: &profile.workers,
             wakes,
+            notes: &profile.notes,
         }
     }
 

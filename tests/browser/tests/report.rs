@@ -270,6 +270,52 @@ fn any_part_can_be_looked_at() {
 }
 
 #[test]
+fn libraries_can_be_folded() {
+    let _turn = one_at_a_time();
+    let mut maker = harbour();
+    maker.on(
+        (0, 0),
+        "grapeshot::run@grapeshot/run.rs:3 > std::catch@std/c.rs:1 > harbour::crane::lift@src/crane.rs:60 \
+         > std::a@std/a.rs:1 > std::b@std/b.rs:1",
+        100,
+    );
+    let report = Report::open(&report::html(&maker.profile));
+    let share = |name: &str| {
+        let boxes = report.boxes();
+        (boxes.iter()).find_map(|(it, share)| (it == name).then_some(*share))
+    };
+    for name in ["std::catch", "harbour::crane::lift", "std::a", "std::b"] {
+        assert_eq!(share(name), Some(50.0), "{name}");
+    }
+    // What a library calls in libraries is its own; own code stays, whoever calls it.
+    report
+        .browser
+        .script("document.getElementById('switch-fold').click()");
+    report
+        .browser
+        .wait_for("report.flame.options.fold && !report.flame.due");
+    for (name, shown) in [
+        ("grapeshot::run", Some(100.0)),
+        ("std::catch", None),
+        ("harbour::crane::lift", Some(50.0)),
+        ("std::a", Some(50.0)),
+        ("std::b", None),
+        ("core::slice::sort", Some(30.0)),
+    ] {
+        assert_eq!(share(name), shown, "{name}");
+    }
+    report
+        .browser
+        .script("document.getElementById('switch-inverted').click()");
+    report
+        .browser
+        .wait_for("report.flame.options.inverted && !report.flame.due");
+    assert_eq!(share("std::b"), Some(50.0));
+    assert_eq!(share("std::a"), None);
+    assert_eq!(report.browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn the_timeline_tells_who_ran_when() {
     let _turn = one_at_a_time();
     let report = Report::open(&report::html(&harbour().profile));
