@@ -10,10 +10,12 @@ use grapeshot::{RuntimeHandle, with_timeout};
 use crate::builtin;
 use crate::expose::{Exposed, Function, SharedValue, TryExposed};
 use crate::limits;
-use crate::rights::Right;
+use crate::network::{Asked, IN_THE_CLEAR, Speaks};
+use crate::rights::{Right, Rights};
 use crate::runtimes::Runtimes;
 use crate::seats::Seats;
 use crate::server::{self, Handle};
+use crate::users::{Named, Users};
 use crate::value::Shapes;
 
 /// A console's view into an application, to be built once and then served.
@@ -69,6 +71,8 @@ pub struct Backdoor {
     functions: Vec<Function>,
     time_limit: Duration,
     max_sessions: usize,
+    users: Vec<Named>,
+    network: Vec<Asked>,
 }
 
 impl Backdoor {
@@ -79,6 +83,8 @@ impl Backdoor {
             functions: Vec::new(),
             time_limit: limits::TIME_LIMIT,
             max_sessions: limits::MAX_SESSIONS,
+            users: Vec::new(),
+            network: Vec::new(),
         }
     }
 
@@ -171,6 +177,61 @@ impl Backdoor {
         self
     }
 
+    /// Somebody who may log in over the network, and what that one may do then. Whoever comes by the Unix socket needs no
+    /// password and has every right.
+    ///
+    /// The password is forgotten once the backdoor is served; what is kept is a key that a guess takes milliseconds for.
+    /// [`serve_unix`](Self::serve_unix) refuses an empty one.
+    #[must_use]
+    pub fn user(
+        mut self,
+        name: impl Into<String>,
+        password: impl Into<String>,
+        rights: Rights,
+    ) -> Self {
+        self.users.push(Named {
+            name: name.into(),
+            password: password.into(),
+            rights,
+        });
+        self
+    }
+
+    /// Serves consoles over TCP as well, for [users](Self::user) who log in: `console tcp://127.0.0.1:7777`. The password
+    /// does not go over the wire ([`login`](crate::login)), the session does, as it is. So the address must be one that only
+    /// this machine reaches, `127.0.0.1:7777`, `[::1]:7777` or `localhost:7777`; else there is `Backdoor::tls`.
+    #[must_use]
+    pub fn tcp(self, address: impl Into<String>) -> Self {
+        self.ask(Speaks::Console, address.into(), false)
+    }
+
+    /// As [`tcp`](Self::tcp) at any address: for a network that nobody else is on.
+    ///
+    /// # Panics
+    /// If it is not spelled out: `i_know` must be `"anybody on the way may read and change what I send"`.
+    #[must_use]
+    pub fn tcp_in_the_clear(self, address: impl Into<String>, i_know: &str) -> Self {
+        spelled_out("tcp_in_the_clear", i_know);
+        self.ask(Speaks::Console, address.into(), true)
+    }
+
+    /// Serves consoles over TLS as well, at any address, for [users](Self::user) who log in:
+    /// `console tls://example.org:7778`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(self, address: impl Into<String>, config: &grapeshot_tls::server::Config) -> Self {
+        self.ask(Speaks::Tls(config.clone()), address.into(), true)
+    }
+
+    fn ask(mut self, speaks: Speaks, address: String, anywhere: bool) -> Self {
+        self.network.push(Asked {
+            speaks,
+            address,
+            anywhere,
+        });
+        self
+    }
+
     /// Serves consoles on a Unix socket at `path`, which only this user (and root) can open, until the handle is
     /// dropped or the runtime has ended: a server that does not come to its end can still be looked at. Never suspends.
     ///
@@ -179,8 +240,10 @@ impl Backdoor {
     /// # Errors
     /// `AddrInUse` if another server answers at `path`, `AlreadyExists` if something else than a socket is there, or
     /// what the system said, such as that there is no thread for it. The message names the path and says what to do.
-    pub fn serve_unix(self, path: impl AsRef<Path>) -> io::Result<Handle> {
-        server::serve_unix(Shared::of(self), path.as_ref())
+    /// `InvalidInput` for users that nobody could be, and addresses that nobody could log in at or that anybody could reach.
+    pub fn serve_unix(mut self, path: impl AsRef<Path>) -> io::Result<Handle> {
+        let network = std::mem::take(&mut self.network);
+        server::serve_unix(Shared::of(self)?, path.as_ref())?.with_network(network)
     }
 
     fn add(mut self, function: Function) -> Self {
@@ -215,6 +278,13 @@ fn busy(value: &impl SharedValue) -> String {
     format!("its lock was not free for {patience} s; {who}")
 }
 
+fn spelled_out(call: &str, i_know: &str) {
+    assert!(
+        i_know == IN_THE_CLEAR,
+        "to serve consoles over a network as they are, spell it out: {call}(address, {IN_THE_CLEAR:?})"
+    );
+}
+
 fn is_name(name: &str) -> bool {
     let mut engine = rhai::Engine::new_raw();
     engine.set_optimization_level(rhai::OptimizationLevel::None);
@@ -231,19 +301,23 @@ pub(crate) struct Shared {
     pub(crate) time_limit: Duration,
     /// Of all sessions, whatever they came by.
     pub(crate) seats: Seats,
+    pub(crate) users: Users,
     pub(crate) runtimes: Runtimes,
 }
 
 impl Shared {
-    pub(crate) fn of(backdoor: Backdoor) -> Arc<Self> {
-        Arc::new(Self {
+    /// # Errors
+    /// Those of [`Users::new`].
+    pub(crate) fn of(backdoor: Backdoor) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             name: backdoor.name,
             functions: backdoor.functions,
             shapes: Shapes::default(),
             time_limit: backdoor.time_limit,
             seats: Seats::new(backdoor.max_sessions),
+            users: Users::new(backdoor.users)?,
             runtimes: Runtimes::new(RuntimeHandle::of_spawns()),
-        })
+        }))
     }
 
     /// How long the runtime has been up.

@@ -54,6 +54,12 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that has not said hello by then is given up.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a login that was wrong waits for its answer.
+pub(crate) const LOGIN_PENALTY: Duration = Duration::from_secs(1);
+
+/// Connections at each address whose peer has not said who it is.
+pub(crate) const STRANGERS: usize = 64;
+
 /// Messages that wait for a slow console before its evaluation waits too.
 pub(crate) const QUEUED_MESSAGES: usize = 64;
 

@@ -25,6 +25,9 @@
 //!                            ◀──  result{id, value, total, elapsed} | error{..} | incomplete{id}
 //! ```
 //!
+//! Over a network the console logs in between the two greetings, as [`login`](crate::login) says: `challenge`, `login`,
+//! `welcome`. On a Unix socket the system says who it is.
+//!
 //! One evaluation runs at a time in a session; a second `eval` meanwhile is answered with an error.
 //! A peer declares a length before it sends a body, and a length above the cap is refused before anything is buffered:
 //! [`MAX_CLIENT_MESSAGE`] towards the server, [`MAX_SERVER_MESSAGE`] towards the console.
@@ -42,6 +45,9 @@ pub const VERSION: u32 = 1;
 /// The longest message a server takes from a console, in bytes.
 pub const MAX_CLIENT_MESSAGE: u32 = 256 * 1024;
 
+/// The longest message a server takes from a console that has not logged in, in bytes.
+pub const MAX_LOGIN_MESSAGE: u32 = 4 * 1024;
+
 /// The longest message a console takes from a server, in bytes. Long results come in pieces.
 pub const MAX_SERVER_MESSAGE: u32 = 8 * 1024 * 1024;
 
@@ -55,6 +61,15 @@ pub enum ClientMessage {
     Hello {
         /// [`VERSION`].
         version: u32,
+    },
+    /// The answer to a challenge.
+    Login {
+        /// Who it is.
+        user: String,
+        /// What the console drew for this, in hex.
+        nonce: String,
+        /// That it knows the user's password, in hex.
+        proof: String,
     },
     /// Evaluate this.
     Eval {
@@ -104,6 +119,20 @@ pub enum ServerMessage {
         uptime: f64,
         /// The number of this session, as in the name of its coroutine.
         session: u64,
+    },
+    /// Log in first.
+    Challenge {
+        /// What the server drew for this connection, in hex.
+        nonce: String,
+        /// What it drew for its keys, in hex.
+        salt: String,
+        /// How many hashes a key takes.
+        rounds: u32,
+    },
+    /// The login was right; the greeting follows.
+    Welcome {
+        /// That the server knows the user's key, in hex.
+        proof: String,
     },
     /// There will be no session; the server closes the connection.
     Refused {
@@ -252,6 +281,10 @@ impl Decoder {
             taken: 0,
             limit,
         }
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
     }
 
     /// Appends what was received.

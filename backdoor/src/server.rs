@@ -3,19 +3,21 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use grapeshot::net::{UnixListener, UnixStream};
-use grapeshot::{AtEnd, Builder, JoinHandle, Runtime};
+use grapeshot::{AtEnd, Builder, Runtime};
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::backdoor::Shared;
+use crate::door::{self, Guest};
 use crate::journal;
 use crate::limits;
+use crate::network::{self, Asked, Open};
 use crate::rights::Rights;
 use crate::session;
 use crate::transport::{Framed, Visitor};
@@ -26,12 +28,34 @@ pub struct Handle {
     served: Arc<Served>,
     /// The end of the application's runtime is the backdoor's too.
     at_end: AtEnd,
+    /// What is served besides the socket.
+    network: Vec<Open>,
 }
 
 impl Handle {
     /// Where the socket is.
     pub fn path(&self) -> &Path {
         &self.served.file.path
+    }
+
+    /// Where consoles are served over the network: `tcp`, `tls` or `telnet` and the address, in the order in which they were
+    /// asked for. With port 0 the system has chosen one.
+    pub fn network(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        let open = self.network.iter();
+        open.map(|it| (it.scheme.as_str(), it.address))
+    }
+
+    /// Serves these as well. If that fails, nothing is served.
+    pub(crate) fn with_network(mut self, asked: Vec<Asked>) -> io::Result<Self> {
+        let runtime = {
+            let runtime = self.served.runtime.lock();
+            let runtime = runtime.unwrap_or_else(PoisonError::into_inner);
+            runtime.as_ref().map(Runtime::handle)
+        };
+        // Without one it was ended meanwhile, and nobody will look.
+        let runtime = runtime.ok_or(io::ErrorKind::NotConnected)?;
+        self.network = network::open(&self.served.shared, asked, runtime)?;
+        Ok(self)
     }
 
     /// Leaves the backdoor open for as long as the runtime runs.
@@ -51,6 +75,7 @@ impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handle")
             .field("path", &self.path())
+            .field("network", &self.network)
             .field("at_end", &self.at_end)
             .finish_non_exhaustive()
     }
@@ -129,7 +154,7 @@ pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle>
     let coroutine = Builder::new().name("console-listener");
     drop(runtime.handle().spawn(coroutine, move || {
         let _file = listening;
-        accept_forever(&all, &listener);
+        door::accept_forever(&all, &listener, "unix", enter);
     }));
     let served = Arc::new(Served {
         shared,
@@ -140,6 +165,7 @@ pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle>
     Ok(Handle {
         served,
         at_end: application.at_end(move || ends.end()),
+        network: Vec::new(),
     })
 }
 
@@ -240,52 +266,16 @@ fn explain(error: io::Error, path: &Path) -> io::Error {
     )
 }
 
-/// Sessions that run; dropping it asks them all to end.
-#[derive(Default)]
-struct Sessions(Vec<JoinHandle<()>>);
-
-impl Drop for Sessions {
-    fn drop(&mut self) {
-        for session in &self.0 {
-            session.interrupt();
-        }
-    }
-}
-
-fn accept_forever(shared: &Arc<Shared>, listener: &UnixListener) {
-    let mut sessions = Sessions::default();
-    loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Descriptors may be exhausted; the backlog keeps whoever waits.
-                journal::warn(format!(
-                    "console: cannot accept: {error}; trying again in 100 ms"
-                ));
-                grapeshot::sleep(Duration::from_millis(100));
-                continue;
-            }
-        };
-        sessions.0.retain(|session| !session.is_finished());
-        let number = shared.seats.next_number();
-        let shared = Arc::clone(shared);
-        let session = Builder::new()
-            .name(format!("console-session-{number}"))
-            .stack_size(limits::SESSION_STACK_SIZE);
-        sessions
-            .0
-            .push(session.spawn(move || serve_one(&shared, stream, number)));
-    }
-}
-
-fn serve_one(shared: &Arc<Shared>, stream: UnixStream, number: u64) {
+/// Serves one connection over the Unix socket.
+fn enter(shared: &Arc<Shared>, stream: UnixStream, guest: Guest) {
     let visitor = identify(&stream);
     let transport = Framed::new(Arc::new(stream));
     match visitor {
         Err(message) => session::refuse(&transport, message),
         Ok(visitor) => {
             if session::is_greeted(&transport) {
-                session::run(shared, Arc::new(transport), visitor, number);
+                guest.is_known();
+                session::run(shared, Arc::new(transport), visitor, guest.number);
             }
         }
     }

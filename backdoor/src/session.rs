@@ -159,7 +159,8 @@ impl Session {
 
     fn handle(&mut self, message: ClientMessage) {
         match message {
-            ClientMessage::Hello { .. } => {}
+            // Only what comes before a session.
+            ClientMessage::Hello { .. } | ClientMessage::Login { .. } => {}
             ClientMessage::Eval { id, source, rows } => self.evaluate(Request { id, source, rows }),
             ClientMessage::Interrupt { id } => self.interrupt(id),
             ClientMessage::Check { id, source } => {
@@ -310,7 +311,7 @@ fn instead(message: &ServerMessage, error: &EncodeError) -> Option<ServerMessage
 }
 
 /// A statement as one line of the log.
-fn for_log(source: &str) -> Value {
+pub(crate) fn for_log(source: &str) -> Value {
     const LONGEST: usize = 400;
     let mut shown: String = source.chars().take(LONGEST).collect();
     if shown.len() < source.len() {

@@ -82,10 +82,20 @@ pub(crate) struct Framed {
 
 impl Framed {
     pub(crate) fn new(stream: Arc<dyn Stream>) -> Self {
+        Self::with_limit(stream, MAX_CLIENT_MESSAGE)
+    }
+
+    /// One that takes messages of that many bytes, until it is told that longer ones may come.
+    pub(crate) fn with_limit(stream: Arc<dyn Stream>, limit: u32) -> Self {
         Self {
             stream,
-            decoder: Mutex::new(Decoder::new(MAX_CLIENT_MESSAGE)),
+            decoder: Mutex::new(Decoder::new(limit)),
         }
+    }
+
+    /// From now on messages may be as long as the protocol allows. May suspend.
+    pub(crate) fn take_long_messages(&self) {
+        self.decoder.lock().set_limit(MAX_CLIENT_MESSAGE);
     }
 }
 

@@ -1,17 +1,17 @@
 //! The session with the server: a thread reads its messages, the main thread asks and waits.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use grapeshot::net::Stream;
+use grapeshot_backdoor::login::{Challenge, NONCE};
 use grapeshot_backdoor::protocol::{
     ClientMessage, Completion, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage,
     VERSION, encode,
@@ -19,7 +19,10 @@ use grapeshot_backdoor::protocol::{
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
+use crate::credentials::{Credentials, Known};
+use crate::dial::dial;
 use crate::output::Output;
+use crate::target::Target;
 use crate::terminal;
 
 /// How long the server may take to greet, and to answer what needs no evaluation.
@@ -66,11 +69,19 @@ impl Ended {
 }
 
 pub(crate) struct Connection {
-    stream: UnixStream,
+    stream: Arc<dyn Stream>,
     events: Receiver<Event>,
     next_id: u64,
     greeting: Greeting,
     at_prompt: Arc<AtomicBool>,
+}
+
+/// A backdoor, and all that attaching to it takes.
+pub(crate) struct Server {
+    pub(crate) target: Target,
+    /// Who signed its certificate, unless the platform knows.
+    pub(crate) authorities: Option<PathBuf>,
+    pub(crate) known: Known,
 }
 
 /// What the server said about itself.
@@ -81,31 +92,49 @@ pub(crate) struct Greeting {
 }
 
 impl Connection {
-    /// Connects and exchanges greetings.
-    pub(crate) fn open(path: &Path) -> Result<Self, Lost> {
-        let stream = UnixStream::connect(path).map_err(|error| cannot_connect(path, &error))?;
+    /// Connects, logs in where that is wanted, and exchanges greetings.
+    pub(crate) fn open(server: &Server) -> Result<Self, Lost> {
+        let (connection, events) = Self::attach(server)?;
+        forward_interrupts(events);
+        Ok(connection)
+    }
+
+    fn attach(server: &Server) -> Result<(Self, Sender<Event>), Lost> {
+        let mut credentials = server.known.complete();
+        loop {
+            let (mut connection, events) = Self::connect(server)?;
+            let Some(challenge) = connection.greet()? else {
+                return Ok((connection, events));
+            };
+            if let Some(credentials) = &credentials {
+                connection.log_in(&challenge, credentials)?;
+                return Ok((connection, events));
+            }
+            // Nobody should have to type against the clock: there is another challenge for him then.
+            let _ = connection.stream.shutdown(Shutdown::Both);
+            credentials = Some(server.known.ask(&server.target.to_string())?);
+        }
+    }
+
+    fn connect(server: &Server) -> Result<(Self, Sender<Event>), Lost> {
+        let stream = dial(&server.target, server.authorities.as_deref())?;
         let (sender, events) = mpsc::channel();
         let at_prompt = Arc::new(AtomicBool::new(false));
-        let reader = stream
-            .try_clone()
-            .map_err(|error| Lost(format!("cannot use the connection: {error}")))?;
-        let (to, flag) = (sender.clone(), Arc::clone(&at_prompt));
-        thread::spawn(move || read_all(reader, &to, &flag));
-        forward_interrupts(sender);
+        let (reader, to, flag) = (Arc::clone(&stream), sender.clone(), Arc::clone(&at_prompt));
+        thread::spawn(move || read_all(&*reader, &to, &flag));
         let greeting = Greeting {
             application: String::new(),
             pid: 0,
             uptime: 0.0,
         };
-        let mut connection = Self {
+        let connection = Self {
             stream,
             events,
             next_id: 1,
             greeting,
             at_prompt,
         };
-        connection.greet()?;
-        Ok(connection)
+        Ok((connection, sender))
     }
 
     pub(crate) fn application(&self) -> &str {
@@ -138,31 +167,81 @@ impl Connection {
         }
     }
 
-    fn greet(&mut self) -> Result<(), Lost> {
+    /// Exchanges greetings; what is wanted, if the server wants a login first.
+    fn greet(&mut self) -> Result<Option<Challenge>, Lost> {
         // A server that refuses closes at once; what it said is still there to be read.
         let sent = self.send(&ClientMessage::Hello { version: VERSION });
-        match self.next(PATIENCE)? {
-            Some(Event::Message(ServerMessage::Hello {
-                application,
-                pid,
-                uptime,
-                ..
-            })) => {
-                self.greeting = Greeting {
-                    application,
-                    pid,
-                    uptime,
-                };
-                sent
+        match self.next_message()? {
+            Some(ServerMessage::Challenge {
+                nonce,
+                salt,
+                rounds,
+            }) => Challenge::of(&nonce, &salt, rounds).map(Some).ok_or_else(|| {
+                Lost("the server asks for a login in a way that would give the password away; it may be another".into())
+            }),
+            Some(message) => {
+                self.take_greeting(message)?;
+                sent.map(|()| None)
             }
-            Some(Event::Interrupt) => Err(Lost("interrupted".into())),
-            Some(_) => Err(stranger()),
             None => Err(Lost(
                 "something took the connection but does not greet. If it is your server, its process may be stopped, or \
                  the machine has no processor time for it: nothing that runs in the server holds this up"
                     .into(),
             )),
         }
+    }
+
+    /// Answers a challenge, and sees that the server knows the password as well.
+    fn log_in(&mut self, challenge: &Challenge, credentials: &Credentials) -> Result<(), Lost> {
+        let mut nonce = [0; NONCE];
+        grapeshot::random::fill(&mut nonce)
+            .map_err(|error| Lost(format!("the system has no randomness for a login: {error}")))?;
+        let (login, expected) = challenge.answer(&credentials.user, &credentials.password, nonce);
+        let sent = self.send(&login);
+        match self.next_message()? {
+            Some(ServerMessage::Welcome { proof }) if expected.is_met(&proof) => {}
+            Some(ServerMessage::Welcome { .. }) => {
+                return Err(Lost(
+                    "what answers there does not know your password: it is not the server that it seems to be. Find out who \
+                     listens there before you type it again"
+                        .into(),
+                ));
+            }
+            Some(_) => return Err(stranger()),
+            None => return Err(Lost("the server does not answer the login".into())),
+        }
+        sent?;
+        match self.next_message()? {
+            Some(message) => self.take_greeting(message),
+            None => Err(Lost("the server took the login but does not greet".into())),
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<ServerMessage>, Lost> {
+        match self.next(PATIENCE)? {
+            Some(Event::Message(message)) => Ok(Some(message)),
+            Some(Event::Interrupt) => Err(Lost("interrupted".into())),
+            Some(Event::Closed(why)) => Err(why),
+            None => Ok(None),
+        }
+    }
+
+    fn take_greeting(&mut self, message: ServerMessage) -> Result<(), Lost> {
+        let ServerMessage::Hello {
+            application,
+            pid,
+            uptime,
+            ..
+        } = message
+        else {
+            return Err(stranger());
+        };
+        self.greeting = Greeting {
+            application,
+            pid,
+            uptime,
+        };
+        Ok(())
     }
 
     /// Evaluates a statement and shows what comes of it. Ctrl-C interrupts it; another one leaves.
@@ -278,7 +357,7 @@ impl Connection {
     fn send(&mut self, message: &ClientMessage) -> Result<(), Lost> {
         let frame = encode(message, MAX_CLIENT_MESSAGE)
             .map_err(|error| Lost(format!("cannot be sent: {error}")))?;
-        self.stream.write_all(&frame).map_err(|_| gone(None))
+        (&*self.stream).write_all(&frame).map_err(|_| gone(None))
     }
 }
 
@@ -330,7 +409,7 @@ fn handle(
     Ok(None)
 }
 
-fn read_all(mut stream: UnixStream, events: &Sender<Event>, at_prompt: &AtomicBool) {
+fn read_all(stream: &dyn Stream, events: &Sender<Event>, at_prompt: &AtomicBool) {
     let mut decoder = Decoder::new(MAX_SERVER_MESSAGE);
     let mut chunk = [0; 64 * 1024];
     let mut greeted = false;
@@ -378,7 +457,10 @@ fn forward_interrupts(events: Sender<Event>) {
 }
 
 fn stranger() -> Lost {
-    Lost("what answers there is not a backdoor of this version".into())
+    Lost(
+        "what answers there is not a backdoor of this version. (TLS wants tls:// before the address, telnet the program telnet)"
+            .into(),
+    )
 }
 
 fn gone(reason: Option<String>) -> Lost {
@@ -386,64 +468,6 @@ fn gone(reason: Option<String>) -> Lost {
         None => Lost("the server has closed the connection; it may have ended".into()),
         Some(reason) => Lost(format!("the connection to the server is lost: {reason}")),
     }
-}
-
-fn cannot_connect(path: &Path, error: &io::Error) -> Lost {
-    let shown = path.display();
-    let text = match error.kind() {
-        io::ErrorKind::NotFound => {
-            let others = sockets_beside(path);
-            let hint = if others.is_empty() {
-                String::new()
-            } else {
-                format!("\nsockets there: {}", others.join(", "))
-            };
-            format!(
-                "there is no socket at {shown}; is the server running, and serving its backdoor there?{hint}"
-            )
-        }
-        io::ErrorKind::ConnectionRefused => match fs::metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => format!("{shown} is not a socket"),
-            _ => format!(
-                "nobody listens at {shown}: the server that made it is gone; start it again"
-            ),
-        },
-        io::ErrorKind::PermissionDenied => match fs::metadata(path) {
-            Ok(found) => {
-                format!(
-                    "you may not open {shown}: it belongs to uid {}; attach as that user or as root",
-                    found.uid()
-                )
-            }
-            Err(_) => format!("you may not open {shown}; attach as the server's user or as root"),
-        },
-        _ => format!("cannot connect to {shown}: {error}"),
-    };
-    Lost(text)
-}
-
-/// Other sockets in the same folder: one of them may have been meant.
-fn sockets_beside(path: &Path) -> Vec<String> {
-    const MOST: usize = 8;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let is_socket = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
-    let mut found: Vec<PathBuf> = entries
-        .flatten()
-        .filter(is_socket)
-        .map(|entry| entry.path())
-        .collect();
-    found.sort();
-    found.truncate(MOST);
-    found
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect()
 }
 
 /// A connection that the editor's callbacks and the main loop take turns with.

@@ -1,21 +1,27 @@
-//! `console PATH`: attaches to the backdoor of a running server.
+//! `console PATH` or `console ADDRESS`: attaches to the backdoor of a running server.
 #![forbid(unsafe_code)]
 
 mod connection;
+mod credentials;
+mod dial;
 mod output;
 mod process;
 mod prompt;
 mod report;
+mod target;
 mod terminal;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use connection::{Connection, Lost};
+use connection::{Connection, Lost, Server};
+use credentials::Known;
 use output::{Format, Output};
+use target::Target;
 
 /// The statement failed.
 const FAILED: u8 = 1;
@@ -27,19 +33,25 @@ const NO_SERVER: u8 = 2;
 ///
 /// Without -c this is an interactive console: help() lists what there is, Tab completes, Ctrl-C stops what runs,
 /// Ctrl-D leaves. Exit status: 0 if all went well, 1 if a statement failed, 2 if there is no server.
+///
+/// Over the network it logs in. The user is in the address, in --user or in GRAPESHOT_CONSOLE_USER; the password in
+/// --password-file or in GRAPESHOT_CONSOLE_PASSWORD; what is missing is asked for.
 #[derive(Parser)]
 #[command(name = "console", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     program: Option<Program>,
 
-    /// The server's backdoor socket.
+    /// Where the server's backdoor is: a socket's path, tcp://HOST:PORT (or HOST:PORT), tls://HOST:PORT.
     #[arg(required_unless_present = "pid")]
-    path: Option<PathBuf>,
+    server: Option<OsString>,
 
     /// Attach to the backdoor of this process instead.
-    #[arg(long, value_name = "PROCESS", conflicts_with = "path")]
+    #[arg(long, value_name = "PROCESS", conflicts_with = "server")]
     pid: Option<u32>,
+
+    #[command(flatten)]
+    login: Login,
 
     /// Evaluate this statement and print its result; may be given several times.
     #[arg(short, long = "command", value_name = "STATEMENT")]
@@ -69,6 +81,37 @@ enum Program {
     Report(report::Options),
 }
 
+/// What attaching over a network takes.
+#[derive(clap::Args)]
+struct Login {
+    /// Log in as this user.
+    #[arg(long, value_name = "NAME", conflicts_with = "pid")]
+    user: Option<String>,
+
+    /// The password is the first line of this file, which nobody else may read.
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    password_file: Option<PathBuf>,
+
+    /// With tls://, the certificate (PEM) of the authority that vouches for the server [default: the system's].
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    ca: Option<PathBuf>,
+}
+
+impl Login {
+    fn at(&self, target: Target) -> Result<Server, Lost> {
+        let in_address = match &target {
+            Target::Network(address) => address.user.clone(),
+            Target::Path(_) => None,
+        };
+        let user = self.user.clone().or(in_address);
+        Ok(Server {
+            known: Known::gather(user.as_deref(), self.password_file.as_deref())?,
+            authorities: self.ca.clone(),
+            target,
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
@@ -90,12 +133,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
         Format::Text
     };
     let mut output = Output::new(format, arguments.width);
-    let path = match (&arguments.path, arguments.pid) {
-        (Some(path), _) => path.clone(),
-        (None, Some(pid)) => process::backdoor_of(pid)?,
-        (None, None) => return Err(Lost::new("give a socket's path, or --pid".into())),
+    let target = match (&arguments.server, arguments.pid) {
+        (Some(named), _) => Target::parse(named)?,
+        (None, Some(pid)) => Target::Path(process::backdoor_of(pid)?),
+        (None, None) => return Err(Lost::new("say where the server is, or --pid".into())),
     };
-    let mut connection = Connection::open(&path)?;
+    let mut connection = Connection::open(&arguments.login.at(target)?)?;
     let mut statements = arguments.command.clone();
     if statements.is_empty() {
         if std::io::stdin().is_terminal() {

@@ -46,7 +46,7 @@ impl Bench {
             .expose("boom", "panics", Right::Operate, || -> i64 {
                 panic!("the roof fell in")
             });
-        let shared = Shared::of(backdoor);
+        let shared = Shared::of(backdoor).unwrap();
         let pace = Arc::new(Pace::new(limit, 0));
         let printed: Arc<Mutex<Vec<String>>> = Arc::default();
         let into = Arc::clone(&printed);
