@@ -215,6 +215,24 @@ impl Backdoor {
         self.ask(Speaks::Console, address.into(), true)
     }
 
+    /// Serves telnet as well, for [users](Self::user) who log in: `telnet 127.0.0.1 7779`. Lines are edited on the server's
+    /// side, with a history and completion. The password goes over the wire as it is, and so does the session: the address
+    /// must be one that only this machine reaches.
+    #[must_use]
+    pub fn telnet(self, address: impl Into<String>) -> Self {
+        self.ask(Speaks::Telnet, address.into(), false)
+    }
+
+    /// As [`telnet`](Self::telnet) at any address: for a network that nobody else is on.
+    ///
+    /// # Panics
+    /// If it is not spelled out: `i_know` must be `"anybody on the way may read and change what I send"`.
+    #[must_use]
+    pub fn telnet_in_the_clear(self, address: impl Into<String>, i_know: &str) -> Self {
+        spelled_out("telnet_in_the_clear", i_know);
+        self.ask(Speaks::Telnet, address.into(), true)
+    }
+
     /// Serves consoles over TLS as well, at any address, for [users](Self::user) who log in:
     /// `console tls://example.org:7778`.
     #[cfg(feature = "tls")]

@@ -4,6 +4,9 @@
 //! only the server's user can open. The program `console` attaches to it. What the two say to each other is in
 //! [`protocol`]; how results look is in [`render`].
 //!
+//! From elsewhere, users whom the application names log in over [TCP](Backdoor::tcp), TLS (`Backdoor::tls`, with the feature
+//! `tls`) or [telnet](Backdoor::telnet), and may do there what the application says. All of that is off unless it is asked for.
+//!
 //! The language is rhai. Every session has variables of its own; `_` is its last result; `help()` lists what there is.
 //! An evaluation runs in a coroutine of its own and lets others run every few thousand steps, so a console that loops
 //! holds up nobody; it ends by Ctrl-C, at its time limit, or when its console leaves.
@@ -36,6 +39,7 @@ mod runtimes;
 mod seats;
 mod server;
 mod session;
+mod terminal;
 mod transport;
 mod tree;
 mod users;

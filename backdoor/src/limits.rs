@@ -54,6 +54,9 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that has not said hello by then is given up.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a person may take to type a login.
+pub(crate) const TYPING_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long a login that was wrong waits for its answer.
 pub(crate) const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 

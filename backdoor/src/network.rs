@@ -15,6 +15,7 @@ use crate::journal;
 use crate::limits;
 use crate::protocol::{ClientMessage, MAX_LOGIN_MESSAGE};
 use crate::session::{self, for_log};
+use crate::terminal;
 use crate::transport::{Framed, Transport, Visitor};
 
 /// What has to be spelled out to have passwords or sessions go over a network as they are.
@@ -25,7 +26,9 @@ pub(crate) const IN_THE_CLEAR: &str = "anybody on the way may read and change wh
 pub(crate) enum Speaks {
     /// The protocol of the program `console`.
     Console,
-    /// The same under TLS.
+    /// Telnet.
+    Telnet,
+    /// The protocol of the program `console` under TLS.
     #[cfg(feature = "tls")]
     Tls(grapeshot_tls::server::Config),
 }
@@ -34,6 +37,7 @@ impl fmt::Display for Speaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Console => "tcp",
+            Self::Telnet => "telnet",
             #[cfg(feature = "tls")]
             Self::Tls(_) => "tls",
         })
@@ -93,6 +97,7 @@ fn spawn_door(shared: &Arc<Shared>, speaks: Speaks, listener: TcpListener, runti
     let coroutine = Builder::new().name(format!("console-listener-{door}"));
     drop(runtime.spawn(coroutine, move || match speaks {
         Speaks::Console => door::accept_forever(&shared, &listener, &door, enter),
+        Speaks::Telnet => door::accept_forever(&shared, &listener, &door, terminal::enter),
         #[cfg(feature = "tls")]
         Speaks::Tls(config) => {
             let listener = grapeshot_tls::Listener::new(listener, &config);

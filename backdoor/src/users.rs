@@ -89,7 +89,6 @@ impl Users {
     }
 
     /// Whether this is the password of one of them, for transports where it is said: what that one may do. May suspend.
-    #[cfg_attr(not(test), expect(dead_code, reason = "telnet comes next"))]
     pub(crate) fn said(&self, user: &str, password: &str) -> Option<Rights> {
         if user.len() > LONGEST_USER || password.len() > LONGEST_PASSWORD {
             return None;

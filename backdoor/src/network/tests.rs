@@ -1,6 +1,6 @@
 //! The door in a simulation: its network is in memory, its time is virtual.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use grapeshot::net::{TcpListener, TcpStream};
 use grapeshot::testing::{NetworkConfig, Simulation};
