@@ -1,12 +1,17 @@
-//! A server whose process may open few descriptors: it keeps serving, says why it pauses, and recovers.
+//! A server whose process may open few descriptors: it keeps serving, says why it pauses, and recovers. One whose disk is full:
+//! it says so, and nothing half-written is left.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use grapeshot::net::TcpListener;
-use grapeshot_http::Server;
+use grapeshot_http::{
+    HandlerError, MultipartLimits, Rejection, Request, Router, Server, StaticFiles, Status,
+};
+use grapeshot_vfs::{FilePath, FileSystem, Folder};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Set in the process that is the server.
@@ -115,4 +120,162 @@ fn running_out_of_descriptors_is_survived() {
         "not more than one complaint an episode: {rest:?}"
     );
     assert_eq!(count(&format!("total {CLIENTS}")), 1, "{rest:?}");
+}
+
+/// Set in the process whose disk gets full: the folder on that disk.
+const FULL: &str = "GRAPESHOT_HTTP_FAULTS_FULL";
+
+/// Writes the files of a form into the folder.
+fn take(folder: &Path, request: &mut Request<'_>) -> Result<Status, HandlerError> {
+    request.limit_body(10 << 20);
+    let folder = Folder::new(folder)?;
+    let mut parts = request.multipart(MultipartLimits::default())?;
+    while let Some(mut part) = parts.next_part()? {
+        let name = part.file_name().ok_or("no file")?.to_owned();
+        let path = FilePath::of_names([&name]).map_err(|_| "no name")?;
+        let mut file = folder.create(&path).map_err(Rejection::of_files)?;
+        let mut chunk = [0; 10_000];
+        loop {
+            let count = part.read(&mut chunk)?;
+            if count == 0 {
+                break;
+            }
+            file.write_all(&chunk[..count])
+                .map_err(Rejection::of_files)?;
+        }
+        file.commit().map_err(Rejection::of_files)?;
+    }
+    Ok(Status::CREATED)
+}
+
+/// The process of a server that keeps what it is sent in a folder, of which it tells every name, the hidden ones too.
+fn keeper(folder: &Path) {
+    let (listed, posted) = (folder.to_owned(), folder.to_owned());
+    let names = move || -> std::io::Result<String> {
+        let entries = std::fs::read_dir(&listed)?;
+        let names: Result<Vec<_>, _> = entries.map(|entry| Ok(entry?.file_name())).collect();
+        let mut names: Vec<_> = names.map_err(|error: std::io::Error| error)?;
+        names.sort();
+        Ok(format!("{names:?}"))
+    };
+    let site = Router::new()
+        .get("/names", move |_| names())
+        .post("/upload", move |request| take(&posted, request))
+        .any(
+            "/files/{rest...}",
+            StaticFiles::new(folder).unwrap().writable(10 << 20),
+        );
+    grapeshot::run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        println!("address {}", listener.local_addr().unwrap());
+        let server = Server::with_handler(site);
+        let handle = server.clone();
+        std::thread::spawn(move || {
+            let _ = std::io::stdin().read(&mut [0]);
+            handle.shutdown(Duration::from_secs(1));
+        });
+        server.serve(listener).unwrap();
+    });
+}
+
+/// Ends with the test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether this user may mount a file system of their own.
+fn may_mount(folder: &Path) -> bool {
+    let tried = Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "-o", "size=256k", "none"])
+        .arg(folder)
+        .output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_full_and_keeps_no_halves() {
+    if let Some(folder) = std::env::var_os(FULL) {
+        return keeper(Path::new(&folder));
+    }
+    let place = tempfile::tempdir().unwrap();
+    let disk = place.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let run = "exec \"$0\" --exact a_full_disk_is_said_to_be_full_and_keeps_no_halves --nocapture";
+    if may_mount(&disk) {
+        let mounted = format!("mount -t tmpfs -o size=256k none \"${FULL}\" && {run}");
+        a_disk_gets_full(&disk, &["unshare", "-rm", "sh", "-c", &mounted]);
+    } else {
+        println!("no file system may be mounted here; a limit on files stands for a full disk");
+    }
+    // Where files may not grow, in blocks of 512 bytes; the signal that says so would end the process.
+    let limited = format!("trap '' XFSZ; ulimit -f 500; {run}");
+    a_disk_gets_full(&disk, &["sh", "-c", &limited]);
+}
+
+fn a_disk_gets_full(disk: &Path, command: &[&str]) {
+    let mut server = Killed(
+        Command::new(command[0])
+            .args(&command[1..])
+            .arg(std::env::current_exe().unwrap())
+            .env(FULL, disk)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let address = lines
+        .map(Result::unwrap)
+        .find_map(|line| line.split("address ").nth(1).map(str::to_owned))
+        .expect("an address");
+    let source = disk.with_file_name("content");
+    let source = source.to_str().unwrap();
+    let ask = |arguments: &[&str], path: &str| {
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--http1.1",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "60",
+            ])
+            .args(["--write-out", "|%{http_code}"])
+            .args(arguments)
+            .arg(format!("http://{address}{path}"))
+            .output()
+            .expect("curl is installed");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let put = |name: &str, size: usize, more: &[&str]| {
+        std::fs::write(source, vec![b'a' + (size / 100_000) as u8; size]).unwrap();
+        let arguments = [&["--upload-file", source], more].concat();
+        ask(&arguments, &format!("/files/{name}"))
+    };
+    let chunked = ["--header", "Transfer-Encoding: chunked"];
+    let full = "there is no room for it\n|507";
+    assert_eq!(put("small", 100_000, &[]), "|201");
+    assert_eq!(put("large", 1_000_000, &[]), full);
+    assert_eq!(put("large", 1_000_000, &chunked), full);
+    assert_eq!(put("small", 900_000, &[]), full);
+    let form = format!("file=@{source};filename=large");
+    assert_eq!(ask(&["--form", &form], "/upload"), full);
+    assert_eq!(ask(&[], "/names"), "[\"small\"]|200");
+    let kept = ask(&[], "/files/small");
+    assert_eq!(
+        kept,
+        "b".repeat(100_000) + "|200",
+        "what was there is there"
+    );
+    // All room is there again.
+    assert_eq!(ask(&["--request", "DELETE"], "/files/small"), "|204");
+    assert_eq!(put("next", 200_000, &[]), "|201");
+    assert_eq!(ask(&["--request", "DELETE"], "/files/next"), "|204");
+    drop(server.0.stdin.take());
+    assert!(server.0.wait().unwrap().success());
 }

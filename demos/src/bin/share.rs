@@ -106,18 +106,19 @@ fn take(
             .ok_or_else(|| {
                 Rejection::new(Status::BAD_REQUEST, format!("{name:?} is no file's name"))
             })?;
-        let mut file = folder.create(&path)?;
+        let mut file = folder.create(&path).map_err(Rejection::of_files)?;
         let mut chunk = vec![0; 64 << 10];
         loop {
             match part.read(&mut chunk)? {
                 0 => break,
                 count => {
-                    file.write_all(&chunk[..count])?;
+                    file.write_all(&chunk[..count])
+                        .map_err(Rejection::of_files)?;
                     bar.advance(&name, count as u64);
                 }
             }
         }
-        file.commit()?;
+        file.commit().map_err(Rejection::of_files)?;
     }
     Ok(Status::NO_CONTENT)
 }

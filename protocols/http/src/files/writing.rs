@@ -1,6 +1,6 @@
 //! PUT and DELETE.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::Read;
 
 use grapeshot_vfs::{FilePath, Kind, NewFile};
 
@@ -35,11 +35,11 @@ impl StaticFiles {
         {
             return Err(crate::Refusal::BodyTooLong.status().into());
         }
-        let mut file = self.files.create(path).map_err(refuse)?;
+        let mut file = self.files.create(path).map_err(Rejection::of_files)?;
         receive(request, &mut *file)?;
         let _changing = self.changing.lock();
         let existed = self.check(request, path)?;
-        file.commit().map_err(refuse)?;
+        file.commit().map_err(Rejection::of_files)?;
         let status = if existed {
             Status::NO_CONTENT
         } else {
@@ -62,7 +62,7 @@ impl StaticFiles {
         if !self.check(request, path)? {
             return Err(Status::NOT_FOUND.into());
         }
-        self.files.remove_file(path).map_err(refuse)?;
+        self.files.remove_file(path).map_err(Rejection::of_files)?;
         Ok(response.status(Status::NO_CONTENT).send("")?)
     }
 
@@ -86,27 +86,9 @@ fn receive(request: &mut Request<'_>, file: &mut dyn NewFile) -> Result<(), Hand
     loop {
         match request.read(&mut chunk)? {
             0 => return Ok(()),
-            count => file.write_all(&chunk[..count]).map_err(refuse)?,
+            count => file
+                .write_all(&chunk[..count])
+                .map_err(Rejection::of_files)?,
         }
     }
-}
-
-/// What the client is told of an error of the file system.
-fn refuse(error: io::Error) -> HandlerError {
-    let (status, text) = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            log::warn!("http: a file could not be written: {error}");
-            (Status::INSUFFICIENT_STORAGE, "there is no room for it")
-        }
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            (Status::CONFLICT, "there is no folder for it")
-        }
-        ErrorKind::IsADirectory => (Status::CONFLICT, "there is a folder of that name"),
-        ErrorKind::InvalidFilename => (Status::BAD_REQUEST, "this cannot be a file's name"),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            (Status::FORBIDDEN, "this cannot be changed")
-        }
-        _ => return error.into(),
-    };
-    Rejection::new(status, text).into()
 }

@@ -1,6 +1,7 @@
 //! Values that are answers.
 
 use std::borrow::Cow;
+use std::io::{self, ErrorKind};
 
 use serde::Serialize;
 
@@ -183,6 +184,28 @@ impl Rejection {
             status,
             text: text.into(),
         }
+    }
+
+    /// What to fail with when a client's file could not be kept: 507 if there is no room for it, 409, 400 or 403 if its name
+    /// or its place are why, and else the error itself, which is a 500.
+    #[must_use]
+    pub fn of_files(error: io::Error) -> HandlerError {
+        let (status, text) = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                log::warn!("http: a file could not be written: {error}");
+                (Status::INSUFFICIENT_STORAGE, "there is no room for it")
+            }
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                (Status::CONFLICT, "there is no folder for it")
+            }
+            ErrorKind::IsADirectory => (Status::CONFLICT, "there is a folder of that name"),
+            ErrorKind::InvalidFilename => (Status::BAD_REQUEST, "this cannot be a file's name"),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                (Status::FORBIDDEN, "this cannot be changed")
+            }
+            _ => return error.into(),
+        };
+        Self::new(status, text).into()
     }
 
     /// The status.
