@@ -45,25 +45,7 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// One that is called `name` in errors. With the client of `grapeshot-http`, this is DNS over HTTPS (RFC 8484):
-    ///
-    /// ```no_run
-    /// use grapeshot_dns::Carrier;
-    /// use grapeshot_http::client::Client;
-    /// use std::io;
-    /// use std::net::SocketAddr;
-    ///
-    /// // Its host is an address, or its name is one that somebody else looks up.
-    /// const URL: &str = "https://192.0.2.53/dns-query";
-    ///
-    /// let client = Client::new();
-    /// let https = Carrier::new("https", move |_server: SocketAddr, query: &[u8]| -> io::Result<Vec<u8>> {
-    ///     let request = client.post(URL).header("content-type", "application/dns-message").body(query);
-    ///     let response = request.send().and_then(|response| response.success()).map_err(io::Error::other)?;
-    ///     response.limit(65_535).bytes().map_err(io::Error::other)
-    /// });
-    /// # drop(https);
-    /// ```
+    /// One that is called `name` in errors. With the feature `https` there is one for DNS over HTTPS: `Https`.
     pub fn new(name: &'static str, carry: impl Carry) -> Self {
         Self {
             name,
@@ -91,13 +73,7 @@ impl Carrier {
         name: &'static str,
         connect: impl Fn(SocketAddr) -> io::Result<S> + Send + Sync + 'static,
     ) -> Self {
-        Self::new(
-            name,
-            Streams {
-                connect,
-                idle: Mutex::new(Vec::new()),
-            },
-        )
+        Self::new(name, Streams::new(connect))
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -122,7 +98,8 @@ impl PartialEq for Carrier {
     }
 }
 
-struct Streams<F, S> {
+/// Streams that are opened when they are needed, and kept for a while.
+pub(crate) struct Streams<F, S> {
     connect: F,
     /// Nothing is under way on these: the last question was answered, with what belongs to it.
     idle: Mutex<Vec<Idle<S>>>,
@@ -135,6 +112,13 @@ struct Idle<S> {
 }
 
 impl<F, S: Stream> Streams<F, S> {
+    pub(crate) fn new(connect: F) -> Self {
+        Self {
+            connect,
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
     fn take(&self, server: SocketAddr) -> Option<S> {
         let now = time::now();
         let (stale, found) = {

@@ -1,5 +1,6 @@
 //! One question to one name server: the only place that meets a socket.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use grapeshot::sync::Semaphore;
 use grapeshot::{random, with_timeout};
 use hickory_proto::op::Message;
 
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Carry, Streams};
 use crate::error::{Attempt, Error, Failure, Transport};
 use crate::message::{Judged, PLAIN_UDP, Question, Sent, Style, is_incapable};
 use crate::statistics::Counts;
@@ -39,10 +40,22 @@ pub(crate) enum Exchanged {
     Failed(Attempt),
 }
 
-#[derive(Debug)]
 pub(crate) struct Exchanger {
     permits: Semaphore,
     pub(crate) counts: Counts,
+    /// A connection is used for further questions (RFC 7766, section 6.2.1).
+    tcp: Streams<Connect, TcpStream>,
+}
+
+type Connect = fn(SocketAddr) -> io::Result<TcpStream>;
+
+impl fmt::Debug for Exchanger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchanger")
+            .field("permits", &self.permits)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came over UDP.
@@ -57,6 +70,12 @@ impl Exchanger {
         Self {
             permits: Semaphore::new(in_flight.max(1)),
             counts: Counts::default(),
+            tcp: Streams::new(|server| {
+                let stream = TcpStream::connect(server)?;
+                // A question goes out in one write; nothing is gained by holding it back.
+                let _ = stream.set_nodelay(true);
+                Ok(stream)
+            }),
         }
     }
 
@@ -214,12 +233,11 @@ impl Exchanger {
         sent: &Sent,
         how: &How,
     ) -> Result<Box<Message>, Failure> {
-        let exchange = || -> Result<Box<Message>, Failure> {
-            let stream = TcpStream::connect(server).map_err(|error| Failure::io(&error))?;
-            Counts::add(&self.counts.tcp);
-            reliable(sent, ask(&stream, sent.wire()))
-        };
-        with_timeout(how.timeout, exchange).unwrap_or(Err(Failure::TimedOut(how.timeout)))
+        Counts::add(&self.counts.tcp);
+        with_timeout(how.timeout, || {
+            reliable(sent, self.tcp.ask(server, sent.wire()))
+        })
+        .unwrap_or(Err(Failure::TimedOut(how.timeout)))
     }
 }
 

@@ -12,6 +12,8 @@ mod error;
 mod exchange;
 mod files;
 mod hosts;
+#[cfg(feature = "https")]
+mod https;
 mod limits;
 pub mod message;
 mod recursive;
@@ -29,6 +31,8 @@ pub use error::{Attempt, Error, Failure, Transport};
 pub use hickory_proto::op::ResponseCode;
 pub use hickory_proto::rr::{Name, RData, Record, RecordType, rdata};
 pub use hosts::Hosts;
+#[cfg(feature = "https")]
+pub use https::Https;
 pub use limits::{Limits, MAX_NAME, MAX_POINTERS, MAX_QUESTIONS, MAX_RECORDS};
 pub use message::Question;
 pub use recursive::Recursion;

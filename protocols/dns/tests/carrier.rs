@@ -88,6 +88,60 @@ fn a_connection_is_used_again_until_it_is_closed() {
     });
 }
 
+/// A listener that counts.
+struct Counting(TcpListener, Arc<AtomicUsize>);
+
+impl grapeshot::net::Listener for Counting {
+    type Stream = TcpStream;
+
+    fn accept(&self) -> std::io::Result<(TcpStream, grapeshot::net::Peer)> {
+        let accepted = grapeshot::net::Listener::accept(&self.0)?;
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Ok(accepted)
+    }
+
+    fn name(&self) -> String {
+        "counting".to_owned()
+    }
+}
+
+#[test]
+fn a_tcp_connection_carries_several_questions() {
+    simulate(|| {
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&accepted);
+        let host = testing::host("ns", move || {
+            let server = Server::new().zone(Zone::parse("example.org", ZONE).unwrap());
+            let listener = TcpListener::bind("0.0.0.0:53").unwrap();
+            let listener = Counting(listener, Arc::clone(&counted));
+            server.serve_streams(&listener).unwrap();
+        });
+        settle();
+        let mut config = Config::with_servers([(host.ip(), 53).into()]);
+        config.tcp = true;
+        config.attempts = 1;
+        let resolver = Resolver::new(config, Hosts::default(), Limits::default());
+        let ask = || {
+            resolver.clear_cache();
+            resolver.lookup("www.example.org", RecordType::A).unwrap();
+        };
+        for _ in 0..5 {
+            ask();
+        }
+        let statistics = resolver.statistics();
+        assert_eq!((statistics.sent_tcp, statistics.sent_udp), (5, 0));
+        assert_eq!(load(&accepted), 1);
+        // That the server has gone meanwhile costs a connection, and no answer.
+        host.restart();
+        settle();
+        ask();
+        assert_eq!(load(&accepted), 2);
+        sleep(Duration::from_secs(60));
+        ask();
+        assert_eq!(load(&accepted), 3);
+    });
+}
+
 #[test]
 fn questions_are_padded_and_late_answers_are_nobodys() {
     simulate(|| {
