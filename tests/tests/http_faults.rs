@@ -228,9 +228,10 @@ fn a_disk_gets_full(disk: &Path, command: &[&str]) {
             .spawn()
             .unwrap(),
     );
-    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(server.0.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let address = lines
-        .map(Result::unwrap)
         .find_map(|line| line.split("address ").nth(1).map(str::to_owned))
         .expect("an address");
     let source = disk.with_file_name("content");
@@ -277,5 +278,6 @@ fn a_disk_gets_full(disk: &Path, command: &[&str]) {
     assert_eq!(put("next", 200_000, &[]), "|201");
     assert_eq!(ask(&["--request", "DELETE"], "/files/next"), "|204");
     drop(server.0.stdin.take());
-    assert!(server.0.wait().unwrap().success());
+    let rest: Vec<String> = lines.collect();
+    assert!(server.0.wait().unwrap().success(), "{rest:?}");
 }
