@@ -130,7 +130,7 @@ fn what_is_no_answer_is_told_as_an_error() {
             "404",
             "another query",
             "another query",
-            "more than",
+            "longer than the 65535",
             "(https)",
         ] {
             let error = ask().unwrap_err().to_string();
@@ -173,7 +173,7 @@ impl Drop for Files {
 #[test]
 fn curl_looks_names_up_at_our_server() {
     let files = Files::new("curl");
-    grapeshot::run(|| {
+    grapeshot::run(move || {
         let config =
             tls_server::Config::new(files.0.join("host.pem"), files.0.join("host.key")).unwrap();
         // curl says what it takes for an answer, but not that it takes it.
@@ -265,7 +265,7 @@ impl Drop for Peer {
 #[test]
 fn pythons_https_server_is_asked() {
     let files = Files::new("python");
-    grapeshot::run(|| {
+    grapeshot::run(move || {
         // Who behind the web server knows the names.
         let (socket, listener) = loop {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
