@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use grapeshot::net::{Peer, Stream};
 
 use super::relay;
-use crate::client::{self, Client, ErrorKind, Redirects};
+use crate::client::{self, Client, ErrorKind, PoolLimits, Redirects};
 use crate::head::has_token;
 use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
 
@@ -63,7 +63,15 @@ impl ReverseProxy {
     /// # Panics
     /// If there is none.
     pub fn new(servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        // As many as this server has clients that ask at the same time, and no line in which they wait.
+        let pool = PoolLimits {
+            per_origin: 1_024,
+            idle_per_origin: 128,
+            idle: 1_024,
+            ..PoolLimits::default()
+        };
         let client = Client::builder()
+            .pool(pool)
             .redirects(Redirects::none())
             .proxies(client::Proxies::none())
             .decompress(false)
