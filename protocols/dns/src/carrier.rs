@@ -154,27 +154,24 @@ where
 {
     fn ask(&self, server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
         if let Some(stream) = self.take(server)
-            && let Ok(answer) = converse(&stream, query)
+            && let Ok(answer) = ask(&stream, query)
+            && belongs(&answer, query)
         {
             self.put(server, stream);
             return Ok(answer);
         }
         // There was none, or it was closed while nobody looked.
         let stream = (self.connect)(server)?;
-        let answer = converse(&stream, query)?;
-        self.put(server, stream);
+        let answer = ask(&stream, query)?;
+        if belongs(&answer, query) {
+            self.put(server, stream);
+        }
         Ok(answer)
     }
 }
 
-fn converse(stream: &dyn Stream, query: &[u8]) -> io::Result<Vec<u8>> {
-    let answer = ask(stream, query)?;
-    // Whoever used the stream after this would get the next answer too late, and so would all after them.
-    match answer.first_chunk::<2>() == query.first_chunk::<2>() {
-        true => Ok(answer),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it answered another query",
-        )),
-    }
+/// Whether the ids are the same. If not, whoever used the stream after this would get the next answer too late, and so would all
+/// after them.
+fn belongs(answer: &[u8], query: &[u8]) -> bool {
+    answer.first_chunk::<2>() == query.first_chunk::<2>()
 }
