@@ -19,6 +19,7 @@ mod endpoint;
 mod group;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod listing;
 mod operation;
 mod pipe;
 #[cfg(feature = "futures-io")]

@@ -12,9 +12,10 @@ use mio::{Events, Interest, Token};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::listing::Nature;
 use super::readiness::Readiness;
 use super::source::Way;
-use crate::context::prefetch;
+use crate::context::{cycles, prefetch};
 use crate::sched::wait::Waiter;
 
 /// Events taken from the kernel at once.
@@ -52,9 +53,18 @@ struct Open {
 
 #[derive(Default)]
 struct Slots {
-    slab: Slab<(u32, Arc<Slot>)>,
+    slab: Slab<Watch>,
     /// Given to each registration, so that an event which was meant for its predecessor finds nothing.
     generation: u32,
+}
+
+/// One registration.
+struct Watch {
+    generation: u32,
+    slot: Arc<Slot>,
+    fd: RawFd,
+    /// Cycles, when it was registered.
+    since: u64,
 }
 
 /// What is known of one registered descriptor.
@@ -170,8 +180,8 @@ impl Poller {
         let slots = reactor.slots.lock();
         // Those of many descriptors are cold, and can be fetched all at the same time.
         for event in &self.events {
-            if let Some((_, slot)) = slots.slab.get(split(event.token()).0) {
-                prefetch(Arc::as_ptr(slot) as usize, size_of::<Slot>());
+            if let Some(watch) = slots.slab.get(split(event.token()).0) {
+                prefetch(Arc::as_ptr(&watch.slot) as usize, size_of::<Slot>());
             }
         }
         for event in &self.events {
@@ -179,12 +189,13 @@ impl Poller {
                 continue;
             }
             let (key, generation) = split(event.token());
-            let Some((current, slot)) = slots.slab.get(key) else {
+            let Some(Watch { slot, .. }) = slots
+                .slab
+                .get(key)
+                .filter(|watch| watch.generation == generation)
+            else {
                 continue;
             };
-            if *current != generation {
-                continue;
-            }
             let failed = event.is_error();
             if event.is_read_closed() || event.is_priority() || failed {
                 slot.short_means_nothing.store(true, Ordering::Release);
@@ -228,7 +239,7 @@ impl Reactor {
             slots
                 .slab
                 .iter()
-                .map(|(_, (_, slot))| slot.clone())
+                .map(|(_, watch)| watch.slot.clone())
                 .collect()
         };
         let mut wakers = Vec::new();
@@ -253,7 +264,13 @@ impl Reactor {
             let mut slots = self.slots.lock();
             slots.generation = slots.generation.wrapping_add(1) & GENERATION;
             let generation = slots.generation;
-            (slots.slab.insert((generation, slot.clone())), generation)
+            let watch = Watch {
+                generation,
+                slot: slot.clone(),
+                fd,
+                since: cycles::now(),
+            };
+            (slots.slab.insert(watch), generation)
         };
         match self.watch(fd, join(key, generation)) {
             Ok(()) => Ok(Registration {
@@ -271,6 +288,24 @@ impl Reactor {
                 Err(error)
             }
         }
+    }
+
+    /// Shows some of what is watched: number, nature, and when it was registered, in cycles. `from` is 0 at first and then what
+    /// the previous call returned. The table is locked meanwhile, so none of them is closed.
+    pub(crate) fn show(
+        &self,
+        from: usize,
+        most: usize,
+        show: &mut impl FnMut(RawFd, Nature, u64),
+    ) -> Option<usize> {
+        let slots = self.slots.lock();
+        let end = from + most;
+        for key in from..end.min(slots.slab.capacity()) {
+            if let Some(watch) = slots.slab.get(key) {
+                show(watch.fd, Nature::of(watch.fd), watch.since);
+            }
+        }
+        (end < slots.slab.capacity()).then_some(end)
     }
 
     fn watch(&self, fd: RawFd, token: Token) -> io::Result<()> {

@@ -122,10 +122,10 @@ fn deadlocks_of(shared: &'static Shared) -> Vec<Deadlock> {
 }
 
 /// A suspended coroutine that waits for another one.
-struct Edge {
+pub(super) struct Edge {
     coroutine: CoroRef,
     epoch: Epoch,
-    to: u64,
+    pub(super) to: u64,
 }
 
 impl Edge {
@@ -158,7 +158,7 @@ fn waits_for(coroutine: &CoroRef) -> WaitKind {
 }
 
 /// Has each worker look at those of `coroutines` that are its own.
-fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap<u64, Edge> {
+pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap<u64, Edge> {
     let mut per_worker: Vec<Vec<CoroRef>> = shared.workers.iter().map(|_| Vec::new()).collect();
     for coroutine in coroutines {
         let home = coroutine.head.home.load(Ordering::Acquire) as usize;

@@ -6,8 +6,13 @@
 
 pub(crate) mod backtrace;
 mod deadlocks;
+mod descriptors;
+mod locks;
+mod memory;
 mod sites;
 pub(crate) mod stalls;
+mod timers;
+mod walk;
 
 use std::fmt;
 use std::panic::Location;
@@ -26,8 +31,13 @@ use crate::sched::{Shared, WorkerShared, current as running, worker};
 
 pub use self::backtrace::{BacktraceError, backtrace};
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
+pub use self::descriptors::DescriptorInfo;
+pub use self::locks::LockInfo;
+pub use self::memory::MemoryInfo;
 pub use self::sites::{SiteInfo, sites};
 pub use self::stalls::{ForeignLock, LockHolder, Stall, stalls};
+pub use self::timers::{TimerInfo, Timers};
+pub use self::walk::Walk;
 pub use crate::context::backtrace::Frame;
 
 /// Records looked at under one hold of a worker's lock.
@@ -458,3 +468,6 @@ fn resident_bytes() -> Option<u64> {
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,6 +140,14 @@ impl Waiter {
         }
     }
 
+    /// The coroutine that it wakes, if it is one.
+    pub(crate) fn coroutine(&self) -> Option<CoroRef> {
+        self.target.with(|target| match target {
+            Which::First(coroutine) => Some(coroutine.clone()),
+            Which::Second(_) | Which::Third(_) => None,
+        })
+    }
+
     /// Is it the caller's own?
     pub(crate) fn is_own(&self) -> bool {
         self.target.with(|target| match target {

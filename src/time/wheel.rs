@@ -169,6 +169,23 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// Shows timers with their deadlines, those of earlier slots first, `most` at most; within a slot they have no order.
+    pub(crate) fn show(&self, most: usize, show: &mut impl FnMut(u64, &T)) {
+        let bits = |mask: u64| (0..u64::BITS as usize).filter(move |bit| mask >> bit & 1 == 1);
+        let levels = bits(u64::from(self.levels));
+        let slots =
+            levels.flat_map(|level| bits(self.occupied[level]).map(move |slot| (level, slot)));
+        let entries = slots.flat_map(|(level, slot)| {
+            let entry = |index: u32| self.entries.get(index as usize);
+            std::iter::successors(entry(self.heads[level][slot]), move |it| entry(it.next))
+        });
+        for entry in entries.take(most) {
+            if let Some(item) = &entry.item {
+                show(entry.deadline, item);
+            }
+        }
+    }
+
     /// The earliest time at which `advance` has something to do: exact if that is in level 0 (within 8 ms),
     /// else a time not later than the earliest deadline and later than the last advance.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {

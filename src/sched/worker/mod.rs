@@ -13,6 +13,7 @@ mod admission;
 mod chance;
 mod idle;
 mod simulation;
+mod soonest;
 mod stopping;
 mod thread;
 
@@ -37,6 +38,7 @@ use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
 pub(crate) use chance::random;
 pub(crate) use simulation::ClockHeld;
+pub(crate) use soonest::soonest_timers;
 pub(crate) use thread::main;
 
 /// Resumes between two looks at the poller, the timers and the inbox.
