@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grapeshot::{RuntimeHandle, with_timeout};
+use grapeshot::RuntimeHandle;
 
-use crate::builtin;
-use crate::expose::{Exposed, Function, SharedValue, TryExposed};
+use crate::builtin::{self, Costs};
+use crate::expose::{Exposed, ExposedValue, Function, Readable, SharedValue, TryExposed};
 use crate::limits;
 use crate::network::{Asked, IN_THE_CLEAR, Speaks};
 use crate::rights::{Right, Rights};
@@ -69,6 +69,7 @@ use crate::value::Shapes;
 pub struct Backdoor {
     name: String,
     functions: Vec<Function>,
+    values: Vec<ExposedValue>,
     time_limit: Duration,
     max_sessions: usize,
     users: Vec<Named>,
@@ -81,6 +82,7 @@ impl Backdoor {
         Self {
             name: name.into(),
             functions: Vec::new(),
+            values: Vec::new(),
             time_limit: limits::TIME_LIMIT,
             max_sessions: limits::MAX_SESSIONS,
             users: Vec::new(),
@@ -121,24 +123,27 @@ impl Backdoor {
         self.add(Function::fallible(name, doc, right, closure))
     }
 
-    /// Lets the console read a value with `name()`, in sessions with that right.
+    /// Lets the console look into a value, in sessions with that right: `name` or `name()` is all of it, and
+    /// `name.players[3].lives` a part of it, for which nothing else is converted or copied. It may be an atomic, or anything
+    /// `Serialize` behind an `Arc` and a lock: of [`grapeshot::sync`] or of std.
+    ///
+    /// The console waits two seconds for the lock at most, and then says who has it.
     ///
     /// # Panics
     /// As [`Backdoor::expose`].
     #[must_use]
     pub fn expose_value<V>(self, name: &str, doc: &str, right: Right, value: &V) -> Self
     where
-        V: SharedValue + Clone,
-        V::Stored: 'static,
+        V: Readable + Clone,
     {
-        let reader = value.clone();
-        self.expose(name, doc, right, move || {
-            with_timeout(limits::VALUE_PATIENCE, || reader.load()).map_err(|_| busy(&reader))
-        })
+        self.add_value(ExposedValue::readable(name, doc, right, value))
     }
 
-    /// Lets the console read a value with `name()`, in sessions with the right `read`, and replace it with `name(value)`
-    /// in those with the right `set`.
+    /// As [`Backdoor::expose_value`], for sessions with the right `read`; those with the right `set` also replace it, with
+    /// `name(value)`, or a part of it, with `name.players[3].lives = 5`.
+    ///
+    /// For a part, the value is serialized, changed and deserialized with its lock held: what its `Serialize` leaves out is
+    /// lost. If there is a [`Secret`](crate::Secret) in it, it can be set only as a whole.
     ///
     /// # Panics
     /// As [`Backdoor::expose`].
@@ -153,14 +158,23 @@ impl Backdoor {
     ) -> Self
     where
         V: SharedValue + Clone,
-        V::Stored: 'static,
     {
-        let writer = value.clone();
-        let store = move |value: V::Stored| {
-            with_timeout(limits::VALUE_PATIENCE, || writer.store(value)).map_err(|_| busy(&writer))
-        };
-        self.expose_value(name, doc, read, value)
-            .expose(name, &format!("set: {doc}"), set, store)
+        self.add_value(ExposedValue::settable(name, doc, read, set, value))
+    }
+
+    /// Marks what was exposed under a name as secret: its arguments and its result are shown to nobody. A result is
+    /// `‹secret›`, errors do not quote what they were about, and of a statement that names it the log has only that.
+    /// What is secret in part is marked by [`Secret`](crate::Secret).
+    ///
+    /// # Panics
+    /// If nothing was exposed under that name.
+    #[must_use]
+    pub fn secret(mut self, name: &str) -> Self {
+        let functions = self.functions.iter_mut().filter(|it| it.name == name);
+        let marked = functions.map(Function::hide).count();
+        assert!(marked > 0, "nothing is exposed as `{name}`");
+        self.values.retain(|value| value.name != name);
+        self
     }
 
     /// How long an evaluation may run; 30 seconds unless set.
@@ -264,6 +278,15 @@ impl Backdoor {
         server::serve_unix(Shared::of(self)?, path.as_ref())?.with_network(network)
     }
 
+    fn add_value(mut self, value: ExposedValue) -> Self {
+        self = self.add(Function::reader(&value));
+        if let Some(writer) = Function::writer(&value) {
+            self = self.add(writer);
+        }
+        self.values.push(value);
+        self
+    }
+
     fn add(mut self, function: Function) -> Self {
         let name = &function.name;
         assert!(
@@ -282,18 +305,6 @@ impl Backdoor {
         self.functions.push(function);
         self
     }
-}
-
-/// What is said in place of a value whose lock is not free.
-fn busy(value: &impl SharedValue) -> String {
-    let patience = limits::VALUE_PATIENCE.as_secs();
-    let who = match value.held_by() {
-        Some(id) => format!(
-            "coroutine {id} has it: where({id}) tells where that is; kill({id}) ends it at its next blocking call"
-        ),
-        None => "deadlocks(), stalls() and ps() may tell who has it".to_owned(),
-    };
-    format!("its lock was not free for {patience} s; {who}")
 }
 
 fn spelled_out(call: &str, i_know: &str) {
@@ -315,6 +326,8 @@ fn is_name(name: &str) -> bool {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) functions: Vec<Function>,
+    pub(crate) values: Vec<ExposedValue>,
+    pub(crate) costs: Costs,
     pub(crate) shapes: Shapes,
     pub(crate) time_limit: Duration,
     /// Of all sessions, whatever they came by.
@@ -330,12 +343,24 @@ impl Shared {
         Ok(Arc::new(Self {
             name: backdoor.name,
             functions: backdoor.functions,
+            values: backdoor.values,
+            costs: Costs::default(),
             shapes: Shapes::default(),
             time_limit: backdoor.time_limit,
             seats: Seats::new(backdoor.max_sessions),
             users: Users::new(backdoor.users)?,
             runtimes: Runtimes::new(RuntimeHandle::of_spawns()),
         }))
+    }
+
+    /// The secret that a statement names, if it names one: nobody may read such a statement.
+    pub(crate) fn secret_in(&self, source: &str) -> Option<&str> {
+        let words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let secret = |word| {
+            let mut functions = self.functions.iter();
+            functions.find(|function| function.secret && function.name == word)
+        };
+        words.filter_map(secret).map(|it| it.name.as_str()).next()
     }
 
     /// How long the runtime has been up.

@@ -84,6 +84,11 @@ impl Names {
                 Complaint::new(format!("there is no field `{name}`"))
                     .hint("show the value to see its fields")
             }
+            EvalAltResult::ErrorAssignmentToConstant(name, _) => {
+                Complaint::new(format!("`{name}` cannot be another value")).hint(format!(
+                    "{name}(value) sets it, if the application lets it be set"
+                ))
+            }
             EvalAltResult::ErrorStackOverflow(_) => Complaint::new(format!(
                 "calls are nested deeper than {}",
                 limits::CALL_LEVELS

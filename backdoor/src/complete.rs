@@ -1,9 +1,12 @@
 //! What could stand at the cursor.
 
+use std::sync::Arc;
+
 use rhai::{AST, Scope};
 
-use crate::builtin;
+use crate::builtin::{self, Console};
 use crate::expose::Function;
+use crate::handle;
 use crate::protocol::Completion;
 use crate::rights::{Right, Rights};
 
@@ -57,11 +60,11 @@ const METHODS: &[&str] = &[
 pub(crate) fn at(
     line: &str,
     cursor: usize,
-    exposed: &[Function],
-    rights: Rights,
+    console: &Arc<Console>,
     scope: &Scope<'_>,
     defined: &AST,
 ) -> (usize, Vec<Completion>) {
+    let (exposed, rights) = (&*console.shared.functions, console.rights());
     let before = line.get(..cursor).unwrap_or(line);
     let word = last_word(before);
     let start = before.len() - word.len();
@@ -69,6 +72,11 @@ pub(crate) fn at(
         let receiver = last_word(&before[..start - 1]);
         methods(receiver, rights)
             .chain(fields(&before[..start - 1], scope))
+            .chain(
+                handle::fields(console, &before[..start - 1])
+                    .iter()
+                    .map(|it| same(it)),
+            )
             .collect()
     } else {
         everything(exposed, rights, scope, defined)
@@ -175,23 +183,28 @@ fn same(text: &str) -> Completion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Backdoor;
+
+    #[derive(serde::Serialize)]
+    struct Place {
+        name: &'static str,
+        players: u32,
+    }
 
     fn texts(line: &str) -> (usize, Vec<String>) {
-        let exposed = [
-            Function::plain("players", "", Right::Observe, || 1),
-            Function::plain("speed", "", Right::Observe, |_: f64| ()),
-        ];
+        let world = Arc::new(std::sync::Mutex::new(vec![Place {
+            name: "harbour",
+            players: 3,
+        }]));
+        let backdoor = Backdoor::new("test")
+            .expose("players", "", Right::Observe, || 1)
+            .expose("speed", "", Right::Observe, |_: f64| ())
+            .expose_value("world", "", Right::Observe, &world);
+        let console = Console::of(backdoor, Rights::all());
         let mut scope = Scope::new();
         scope.push("spare", 1_i64);
         scope.push_dynamic("row", rhai::Map::from([("state".into(), 1.into())]).into());
-        let (start, names) = at(
-            line,
-            line.len(),
-            &exposed,
-            Rights::all(),
-            &scope,
-            &AST::empty(),
-        );
+        let (start, names) = at(line, line.len(), &console, &scope, &AST::empty());
         (start, names.into_iter().map(|name| name.text).collect())
     }
 
@@ -202,25 +215,18 @@ mod tests {
             (8, vec!["spare".to_owned(), "speed(".to_owned()])
         );
         assert_eq!(texts("pl"), (0, vec!["players()".to_owned()]));
-        assert_eq!(texts("wor"), (0, vec!["workers()".to_owned()]));
+        assert_eq!(texts("work"), (0, vec!["workers()".to_owned()]));
         assert_eq!(texts("whi"), (0, vec!["while".to_owned()]));
         assert_eq!(texts("zzz"), (0, vec![]));
     }
 
     #[test]
     fn all_ways_to_call_a_name_are_one_candidate() {
-        let exposed = [
-            Function::plain("pause", "", Right::Observe, || 1),
-            Function::plain("pause", "", Right::Observe, |_: u8| ()),
-        ];
-        let (_, names) = at(
-            "pau",
-            3,
-            &exposed,
-            Rights::all(),
-            &Scope::new(),
-            &AST::empty(),
-        );
+        let backdoor = Backdoor::new("test")
+            .expose("pause", "", Right::Observe, || 1)
+            .expose("pause", "", Right::Observe, |_: u8| ());
+        let console = Console::of(backdoor, Rights::all());
+        let (_, names) = at("pau", 3, &console, &Scope::new(), &AST::empty());
         let want = Completion {
             text: "pause(".into(),
             label: "pause() or pause(integer)".into(),
@@ -238,8 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_exposed_values_are_offered_where_they_are() {
+        for (line, offered) in [
+            ("world[0].pl", vec!["players"]),
+            ("2 * world[0].na", vec!["name"]),
+            ("world[7].na", vec![]),
+            ("other[0].na", vec![]),
+        ] {
+            let (_, mut names) = texts(line);
+            names.retain(|name| !name.ends_with('('));
+            assert_eq!(names, offered, "{line}");
+        }
+    }
+
+    #[test]
     fn a_cursor_inside_a_character_is_harmless() {
-        let (start, _) = at("ü", 1, &[], Rights::all(), &Scope::new(), &AST::empty());
+        let console = Console::of(Backdoor::new("test"), Rights::all());
+        let (start, _) = at("ü", 1, &console, &Scope::new(), &AST::empty());
         assert_eq!(start, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! A session's side of the console's language: its engine, its variables, and what its errors say.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rhai::{
     AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, ParseErrorType, Position, Scope, Token,
@@ -11,15 +12,20 @@ use crate::builtin::{self, Console};
 use crate::complaint::{Complaint, Names};
 use crate::complete;
 use crate::expose::Function;
+use crate::handle::{self, Handle};
 use crate::limits;
 use crate::pace::Pace;
 use crate::protocol::Completion;
 use crate::rights::{Right, Rights};
 use crate::transport::Visitor;
 use crate::value::{self, Units};
+use crate::weight::Weights;
 
 /// The variable that holds the last result.
 const LAST: &str = "_";
+
+/// What a script is told whose variables take too much memory.
+const TOO_HEAVY: &str = "the variables of this session take more memory than a console may hold; let x = () gives up what x has";
 
 /// What a session without the right to evaluate is told of what it cannot parse.
 const ONE_EXPRESSION: &str =
@@ -46,6 +52,8 @@ pub(crate) struct Interpreter {
     /// The statement that is being parsed; the token hook looks behind a `_` in it.
     source: Arc<Mutex<String>>,
     pace: Arc<Pace>,
+    weights: Arc<Weights>,
+    console: Arc<Console>,
     names: Names,
     shared: Arc<Shared>,
     /// Whether the last evaluation had a value.
@@ -66,17 +74,24 @@ impl Interpreter {
         let source = Arc::default();
         make_underscore_a_variable(&mut engine, &source);
         connect(&mut engine, pace, printer);
+        handle::register(&mut engine);
         let console = Arc::new(Console {
             shared: Arc::clone(shared),
             pace: Arc::clone(pace),
             printer: Arc::clone(printer),
             visitor: visitor.clone(),
+            constants: OnceLock::new(),
+            lost: AtomicU64::new(0),
         });
         let mut scope = Scope::new();
         builtin::register(&mut engine, &mut scope, &console);
         for function in &shared.functions {
             register(&mut engine, function, &console);
         }
+        let weights = Arc::default();
+        resolve_variables(&mut engine, &console, &weights);
+        // What `watch` evaluates sees the constants as well.
+        let _ = console.constants.set(scope.clone());
         if !rights.contains(Right::Evaluate) {
             // A closure is a program, and `eval` runs one.
             engine
@@ -92,6 +107,8 @@ impl Interpreter {
             functions: AST::empty(),
             source,
             pace: Arc::clone(pace),
+            weights,
+            console: Arc::clone(&console),
             names: Names::new(&shared.functions),
             shared: Arc::clone(shared),
             has_result: false,
@@ -117,13 +134,15 @@ impl Interpreter {
         };
         let whole = self.functions.merge(&ast);
         let mark = self.mark();
+        self.weights.start();
         let result = self
             .engine
-            .eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole);
+            .eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole)
+            .and_then(|value| handle::read(value.flatten()));
         self.functions = whole.clone_functions_only();
         match result {
             Ok(value) => {
-                self.remember(value.flatten());
+                self.remember(value);
                 Outcome::Value
             }
             Err(error) => {
@@ -164,14 +183,7 @@ impl Interpreter {
 
     /// What could stand at the cursor, and where the word there begins.
     pub(crate) fn complete(&self, line: &str, cursor: usize) -> (usize, Vec<Completion>) {
-        complete::at(
-            line,
-            cursor,
-            &self.shared.functions,
-            self.rights,
-            &self.scope,
-            &self.functions,
-        )
+        complete::at(line, cursor, &self.console, &self.scope, &self.functions)
     }
 
     /// How many variables there are now.
@@ -305,6 +317,25 @@ fn register(engine: &mut Engine, function: &Function, console: &Arc<Console>) {
         let result = console.elsewhere(&name, move || body(converted))?;
         let result = result.map_err(|message| failed(&format!("{name}: {message}")))?;
         value::from_json(result, shapes, pace).map_err(stopped)
+    });
+}
+
+/// Finds exposed values by their names, unless a variable hides them, and weighs the variables now and then.
+fn resolve_variables(engine: &mut Engine, console: &Arc<Console>, weights: &Arc<Weights>) {
+    let (console, weights) = (Arc::clone(console), Arc::clone(weights));
+    // Marked as volatile in rhai, not as deprecated; the tests of this module hold it.
+    #[allow(deprecated)]
+    engine.on_var(move |name, _, context| {
+        weights
+            .touch(context.call_level(), context.scope())
+            .map_err(|_| failed(TOO_HEAVY))?;
+        let mut exposed = console.shared.values.iter();
+        match exposed.find(|value| value.name == name) {
+            Some(value) if !context.scope().contains(name) => {
+                Handle::root(&console, value).map(Some)
+            }
+            _ => Ok(None),
+        }
     });
 }
 

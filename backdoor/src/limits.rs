@@ -33,6 +33,9 @@ pub(crate) const VARIABLES: usize = 1024;
 /// Functions that one statement may define.
 pub(crate) const FUNCTIONS: usize = 256;
 
+/// Bytes of all variables of a session: what a script makes is bounded by this and by what one value may be.
+pub(crate) const VARIABLE_BYTES: usize = 256 << 20;
+
 /// Bytes of all strings in one value.
 pub(crate) const STRING_BYTES: usize = 32 << 20;
 
@@ -41,6 +44,9 @@ pub(crate) const ARRAY_ELEMENTS: usize = 250_000;
 
 /// Fields of all maps in one value.
 pub(crate) const MAP_FIELDS: usize = 1_000_000;
+
+/// Bytes of JSON that one look at an exposed value gives.
+pub(crate) const VALUE_BYTES: usize = 16 << 20;
 
 /// Rows that `ps()` gives; a server with more coroutines narrows it by name.
 pub(crate) const PS_ROWS: usize = 100_000;

@@ -93,6 +93,13 @@ impl Pace {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
     }
 
+    /// The time limit begins anew, for what has one in each of its parts.
+    pub(crate) fn renew(&self) {
+        let now = grapeshot::time::now();
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.deadline = now.checked_add(self.limit);
+    }
+
     /// The number of the session that it is of.
     pub(crate) fn session(&self) -> u64 {
         self.session

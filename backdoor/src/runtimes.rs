@@ -50,6 +50,12 @@ impl Runtimes {
         all
     }
 
+    /// Every live coroutine, one after the other and in no order; see [`RuntimeHandle::walk`].
+    pub(crate) fn walk(&self) -> impl Iterator<Item = Seen> {
+        let all = self.all().collect::<Vec<_>>().into_iter();
+        all.flat_map(|(runtime, thread)| runtime.walk().map(move |info| Seen { info, thread }))
+    }
+
     pub(crate) fn coroutine(&self, id: CoroutineId) -> Option<Seen> {
         self.all().find_map(|(runtime, thread)| {
             let info = runtime.coroutine(id)?;

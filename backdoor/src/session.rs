@@ -90,6 +90,7 @@ struct Running {
 
 struct Session {
     number: u64,
+    shared: Arc<Shared>,
     visitor: Visitor,
     transport: Arc<dyn Transport>,
     interpreter: Arc<grapeshot::sync::Mutex<Interpreter>>,
@@ -126,6 +127,7 @@ impl Session {
         let _ = outbox.send(hello);
         Self {
             number,
+            shared: Arc::clone(shared),
             visitor,
             transport,
             interpreter: Arc::new(grapeshot::sync::Mutex::new(interpreter)),
@@ -206,7 +208,10 @@ impl Session {
             "console session {}: {}: {}",
             self.number,
             self.visitor,
-            for_log(&request.source)
+            match self.shared.secret_in(&request.source) {
+                Some(name) => for_log(&format!("(a statement that names the secret {name})")),
+                None => for_log(&request.source),
+            }
         ));
         self.pace.start();
         let ending = evaluation::Ending::new(id, &self.current, &self.outbox, &self.pace);

@@ -61,7 +61,7 @@ fn memory_of(shared: &Shared) -> MemoryInfo {
                 }
                 stacks += 1;
                 space += stack.len() as u64;
-                if stacks as usize % every == 0
+                if (stacks as usize).is_multiple_of(every)
                     && measured < MEASURED
                     && let Some(bytes) = stack::resident_bytes(stack)
                 {

@@ -1,8 +1,10 @@
 //! How an [`Entry`]'s functions become callable: with its name, behind its right.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rhai::{Engine, Scope, Variant};
+use rhai::{Engine, NativeCallContext, Scope, Variant};
 
 use super::{Answer, Console, Entry};
 
@@ -30,7 +32,8 @@ impl<'a> Binder<'a> {
     }
 
     /// A function `fn(&Console, ..) -> Answer` with up to three arguments of the language's types (`INT`, `f64`, `bool`,
-    /// `ImmutableString`, `Array`, `Map`, `FnPtr`, `Dynamic` for any), or a method `fn(&Console, &mut T, ..) -> Answer`.
+    /// `ImmutableString`, `Array`, `Map`, `FnPtr`, `Dynamic` for any), or a method `fn(&Console, &mut T, ..) -> Answer`; what calls functions of the language takes a
+    /// `NativeCallContext` behind the console.
     pub(crate) fn add<Arguments>(&mut self, body: impl Body<Arguments>) {
         body.bind(self);
     }
@@ -50,7 +53,10 @@ pub(crate) trait Body<Arguments> {
 }
 
 /// The arguments of a method.
-pub(crate) struct Method<Arguments>(std::marker::PhantomData<Arguments>);
+pub(crate) struct Method<Arguments>(PhantomData<Arguments>);
+
+/// The arguments of a function that calls others.
+pub(crate) struct Calling<Arguments>(PhantomData<Arguments>);
 
 macro_rules! body {
     ($($argument:ident),*) => {
@@ -63,8 +69,7 @@ macro_rules! body {
             fn bind(self, to: &mut Binder<'_>) {
                 let (console, entry) = (Arc::clone(to.console), to.entry);
                 to.engine.register_fn(entry.name, move |$($argument: $argument),*| -> Answer {
-                    console.may(entry.right, entry.call)?;
-                    self(&console, $($argument),*)
+                    measured(&console, entry, || self(&console, $($argument),*))
                 });
             }
         }
@@ -81,13 +86,43 @@ macro_rules! body {
                 to.engine.register_fn(
                     entry.name,
                     move |receiver: &mut Receiver, $($argument: $argument),*| -> Answer {
-                        console.may(entry.right, entry.call)?;
-                        self(&console, receiver, $($argument),*)
+                        measured(&console, entry, || self(&console, receiver, $($argument),*))
+                    },
+                );
+            }
+        }
+
+        impl<Function, $($argument),*> Body<Calling<($($argument,)*)>> for Function
+        where
+            Function: for<'c> Fn(&Console, NativeCallContext<'c>, $($argument),*) -> Answer
+                + Send
+                + Sync
+                + 'static,
+            $($argument: Variant + Clone,)*
+        {
+            #[allow(non_snake_case)]
+            fn bind(self, to: &mut Binder<'_>) {
+                let (console, entry) = (Arc::clone(to.console), to.entry);
+                to.engine.register_fn(
+                    entry.name,
+                    move |context: NativeCallContext<'_>, $($argument: $argument),*| -> Answer {
+                        measured(&console, entry, || self(&console, context, $($argument),*))
                     },
                 );
             }
         }
     };
+}
+
+/// Calls a function of the console if its session may, and counts what that costs.
+fn measured(console: &Console, entry: &'static Entry, call: impl FnOnce() -> Answer) -> Answer {
+    console.may(entry.right, entry.call)?;
+    let before = grapeshot::time::now();
+    let answer = call();
+    let took = grapeshot::time::now().saturating_duration_since(before);
+    let lost = console.lost.swap(0, Ordering::Relaxed);
+    console.shared.costs.add(entry.call, took, lost);
+    answer
 }
 
 body!();

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use grapeshot::registry::State;
-use rhai::{Array, Dynamic, INT, ImmutableString};
+use rhai::{Array, Dynamic, INT, ImmutableString, Map};
 
 use super::fields::{
     count, id_value, optional_bytes, since, state, waits_for, without_numbers, worker,
 };
+use super::filter::Filter;
 use super::{Answer, Console, Entry, coroutine_id, gone};
 use crate::backtrace;
 use crate::journal;
@@ -24,14 +25,18 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ps",
         call: "ps()",
-        about: "all coroutines; ps(\"text\"): those with that in the name",
+        about: "all coroutines; ps(\"text\"): those with that in the name; ps(#{..}): see help(\"ps\")",
         more: "since: how long it has waited, or has run without suspending. cpu: processor time used. switches: how often it\n\
                was resumed. worker: a number, or a thread of the backdoor's own.\n\
+               ps(#{name: \"npc\", state: \"waiting\", waits_for: \"read\", worker: 0, longer: 5, sort: \"cpu\", limit: 20}): any of these.\n\
+               longer: since is at least so many seconds. sort: a column, what is a quantity from the largest on; reverse: true\n\
+               turns that round.\n\
                It is an array: ps().filter(|c| c.state == \"waiting\"), ps().top(\"cpu\", 10), ps().count_by(\"state\")",
         right: Right::Observe,
         bind: |to| {
             to.add(ps);
             to.add(ps_named);
+            to.add(ps_filtered);
         },
     },
     Entry {
@@ -75,7 +80,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "kill",
         call: "kill(id)",
         about: "ask a coroutine to end, at its next blocking call",
-        more: "Its destructors run. It is gone from ps() once it has unwound.\n\
+        more: "It is what interrupt() of its JoinHandle does. Its destructors run. It is gone from ps() once it has unwound.\n\
                One that computes, or blocks its thread in a call that is none of the runtime's, does not hear of it until\n\
                it makes a blocking call.",
         right: Right::Operate,
@@ -87,10 +92,25 @@ pub(super) const ENTRIES: &[Entry] = &[
 const HELD: Duration = Duration::from_millis(200);
 
 fn ps(console: &Console) -> Answer {
-    ps_named(console, ImmutableString::new())
+    list(console, &Filter::default(), "")
 }
 
 fn ps_named(console: &Console, text: ImmutableString) -> Answer {
+    list(console, &Filter::named(&text), "")
+}
+
+fn ps_filtered(console: &Console, options: Map) -> Answer {
+    let filter = Filter::of(&options)?;
+    let limited = if options.contains_key("limit") {
+        "limit"
+    } else {
+        ""
+    };
+    list(console, &filter, limited)
+}
+
+/// Says what is left out, unless that was asked for.
+fn list(console: &Console, filter: &Filter, asked: &str) -> Answer {
     let tag = console.columns([
         "id",
         "name",
@@ -101,17 +121,19 @@ fn ps_named(console: &Console, text: ImmutableString) -> Answer {
         "switches",
         "worker",
     ]);
-    let mut found = console.shared.runtimes.coroutines();
-    if !text.is_empty() {
-        found.retain(|seen| seen.info.name.contains(text.as_str()));
+    let mut pick = filter.pick();
+    for seen in console.shared.runtimes.walk() {
+        console.step()?;
+        pick.put(seen);
     }
-    if found.len() > limits::PS_ROWS {
+    let (found, taken) = pick.end();
+    let left_out = taken.saturating_sub(found.len());
+    console.lose(left_out);
+    if left_out > 0 && asked.is_empty() {
         console.print(&format!(
-            "{} coroutines, of which these are the first {}: groups() counts them all, ps(\"name\") shows some",
+            "{taken} coroutines, of which these are the first {}: groups() counts them all, ps(\"name\") shows some",
             found.len(),
-            limits::PS_ROWS
         ));
-        found.truncate(limits::PS_ROWS);
     }
     let mut lines = Array::with_capacity(found.len());
     for seen in found {

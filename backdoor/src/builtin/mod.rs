@@ -8,18 +8,25 @@
 
 mod binder;
 mod coroutines;
+mod cost;
+mod descriptors;
 mod fields;
+mod filter;
 mod general;
+mod logging;
 mod places;
 mod rows;
+mod values;
 mod workers;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use grapeshot::CoroutineId;
 use rhai::{Dynamic, Engine, EvalAltResult, INT, Scope};
 
 pub(crate) use self::binder::Binder;
+pub(crate) use self::cost::Costs;
 pub(crate) use self::fields::without_numbers;
 use crate::backdoor::Shared;
 use crate::journal;
@@ -34,7 +41,11 @@ const SUBJECTS: &[&[Entry]] = &[
     coroutines::ENTRIES,
     places::ENTRIES,
     workers::ENTRIES,
+    descriptors::ENTRIES,
+    logging::ENTRIES,
+    values::ENTRIES,
     general::ENTRIES,
+    cost::ENTRIES,
     rows::ENTRIES,
 ];
 
@@ -87,9 +98,30 @@ pub(crate) struct Console {
     pub(crate) pace: Arc<Pace>,
     pub(crate) printer: Printer,
     pub(crate) visitor: Visitor,
+    /// What every evaluation finds by name.
+    pub(crate) constants: OnceLock<Scope<'static>>,
+    /// What the function that runs has left out so far: see [`Console::lose`].
+    pub(crate) lost: AtomicU64,
 }
 
 impl Console {
+    /// One for tests, that prints nowhere.
+    #[cfg(test)]
+    pub(crate) fn of(backdoor: crate::Backdoor, rights: Rights) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Shared::of(backdoor).expect("it opens no door"),
+            pace: Arc::new(Pace::unlimited()),
+            printer: Arc::new(|_| {}),
+            visitor: Visitor {
+                name: "tester".into(),
+                from: "a test".into(),
+                rights,
+            },
+            constants: OnceLock::new(),
+            lost: AtomicU64::new(0),
+        })
+    }
+
     /// What this session may do.
     pub(crate) fn rights(&self) -> Rights {
         self.visitor.rights
@@ -119,6 +151,11 @@ impl Console {
     pub(crate) fn record<const N: usize>(&self, fields: [(&'static str, Dynamic); N]) -> Dynamic {
         let names = fields.each_ref().map(|(name, _)| *name);
         crate::value::record(self.columns(names), fields)
+    }
+
+    /// Counts what a view leaves out, for `cost()`.
+    pub(crate) fn lose(&self, number: usize) {
+        self.lost.fetch_add(number as u64, Ordering::Relaxed);
     }
 
     /// Runs what may hold its thread on another one: see [`Calls`](crate::calls::Calls). May suspend.

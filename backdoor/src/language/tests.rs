@@ -1,7 +1,59 @@
 use super::*;
+use crate::Secret;
 use crate::backdoor::Backdoor;
+use crate::render::{self, Style};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+/// What nobody may ever be shown.
+const SESAME: &str = "open sesame";
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct World {
+    speed: f64,
+    age: Duration,
+    players: Vec<Player>,
+    limits: std::collections::BTreeMap<String, i64>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Player {
+    name: String,
+    lives: u8,
+}
+
+impl World {
+    fn new() -> Self {
+        let player = |number: usize| Player {
+            name: format!("player-{number}"),
+            lives: 3,
+        };
+        Self {
+            speed: 1.5,
+            age: Duration::from_millis(2500),
+            players: (0..5).map(player).collect(),
+            limits: [("high".into(), 9), ("low".into(), 1)].into(),
+        }
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Vault {
+    gold: u32,
+    password: Secret<String>,
+    others: Vec<Secret<String>>,
+}
+
+impl Vault {
+    fn new() -> Self {
+        Self {
+            gold: 7,
+            password: Secret::new(SESAME.into()),
+            others: vec![Secret::new(SESAME.into())],
+        }
+    }
+}
 
 /// An interpreter on a thread with the stack of an evaluation, and what it printed.
 struct Bench {
@@ -43,6 +95,27 @@ impl Bench {
             .expose("age", "a duration", Right::Observe, || {
                 Duration::from_millis(2500)
             })
+            .expose_setting(
+                "world",
+                "where all is",
+                Right::Observe,
+                Right::Operate,
+                &Arc::new(Mutex::new(World::new())),
+            )
+            .expose_setting(
+                "vault",
+                "what nobody may see",
+                Right::Observe,
+                Right::Operate,
+                &Arc::new(Mutex::new(Vault::new())),
+            )
+            .expose("passphrase", "another", Right::Operate, |old: String| {
+                if old == SESAME {
+                    panic!("{old}");
+                }
+                format!("{old} {SESAME}")
+            })
+            .secret("passphrase")
             .expose("boom", "panics", Right::Operate, || -> i64 {
                 panic!("the roof fell in")
             });
@@ -305,6 +378,7 @@ fn loops_end_at_the_time_limit() {
         "fn f() { loop { } } f()",
         "try { loop {} } catch { 1 }",
         "let a = [3,2,1]; loop { a.sort(|x, y| x - y) }",
+        "watch(|| { loop {} }, 1)",
     ] {
         let complaint = bench.complaint(endless);
         assert_eq!(
@@ -412,8 +486,10 @@ fn sample(call: &str) -> String {
     let (name, arguments) = call.trim_end_matches(')').split_once('(').unwrap();
     let value = |argument: &str| match argument {
         "id" => "0",
-        "seconds" | "n" | "integer" | "number" | "x" => "1",
-        "field" | "text" => "\"a\"",
+        "seconds" | "n" | "integer" | "number" => "1",
+        "field" | "text" | "x" => "\"a\"",
+        "file" => "\"/nowhere/x\"",
+        "World" | "Vault" => "#{}",
         other => panic!("no sample for the argument `{other}` of {call}: add one here"),
     };
     let arguments: Vec<&str> = arguments
@@ -542,5 +618,321 @@ fn completion_offers_only_what_may_be_called() {
             "to_upper(",
             "top("
         ]
+    );
+}
+
+#[test]
+fn exposed_values_are_read_along_a_path() {
+    let mut bench = Bench::new();
+    for (source, value) in [
+        ("world.players[3].name", json!("player-3")),
+        ("world.players[-1].name", json!("player-4")),
+        ("world.speed + 1", json!(2.5)),
+        ("world.age", json!({"$duration": 2.5})),
+        ("world.limits.high", json!(9)),
+        ("world.limits", json!({"high": 9, "low": 1})),
+        ("world.limits.keys()", json!(["high", "low"])),
+        ("world.players.len()", json!(5)),
+        (
+            "world.players[1..3].map(|p| p.name)",
+            json!(["player-1", "player-2"]),
+        ),
+        ("world.players[0..=1].len()", json!(2)),
+        ("world.players[-2..0].len()", json!(0)),
+        ("world.players.filter(|p| p.lives > 3).len()", json!(0)),
+        (
+            "world.players.map(|p| p.lives).reduce(|sum, it| sum + it, 0)",
+            json!(15),
+        ),
+        ("world.players.top(\"name\", 1)[0].name", json!("player-4")),
+        ("world.players.is_empty()", json!(false)),
+        (
+            "let sum = 0; for p in world.players { sum += p.lives; } sum",
+            json!(15),
+        ),
+        ("let p = world.players[2]; p.name", json!("player-2")),
+        ("fn lives(w) { w.players[0].lives } lives(world)", json!(3)),
+        (
+            "[world.players[0], 1][0]",
+            json!({"name": "player-0", "lives": 3}),
+        ),
+        ("world().players[0].name", json!("player-0")),
+        ("let world = 5; world", json!(5)),
+    ] {
+        assert_eq!(bench.value(source), value, "{source}");
+    }
+}
+
+#[test]
+fn exposed_values_are_set_along_a_path() {
+    let mut bench = Bench::new();
+    for (source, read, value) in [
+        ("world.speed = 3", "world.speed", json!(3.0)),
+        ("world.speed += 0.5", "world.speed", json!(3.5)),
+        (
+            "world.players[1].lives = 9",
+            "world.players[1].lives",
+            json!(9),
+        ),
+        (
+            "world.players[-1].name = \"zoe\"",
+            "world.players[4].name",
+            json!("zoe"),
+        ),
+        (
+            "world.limits.low = -4",
+            "world.limits",
+            json!({"high": 9, "low": -4}),
+        ),
+        ("world.players = []", "world.players.len()", json!(0)),
+    ] {
+        assert_eq!(bench.value(source), Value::Null, "{source}");
+        assert_eq!(bench.value(read), value, "{source}");
+    }
+    for (source, message) in [
+        ("world.speed = \"fast\"", "world.speed: invalid type"),
+        (
+            "world.nothing = 1",
+            "world.nothing: there is nothing of that name",
+        ),
+        ("world = 5", "`world` cannot be another value"),
+        ("world(5)", "world: argument 1: invalid type"),
+        (
+            "world.nothing",
+            "world.nothing: there is no field `nothing`; there are speed, age, players, limits",
+        ),
+        (
+            "world.players[0]",
+            "world.players[0]: there is no element 0: there are 0",
+        ),
+        ("world.limits.low.deeper", "unknown property 'deeper'"),
+    ] {
+        let complaint = bench.complaint(source);
+        assert!(
+            complaint.message.starts_with(message),
+            "{source}: {complaint:?}"
+        );
+    }
+}
+
+#[test]
+fn exposed_values_have_rights_of_their_own() {
+    let mut bench = Bench::with("observe,evaluate");
+    assert_eq!(bench.value("world.speed"), json!(1.5));
+    for source in [
+        "world.speed = 3",
+        "world(#{})",
+        "world.players[0].lives = 0",
+    ] {
+        let complaint = bench.complaint(source);
+        assert!(
+            complaint.message.contains("needs the right `operate`"),
+            "{complaint:?}"
+        );
+    }
+    assert_eq!(bench.value("world.speed"), json!(1.5));
+    let mut bench = Bench::with("operate,evaluate");
+    for source in ["world.speed", "world", "world.players", "world()"] {
+        let complaint = bench.complaint(source);
+        assert!(
+            complaint.message.contains("needs the right `observe`"),
+            "{complaint:?}"
+        );
+    }
+    let mut bench = Bench::with("observe");
+    assert_eq!(bench.value("world.players[1].name"), json!("player-1"));
+}
+
+/// In whatever form something about a secret comes out of a session, the secret is not in it.
+#[test]
+fn a_secret_is_in_nothing_that_comes_out() {
+    let mut bench = Bench::new();
+    let file = std::env::temp_dir().join(format!("grapeshot-vault-{}", std::process::id()));
+    let saved = format!("save(vault, {:?}, true)", file.display().to_string());
+    let statements = [
+        "vault",
+        "vault()",
+        "vault.password",
+        "vault.others[0]",
+        "vault.others",
+        "vault[\"password\"]",
+        "vault.others[0..1]",
+        "vault.keys()",
+        "vault.values()",
+        "vault.to_string()",
+        "vault.others.map(|it| it + \"!\")",
+        "for it in vault.others { print(it); }",
+        "[vault]",
+        "#{deep: [vault, vault.password]}",
+        "`${vault.password} ${vault}`",
+        "json(vault)",
+        "json([vault])",
+        "print(vault.password)",
+        "debug(vault.password)",
+        "print(vault)",
+        "vault.password == \"x\"",
+        "vault.password.len()",
+        "throw vault.password",
+        "let v = vault; v.password",
+        "vault.gold = 3",
+        "vault.password = \"open sesame\"",
+        "vault.password = 5",
+        "vault(#{gold: 1, password: \"open sesame\", others: [\"open sesame\"]})",
+        "vault(#{gold: \"open sesame\", password: 1, others: []})",
+        "passphrase(\"x\")",
+        "[passphrase(\"x\")]",
+        "json(passphrase(\"x\"))",
+        "passphrase(\"open sesame\")",
+        "passphrase(5)",
+        "_",
+        "help()",
+        "help(\"vault\")",
+        "cost()",
+        &saved,
+    ];
+    let styles = [None, Some(8), Some(80)]
+        .into_iter()
+        .flat_map(|width| [false, true].map(|color| Style { width, color }));
+    let styles: Vec<Style> = styles.collect();
+    let mut forms = 0;
+    for statement in statements {
+        let mut out = vec![format!(
+            "{:?}",
+            bench.interpreter.shared.secret_in(statement)
+        )];
+        match bench.outcome(statement) {
+            Outcome::Incomplete => panic!("{statement} is incomplete"),
+            Outcome::Failed(complaint) => out.push(format!("{complaint:?}")),
+            Outcome::Value => {
+                let result = bench.interpreter.result();
+                let (shapes, pace) = (&bench.interpreter.shared.shapes, &bench.interpreter.pace);
+                out.push(format!("{result} {result:?}"));
+                for units in [Units::Marked, Units::Plain] {
+                    let value = value::to_json(result, units, shapes, pace).unwrap();
+                    out.push(value.to_string());
+                    out.extend(styles.iter().map(|style| render::value(&value, *style)));
+                }
+            }
+        }
+        out.append(&mut bench.printed.lock().unwrap());
+        for line in ["vault.", "vault.others[0].", "v", "v.", "pass"] {
+            let (_, offered) = bench.interpreter.complete(line, line.len());
+            out.push(format!("{offered:?}"));
+        }
+        forms += out.len();
+        for text in out {
+            assert!(!text.contains("sesame"), "{statement}: {text}");
+        }
+    }
+    assert!(forms > 400, "{forms}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(
+        text.contains("‹secret›") && !text.contains("sesame"),
+        "{text}"
+    );
+    // What names a secret is not logged, and what does not is.
+    let named = |source: &str| bench.interpreter.shared.secret_in(source).is_some();
+    assert!(named("let x = 1; passphrase(\"x\")") && named("vault.gold"));
+    assert!(!named("vaults()") && !named("world.speed = 1"));
+}
+
+#[test]
+fn what_all_variables_take_is_bounded() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        // 16 MiB: less than a value may be.
+        bench.value("let s = \"xxxxxxxx\"; for n in 0..21 { s += s; } let kept = 1;");
+        let many: String = (0..20)
+            .map(|n| format!("let v{n} = s + \"{n}\"; "))
+            .collect();
+        assert_eq!(bench.complaint(&many).message, TOO_HEAVY);
+        let mut left = bench.interpreter.variables();
+        left.sort();
+        assert_eq!(left, ["kept", "s"]);
+        let deep = "fn f(n, s) { let t = s + \"x\"; f(n + 1, s) + t.len() } f(0, s)";
+        assert_eq!(bench.complaint(deep).message, TOO_HEAVY);
+        // One statement at a time it is no more.
+        let mut statements = (0..20).map(|n| format!("let w{n} = s + \"{n}\"; w{n}.len()"));
+        let refused = statements.position(|it| matches!(bench.outcome(&it), Outcome::Failed(_)));
+        assert!(
+            refused.is_some_and(|n| (10..18).contains(&n)),
+            "{refused:?}"
+        );
+        assert_eq!(bench.value("kept"), json!(1));
+    });
+}
+
+#[test]
+fn tables_can_be_narrowed_and_written_out() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.value("json([players()[0], age()])"),
+        json!("[\n  {\n    \"name\": \"ann\",\n    \"score\": 3\n  },\n  2.5\n]")
+    );
+    for (options, wanted) in [
+        (
+            "#{nam: \"x\"}",
+            "ps: nam: there are name, state, waits_for, worker, longer, sort, reverse and limit",
+        ),
+        ("#{sort: \"size\"}", "ps: sort: one of its columns wanted"),
+        ("#{limit: -1}", "ps: limit: a number wanted"),
+        ("#{longer: \"x\"}", "ps: longer: a number of seconds wanted"),
+        ("#{reverse: 1}", "ps: reverse: true or false wanted"),
+        ("#{name: 5}", "ps: name: text wanted"),
+    ] {
+        let complaint = bench.complaint(&format!("ps({options})"));
+        assert!(complaint.message.starts_with(wanted), "{complaint:?}");
+    }
+    bench.value("ps(#{limit: 0})");
+    let costs = bench.value("cost()");
+    let row = costs
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["view"] == "ps()");
+    assert_eq!(row.unwrap()["calls"], json!(7), "{costs}");
+}
+
+#[test]
+fn a_watch_prints_what_changes_until_it_is_interrupted() {
+    grapeshot::testing::run(1, || {
+        let stack = grapeshot::Builder::new().stack_size(limits::STACK_SIZE);
+        stack.spawn(watches).join().unwrap();
+    });
+}
+
+fn watches() {
+    let mut bench = Bench::limited(Duration::from_millis(300));
+    let pace = Arc::clone(&bench.interpreter.pace);
+    let turns = Arc::new(AtomicI64::new(0));
+    let next = move || {
+        let turn = turns.fetch_add(1, Ordering::Relaxed);
+        if turn == 6 {
+            pace.interrupt();
+        }
+        turn / 2
+    };
+    bench.interpreter.engine.register_fn("next", next);
+    let start = grapeshot::time::now();
+    let complaint = bench.complaint("watch(\"next()\", 1)");
+    assert_eq!(complaint.message, "interrupted");
+    assert_eq!(*bench.printed.lock().unwrap(), ["0", "1", "2", "3"]);
+    // That is far more than the limit of an evaluation.
+    assert_eq!(grapeshot::time::now() - start, Duration::from_secs(6));
+    bench.printed.lock().unwrap().clear();
+    let counts = "let n = 0; watch(|| { n += 1; if n == 3 { throw \"enough\" } n }, 0.1)";
+    assert_eq!(bench.complaint(counts).message, "enough");
+    assert_eq!(*bench.printed.lock().unwrap(), ["1", "2"]);
+    let too_often = bench.complaint("watch(\"1\", 0)");
+    assert!(
+        too_often.message.starts_with("watch: every 0.1 to"),
+        "{too_often:?}"
+    );
+    assert!(
+        bench
+            .complaint("watch(\"let x = 1\", 1)")
+            .message
+            .contains("'let'")
     );
 }

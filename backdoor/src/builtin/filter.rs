@@ -1,0 +1,252 @@
+//! Which coroutines `ps` shows, and in what order.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use grapeshot::registry::CoroutineInfo;
+use rhai::{Dynamic, EvalAltResult, Map};
+
+use crate::language::failed;
+use crate::limits;
+use crate::runtimes::Seen;
+
+/// What `ps(#{..})` takes.
+const OPTIONS: &str = "name, state, waits_for, worker, longer, sort, reverse and limit";
+
+/// What is wanted of all coroutines.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    name: String,
+    state: Option<String>,
+    waits_for: Option<String>,
+    worker: Option<String>,
+    longer: Duration,
+    sort: Sort,
+    reverse: bool,
+    pub(super) limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Id,
+    Name,
+    State,
+    WaitsFor,
+    Since,
+    Cpu,
+    Switches,
+    Worker,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            state: None,
+            waits_for: None,
+            worker: None,
+            longer: Duration::ZERO,
+            sort: Sort::Id,
+            reverse: false,
+            limit: limits::PS_ROWS,
+        }
+    }
+}
+
+impl Filter {
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of(options: &Map) -> Result<Self, Box<EvalAltResult>> {
+        let mut filter = Self::default();
+        for (option, value) in options {
+            filter
+                .set(option, value)
+                .map_err(|wanted| failed(&format!("ps: {option}: {wanted}, not {value}")))?;
+        }
+        Ok(filter)
+    }
+
+    fn set(&mut self, option: &str, value: &Dynamic) -> Result<(), String> {
+        let text = || {
+            let text = value.clone().into_string();
+            text.map_err(|_| "text wanted".to_owned())
+        };
+        match option {
+            "name" => self.name = text()?,
+            "state" => self.state = Some(text()?),
+            "waits_for" => self.waits_for = Some(text()?),
+            "worker" => self.worker = Some(value.to_string()),
+            "longer" => {
+                let seconds = value
+                    .as_float()
+                    .or_else(|_| value.as_int().map(|it| it as f64));
+                let longer = seconds.ok().map(Duration::try_from_secs_f64);
+                self.longer = longer
+                    .and_then(Result::ok)
+                    .ok_or("a number of seconds wanted")?;
+            }
+            "sort" => {
+                self.sort = match text()?.as_str() {
+                    "id" => Sort::Id,
+                    "name" => Sort::Name,
+                    "state" => Sort::State,
+                    "waits_for" => Sort::WaitsFor,
+                    "since" => Sort::Since,
+                    "cpu" => Sort::Cpu,
+                    "switches" => Sort::Switches,
+                    "worker" => Sort::Worker,
+                    _ => return Err("one of its columns wanted".to_owned()),
+                };
+            }
+            "reverse" => {
+                self.reverse = value
+                    .as_bool()
+                    .map_err(|_| "true or false wanted".to_owned())?;
+            }
+            "limit" => {
+                let limit = value.as_int().ok().and_then(|it| usize::try_from(it).ok());
+                self.limit = limit.ok_or("a number wanted")?.min(limits::PS_ROWS);
+            }
+            _ => return Err(format!("there are {OPTIONS}")),
+        }
+        Ok(())
+    }
+
+    /// Whether it is wanted.
+    pub(super) fn takes(&self, seen: &Seen) -> bool {
+        let info = &seen.info;
+        let worker = || match (seen.thread, info.worker) {
+            (Some(thread), _) => thread.to_owned(),
+            (None, Some(worker)) => worker.to_string(),
+            (None, None) => String::new(),
+        };
+        let waits = |wanted: &String| {
+            let wait = info.waits_for.as_ref();
+            wait.is_some_and(|wait| wait.to_string().contains(wanted))
+        };
+        (self.name.is_empty() || info.name.contains(&self.name))
+            && self
+                .state
+                .as_ref()
+                .is_none_or(|it| *it == info.state.to_string())
+            && self.waits_for.as_ref().is_none_or(waits)
+            && self.worker.as_ref().is_none_or(|it| *it == worker())
+            && (self.longer.is_zero() || lasts(info) >= self.longer)
+    }
+
+    /// The first in order, `limit` at most, of all that are taken; and how many were.
+    pub(super) fn pick(&self) -> Pick<'_> {
+        Pick {
+            filter: self,
+            best: BinaryHeap::new(),
+            taken: 0,
+        }
+    }
+
+    /// Numbers that tell what is large have the largest first.
+    fn key(&self, info: &CoroutineInfo) -> (u64, String) {
+        let most = |number: u64| (u64::MAX - number, String::new());
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (number, text) = match self.sort {
+            Sort::Id => (0, String::new()),
+            Sort::Name => (0, info.name.clone()),
+            Sort::State => (0, info.state.to_string()),
+            Sort::WaitsFor => (
+                0,
+                info.waits_for
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
+            ),
+            Sort::Since => most(nanos(lasts(info))),
+            Sort::Cpu => most(nanos(info.cpu)),
+            Sort::Switches => most(info.switches),
+            Sort::Worker => (info.worker.map_or(u64::MAX, |it| it as u64), String::new()),
+        };
+        (number, text)
+    }
+}
+
+/// For how long it has waited, or has run without suspending.
+fn lasts(info: &CoroutineInfo) -> Duration {
+    let waited = info.waits_for.as_ref().map(|wait| wait.since);
+    waited.or(info.runs_for).unwrap_or_default()
+}
+
+/// Keeps the first in order of those that it is given.
+pub(super) struct Pick<'a> {
+    filter: &'a Filter,
+    /// The last in order is on top.
+    best: BinaryHeap<Placed>,
+    taken: usize,
+}
+
+impl Pick<'_> {
+    pub(super) fn put(&mut self, seen: Seen) {
+        if !self.filter.takes(&seen) {
+            return;
+        }
+        self.taken += 1;
+        let key = self.filter.key(&seen.info);
+        let placed = Placed {
+            key,
+            reverse: self.filter.reverse,
+            seen,
+        };
+        if self.best.len() < self.filter.limit {
+            self.best.push(placed);
+        } else if let Some(mut last) = self.best.peek_mut()
+            && placed < *last
+        {
+            *last = placed;
+        }
+    }
+
+    /// They, in order, and how many there were.
+    pub(super) fn end(self) -> (Vec<Seen>, usize) {
+        let mut picked: Vec<Seen> = self
+            .best
+            .into_sorted_vec()
+            .into_iter()
+            .map(|it| it.seen)
+            .collect();
+        // One that moved while it was looked at may have come twice.
+        picked.dedup_by_key(|it| it.info.id);
+        (picked, self.taken)
+    }
+}
+
+struct Placed {
+    key: (u64, String),
+    reverse: bool,
+    seen: Seen,
+}
+
+impl Ord for Placed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = self
+            .key
+            .cmp(&other.key)
+            .then(self.seen.info.id.cmp(&other.seen.info.id));
+        if self.reverse { order.reverse() } else { order }
+    }
+}
+
+impl PartialOrd for Placed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Placed {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Placed {}

@@ -1,0 +1,82 @@
+//! Values that nobody is shown.
+
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What is shown in place of a secret.
+pub(crate) const REDACTED: &str = "‹secret›";
+
+/// A value that is never shown: not by `Debug` and `Display`, not in what is serialized. So wherever it is a field of what an
+/// application exposes, the console, `--json`, `save`, the page and the log have `‹secret›` in its place. Code reads it with
+/// [`reveal`](Self::reveal).
+///
+/// It can still be set. If there is one in a setting at the time when that is exposed, the log does not have the statements that
+/// name the setting, and errors do not quote what it was to be set to; see also [`Backdoor::secret`](crate::Backdoor::secret).
+///
+/// ```
+/// use grapeshot_backdoor::Secret;
+///
+/// #[derive(Debug, serde::Serialize)]
+/// struct Account { name: String, password: Secret<String> }
+///
+/// let ann = Account { name: "ann".into(), password: Secret::new("open sesame".into()) };
+/// assert_eq!(serde_json::to_string(&ann)?, r#"{"name":"ann","password":"‹secret›"}"#);
+/// assert!(!format!("{ann:?}").contains("sesame"));
+/// assert_eq!(ann.password.reveal(), "open sesame");
+/// # serde_json::Result::Ok(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Hides a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    pub const fn reveal(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, hidden no more.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl<T> fmt::Display for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(REDACTED)
+    }
+}
+
+impl<T> Serialize for Secret<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Secret<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own message would quote what was given.
+        let value = T::deserialize(deserializer);
+        value
+            .map(Self)
+            .map_err(|_| D::Error::custom("a secret of another type wanted"))
+    }
+}
