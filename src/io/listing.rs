@@ -31,8 +31,12 @@ impl Nature {
         let is_unix = local
             .as_ref()
             .is_some_and(|it| it.address_family() == rustix::net::AddressFamily::UNIX);
-        let listens = sockopt::socket_acceptconn(fd).unwrap_or(false);
         let peer = rustix::net::getpeername(fd).ok().flatten();
+        #[cfg(not(target_vendor = "apple"))]
+        let listens = sockopt::socket_acceptconn(fd).unwrap_or(false);
+        // It has no way to ask.
+        #[cfg(target_vendor = "apple")]
+        let listens = peer.is_none();
         Self {
             kind: match (is_unix, kind, listens) {
                 (false, SocketType::STREAM, true) => "tcp listener",
