@@ -124,19 +124,3 @@ fn signals_inside_malloc_do_no_harm() {
     let found = below(&profile, profile.on.iter().filter(its), "churn");
     assert!(found as f64 > 0.95 * total as f64, "{found} of {total}");
 }
-
-/// Signals of others with the same number still reach their handler.
-#[cfg(target_os = "linux")]
-#[test]
-fn the_signal_of_somebody_else_is_handed_on() {
-    let _alone = alone();
-    let mut theirs = grapeshot::signal::Signals::new(&[grapeshot::signal::SIGPROF]).unwrap();
-    grapeshot::run(move || {
-        run(Options::new(), || {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::PROF)
-                .unwrap();
-            assert_eq!(theirs.wait().unwrap(), grapeshot::signal::SIGPROF);
-        })
-        .unwrap();
-    });
-}
