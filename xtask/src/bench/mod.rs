@@ -17,8 +17,8 @@ use anyhow::Result;
 pub(crate) enum Which {
     /// Switches, spawns, channels, memory, sleepers, TCP echo; beside tokio, Go, may, threads and C.
     Runtime(runtime::Options),
-    /// HTTP servers: plaintext, pipelined, JSON, files; beside a canned answer in C, hyper, axum, actix, may_minihttp, nginx,
-    /// Go and Node.
+    /// HTTP servers: plaintext, pipelined, JSON, files, TLS, WebSockets; reverse proxies; clients. Beside a canned answer in C, hyper,
+    /// axum, actix, may_minihttp, nginx, Go and Node.
     Http(runtime::Options),
     /// The demo with 1,000 to 100,000 NPCs and 1 to 200 viewports.
     Mmo(mmo::Options),

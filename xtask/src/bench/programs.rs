@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result};
+use grapeshot_tls::demo::Authority;
 
 use super::rows::{self, Kind, Row};
 use super::{go, nginx};
@@ -18,8 +19,18 @@ pub(crate) struct Program {
     binary: Binary,
     variant: &'static [&'static str],
     rows: Rows,
+    /// What it can do besides serving.
+    also: &'static [Also],
     /// How many processors it can use.
     width: Width,
+}
+
+/// Kinds of rows that few programs have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Also {
+    Tls,
+    Proxy,
+    Client,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +68,12 @@ enum Rows {
 impl Program {
     pub(crate) fn has(&self, row: &Row) -> bool {
         let memory = row.name.starts_with("memory");
+        match row.kind {
+            Kind::Tls { .. } => return self.also.contains(&Also::Tls),
+            Kind::Proxy { .. } => return self.also.contains(&Also::Proxy),
+            Kind::Client { .. } => return self.also.contains(&Also::Client),
+            _ => {}
+        }
         match self.rows {
             Rows::All => true,
             Rows::Switching => !memory && row.name != "sleepers",
@@ -69,7 +86,8 @@ impl Program {
         }
     }
 
-    pub(crate) fn command(&self, row: &Row) -> Command {
+    /// `back` is the port of what a proxy or a client asks.
+    pub(crate) fn command(&self, row: &Row, back: Option<u16>) -> Command {
         let mut command = Command::new(match self.binary {
             Binary::Rust(name) => benches_target().join("release").join(name),
             Binary::Go(name) | Binary::C(name) => built(name),
@@ -85,36 +103,58 @@ impl Program {
             (_, Binary::Node) => command
                 .arg(place::root().join("benches/peers/node/server.js"))
                 .arg(served_folder()),
-            (Kind::Http { .. } | Kind::WebSocket { .. }, _) => {
+            (Kind::Http { .. } | Kind::WebSocket { .. } | Kind::Client { .. }, _) => {
                 command.args(self.variant).arg(served_folder())
             }
+            (Kind::Tls { .. }, _) => command
+                .args(self.variant)
+                .arg(served_folder())
+                .arg("tls")
+                .arg(keys_folder()),
+            (Kind::Proxy { .. }, _) => command
+                .args(self.variant)
+                .arg(served_folder())
+                .args(["proxy", &back.unwrap_or_default().to_string()]),
             _ => command.arg(row.argument()).args(self.variant),
         };
         command
     }
 
     /// Where it will listen, if it cannot say so itself.
-    pub(crate) fn settle(&self) -> Result<Option<u16>> {
+    pub(crate) fn settle(&self, row: &Row, back: Option<u16>) -> Result<Option<u16>> {
+        let job = match (row.kind, back) {
+            (Kind::Tls { .. }, _) => nginx::Job::Tls(keys_folder()),
+            (Kind::Proxy { .. }, Some(back)) => nginx::Job::Proxy(back),
+            _ => nginx::Job::Serve,
+        };
         match self.binary {
-            Binary::Nginx => nginx::configure(&served_folder()).map(Some),
+            Binary::Nginx => nginx::configure(&served_folder(), &job).map(Some),
             _ => Ok(None),
         }
     }
 
     /// As [`Program::command`], for a server that a load is put on: on the first processor, if it cannot use more. Where
     /// the kernel puts both on one, or moves them, decides more about the figures than the programs do.
-    pub(crate) fn server(&self, row: &Row) -> Command {
-        on_processor(self.command(row), self.processors().0)
+    pub(crate) fn server(&self, row: &Row, back: Option<u16>) -> Command {
+        on_processor(self.command(row, back), self.processors().0)
+    }
+
+    /// What a proxy passes on to and a client asks: beside the load.
+    pub(crate) fn back(&self) -> Command {
+        let mut canned = Command::new(built("canned"));
+        canned.arg("http");
+        on_processor(canned, self.processors().1)
     }
 
     /// The load for [`Program::server`]: on the second processor then.
     pub(crate) fn load(&self, row: &Row) -> Command {
         let load = match row.kind {
-            Kind::Http { .. } => "http_load",
-            Kind::WebSocket { .. } => "ws_load",
-            _ => "echo_load",
+            Kind::Http { .. } | Kind::Proxy { .. } => built("http_load"),
+            Kind::WebSocket { .. } => built("ws_load"),
+            Kind::Tls { .. } => benches_target().join("release/tls-load"),
+            _ => built("echo_load"),
         };
-        on_processor(Command::new(built(load)), self.processors().1)
+        on_processor(Command::new(load), self.processors().1)
     }
 
     fn processors(&self) -> (Option<usize>, Option<usize>) {
@@ -150,11 +190,17 @@ const fn program(
         binary,
         variant,
         rows,
+        also: &[],
         width: Width::One,
     }
 }
 
 impl Program {
+    const fn and(mut self, also: &'static [Also]) -> Self {
+        self.also = also;
+        self
+    }
+
     const fn wide(mut self) -> Self {
         self.width = Width::Several;
         self
@@ -220,7 +266,11 @@ pub(crate) const RUNTIME: &[Program] = &[
 ];
 
 pub(crate) const WEB: &[Program] = &[
-    program("ours", "Grapeshot, one worker", OURS_WEB, &["1"], Rows::All),
+    program("ours", "Grapeshot, one worker", OURS_WEB, &["1"], Rows::All).and(&[
+        Also::Tls,
+        Also::Proxy,
+        Also::Client,
+    ]),
     program(
         "c",
         "a canned answer from a bare epoll loop in C",
@@ -228,7 +278,7 @@ pub(crate) const WEB: &[Program] = &[
         &["http"],
         Rows::Paths(&[rows::PLAINTEXT]),
     ),
-    program("hyper", "hyper, one thread", PEERS_WEB, &["hyper"], ANSWERS),
+    program("hyper", "hyper, one thread", PEERS_WEB, &["hyper"], ANSWERS).and(&[Also::Client]),
     program("axum", "axum, one thread", PEERS_WEB, &["axum"], Rows::All),
     program(
         "actix",
@@ -250,14 +300,16 @@ pub(crate) const WEB: &[Program] = &[
         Binary::Nginx,
         &[],
         Rows::Paths(&[rows::PLAINTEXT, rows::FILE]),
-    ),
+    )
+    .and(&[Also::Tls, Also::Proxy]),
     program(
         "go",
         "Go's net/http, GOMAXPROCS=1",
         Binary::Go("go-http"),
         &["1"],
         FILES,
-    ),
+    )
+    .and(&[Also::Tls, Also::Proxy, Also::Client]),
     program("node", "Node's http", Binary::Node, &[], FILES),
 ];
 
@@ -281,14 +333,18 @@ fn built(name: &str) -> PathBuf {
     place::target().join("peers/bin").join(name)
 }
 
-/// Builds what `programs` need, and the load generator.
-pub(crate) fn build(programs: &[&Program]) -> Result<()> {
+/// Builds what `programs` need for these rows, and the load generators.
+pub(crate) fn build(programs: &[&Program], rows: &[&Row]) -> Result<()> {
     let benches = place::root().join("benches");
     fs::create_dir_all(place::target().join("peers/bin")).context("making target/peers/bin")?;
-    let packages: Vec<&str> = programs
+    let mut packages: Vec<&str> = programs
         .iter()
         .filter_map(|program| rust_package(program.binary))
         .collect();
+    if rows.iter().any(|row| matches!(row.kind, Kind::Tls { .. })) {
+        packages.push("tls-load");
+        keys()?;
+    }
     if !packages.is_empty() {
         build_packages(&packages)?;
     }
@@ -301,6 +357,7 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
             Binary::Rust(_) | Binary::Node | Binary::Nginx => {}
         }
     }
+    compile_c(&benches.join("peers/c/canned.c"), &built("canned"))?;
     for load in ["echo_load", "http_load", "ws_load"] {
         compile_c(&benches.join(format!("load/{load}.c")), &built(load))?;
     }
@@ -310,6 +367,26 @@ pub(crate) fn build(programs: &[&Program]) -> Result<()> {
 /// What the servers serve under the paths of files.
 fn served_folder() -> PathBuf {
     place::target().join("bench/files")
+}
+
+/// Where the servers' certificate is, and whose authority the load trusts.
+pub(crate) fn keys_folder() -> PathBuf {
+    place::target().join("bench/keys")
+}
+
+fn keys() -> Result<()> {
+    let folder = keys_folder();
+    fs::create_dir_all(&folder).context("making target/bench/keys")?;
+    let authority = Authority::new()?;
+    let site = authority.host(["localhost"]).issue()?;
+    for (name, pem) in [
+        ("ca.pem", authority.certificate_pem()),
+        ("site.pem", &site.chain_pem),
+        ("site.key", &site.key_pem),
+    ] {
+        fs::write(folder.join(name), pem).with_context(|| format!("writing {name}"))?;
+    }
+    Ok(())
 }
 
 fn files() -> Result<()> {

@@ -18,6 +18,44 @@ pub(crate) enum Kind {
         connections: u32,
         path: &'static str,
     },
+    /// Requests for `path` under TLS.
+    Tls {
+        connections: u32,
+        path: &'static str,
+        how: Handshakes,
+    },
+    /// The program passes requests for `path` on to a canned answer in C.
+    Proxy {
+        connections: u32,
+        path: &'static str,
+    },
+    /// The program asks a canned answer in C for `path`.
+    Client {
+        connections: u32,
+        path: &'static str,
+    },
+}
+
+/// When there are handshakes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshakes {
+    /// A whole one for each request.
+    Full,
+    /// One that resumes a session, for each request.
+    Resumed,
+    /// One for each connection, which is kept.
+    Once,
+}
+
+impl Handshakes {
+    /// What `tls-load` calls it.
+    pub(crate) fn argument(self) -> &'static str {
+        match self {
+            Handshakes::Full => "full",
+            Handshakes::Resumed => "resumed",
+            Handshakes::Once => "kept",
+        }
+    }
 }
 
 /// A figure that a row gives.
@@ -43,7 +81,7 @@ impl Row {
         match self.kind {
             Kind::Alone => self.name,
             Kind::Echo { .. } => "echo",
-            Kind::Http { .. } | Kind::WebSocket { .. } => "http",
+            _ => "http",
         }
     }
 }
@@ -132,6 +170,24 @@ const fn websocket(name: &'static str, title: &'static str, connections: u32) ->
     }
 }
 
+const fn tls(
+    name: &'static str,
+    title: &'static str,
+    (connections, how): (u32, Handshakes),
+    path: &'static str,
+) -> Row {
+    Row {
+        name,
+        title,
+        kind: Kind::Tls {
+            connections,
+            path,
+            how,
+        },
+        metrics: HTTP,
+    }
+}
+
 pub(crate) const WEB: &[Row] = &[
     http(
         "plaintext-64",
@@ -159,6 +215,48 @@ pub(crate) const WEB: &[Row] = &[
         "WebSocket echo 64 B, 10,000 connections",
         10_000,
     ),
+    tls(
+        "tls-full",
+        "TLS 1.3, a whole handshake for each request, 8 at a time",
+        (8, Handshakes::Full),
+        PLAINTEXT,
+    ),
+    tls(
+        "tls-resumed",
+        "TLS 1.3, a resumed session for each request, 8 at a time",
+        (8, Handshakes::Resumed),
+        PLAINTEXT,
+    ),
+    tls(
+        "tls-plaintext",
+        "plaintext under TLS 1.3, 64 connections",
+        (64, Handshakes::Once),
+        PLAINTEXT,
+    ),
+    tls(
+        "tls-file",
+        "a file of 1 MiB under TLS 1.3, 8 connections",
+        (8, Handshakes::Once),
+        FILE,
+    ),
+    Row {
+        name: "proxy",
+        title: "reverse proxy, 64 connections",
+        kind: Kind::Proxy {
+            connections: 64,
+            path: PLAINTEXT,
+        },
+        metrics: HTTP,
+    },
+    Row {
+        name: "client",
+        title: "client, 64 connections",
+        kind: Kind::Client {
+            connections: 64,
+            path: PLAINTEXT,
+        },
+        metrics: HTTP,
+    },
 ];
 
 pub(crate) const PLAINTEXT: &str = "/plaintext";

@@ -129,7 +129,7 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Result<()> {
         "cannot build the peers without {}",
         missing.join(", ")
     );
-    programs::build(&programs)?;
+    programs::build(&programs, &rows)?;
     machine::warn_if_busy();
     let about = machine::describe();
     let mut results = Results::default();
@@ -207,11 +207,63 @@ fn measure(row: &Row, program: &Program, options: &Options) -> Result<Option<Sam
             let asks = [path.to_owned()];
             measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
         }
+        Kind::Tls {
+            connections,
+            path,
+            how,
+        } => {
+            let asks = [path.to_owned(), how.argument().to_owned()];
+            measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
+        }
+        Kind::Proxy { connections, path } => {
+            let asks = [path.to_owned(), "1".to_owned()];
+            measure_server(row, program, connections, &asks, options.echo_ms).map(Some)
+        }
+        Kind::Client { connections, path } => {
+            measure_client(row, program, connections, path, options.echo_ms).map(Some)
+        }
     }
 }
 
+/// Has the program ask a canned answer.
+fn measure_client(
+    row: &Row,
+    program: &Program,
+    connections: u32,
+    path: &str,
+    ms: u64,
+) -> Result<Sample> {
+    let (_back, port) = start_back(program)?;
+    let mut client = program.server(row, Some(port));
+    client
+        .arg("ask")
+        .arg(format!("http://127.0.0.1:{port}{path}"));
+    client.args([
+        connections.to_string(),
+        (ms / 3).to_string(),
+        ms.to_string(),
+    ]);
+    let ended = shell::run_bounded(&mut client, PATIENCE)?;
+    ensure!(
+        ended.status.success(),
+        "the client failed: {} {}",
+        ended.stdout.trim(),
+        ended.stderr.trim()
+    );
+    sample(&parse(&ended.stdout)?, connections)
+}
+
+/// The server behind a proxy or before a client, and its port.
+fn start_back(program: &Program) -> Result<(shell::Server, u16)> {
+    let mut back = program.back();
+    let mut server = shell::Server::start(back.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let stdout = server.child().stdout.take().expect("it is piped");
+    let port = where_it_listens(stdout)?;
+    Ok((server, port))
+}
+
 fn measure_alone(row: &Row, program: &Program) -> Result<Option<Sample>> {
-    let ended = shell::run_bounded(&mut program.command(row), PATIENCE)?;
+    let ended = shell::run_bounded(&mut program.command(row, None), PATIENCE)?;
     if ended.status.code() == Some(UNSUPPORTED) {
         return Ok(None);
     }
@@ -254,10 +306,15 @@ fn measure_server(
     asks: &[String],
     ms: u64,
 ) -> Result<Sample> {
-    let settled = program.settle()?;
+    let back = match row.kind {
+        Kind::Proxy { .. } => Some(start_back(program)?),
+        _ => None,
+    };
+    let back_port = back.as_ref().map(|(_, port)| *port);
+    let settled = program.settle(row, back_port)?;
     let mut server = shell::Server::start(
         program
-            .server(row)
+            .server(row, back_port)
             .stdin(Stdio::null())
             .stdout(Stdio::piped()),
     )?;
@@ -272,11 +329,11 @@ fn measure_server(
         connections.to_string(),
         server.child().id().to_string(),
     ]);
-    load.args([
-        (ms / 3).to_string(),
-        ms.to_string(),
-        processes(connections).to_string(),
-    ]);
+    load.args([(ms / 3).to_string(), ms.to_string()]);
+    match row.kind {
+        Kind::Tls { .. } => load.arg(programs::keys_folder()),
+        _ => load.arg(processes(connections).to_string()),
+    };
     load.args(asks);
     let ended = shell::run_bounded(&mut load, PATIENCE)?;
     ensure!(
@@ -285,7 +342,11 @@ fn measure_server(
         ended.stdout.trim(),
         ended.stderr.trim()
     );
-    let raw = parse(&ended.stdout)?;
+    sample(&parse(&ended.stdout)?, connections)
+}
+
+/// What a load says, in the metrics of the table.
+fn sample(raw: &Sample, connections: u32) -> Result<Sample> {
     let get = |key: &str| {
         raw.get(key)
             .copied()

@@ -1,16 +1,23 @@
-//! The peers' side of the HTTP rows, in one program: `peer-http hyper|axum|actix|may FOLDER`. Each uses one thread.
+//! The peers' side of the HTTP rows, in one program: `peer-http hyper|axum|actix|may FOLDER …`; see `content::arguments`. Each uses
+//! one thread.
 
 mod actix;
 mod axum;
 mod hyper;
+mod hyper_client;
 mod may;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use content::Ship;
+use content::{Job, Ship};
 
 fn main() {
-    let (which, folder) = content::arguments();
+    let (which, folder, job) = content::arguments();
+    match (which.as_str(), &job) {
+        ("hyper", Job::Ask(load)) => return hyper_client::ask(load),
+        (_, Job::Serve) => {}
+        _ => panic!("{which:?} does not do that"),
+    }
     match which.as_str() {
         "hyper" => hyper::serve(),
         "axum" => axum::serve(folder),
