@@ -67,6 +67,7 @@ pub mod signal;
 pub mod sync;
 pub mod testing;
 pub mod time;
+pub mod trace;
 
 /// What the expansions of [`test`](macro@test) and [`main`](macro@main) call; not for anybody else.
 #[doc(hidden)]

@@ -271,3 +271,103 @@ fn a_coroutine_that_waits_for_itself_is_shown() {
         assert!((0..10_000).any(|_| value("deadlocks().len()") == 0));
     });
 }
+
+/// One that has a lock for good, one that waits for it, and one that is busy.
+fn harbour() -> Backdoor {
+    let named = |name: &str| grapeshot::Builder::new().name(name);
+    let begin = move || {
+        let lock = Arc::new(grapeshot::sync::Mutex::new(()));
+        let label = grapeshot::trace::label(&*lock, "quay");
+        let theirs = Arc::clone(&lock);
+        drop(named("holder").spawn(move || {
+            let _label = label;
+            let _held = theirs.lock();
+            grapeshot::sleep(Duration::from_secs(3600));
+        }));
+        drop(named("ticker").spawn(|| {
+            loop {
+                grapeshot::sleep(Duration::from_millis(1));
+            }
+        }));
+        named("waiter").spawn(move || drop(lock.lock())).id().0
+    };
+    Backdoor::new("harbour").expose("begin", "", Right::Operate, begin)
+}
+
+#[test]
+fn who_holds_whom_up_is_told_in_sentences() {
+    with_backdoor("why", harbour(), |path| {
+        let mut peer = Peer::attach(path);
+        let mut value = |source: &str| match peer.ask(source) {
+            ServerMessage::Result { value, .. } => value,
+            other => panic!("{other:?}"),
+        };
+        value("let id = begin()");
+        let expected = |text: &str| {
+            text.starts_with("'waiter'") && text.contains("for mutex 'quay', held by\n'holder'")
+        };
+        let told = (0..10_000).any(|_| value("why(id)").as_str().is_some_and(expected));
+        assert!(told, "{}", value("why(id)"));
+        let place = value("why(id)");
+        assert!(
+            place.as_str().unwrap().contains("in_process.rs:"),
+            "{place}"
+        );
+    });
+}
+
+/// What was printed until the evaluation ended, and how it ended.
+fn printed(peer: &mut Peer) -> (Vec<String>, ServerMessage) {
+    let mut lines = Vec::new();
+    loop {
+        match peer.receive().expect("an answer") {
+            ServerMessage::Output { text, .. } => lines.extend(text.lines().map(str::to_owned)),
+            ServerMessage::Rows { .. } => {}
+            end => return (lines, end),
+        }
+    }
+}
+
+#[test]
+fn what_happens_is_shown_as_it_happens() {
+    with_backdoor("trace", harbour(), |path| {
+        let mut peer = Peer::attach(path);
+        let eval = |peer: &mut Peer, id: u64, source: &str| {
+            let source = source.to_owned();
+            peer.send(&ClientMessage::Eval {
+                id,
+                source,
+                rows: None,
+            });
+        };
+        eval(&mut peer, 1, "let id = begin()");
+        printed(&mut peer);
+        eval(&mut peer, 2, "trace(\"ticker\", 6)");
+        let (lines, end) = printed(&mut peer);
+        assert!(matches!(end, ServerMessage::Result { .. }), "{end:?}");
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line.contains(" ticker ("))
+                .count(),
+            6,
+            "{lines:#?}"
+        );
+        for what in ["waits for sleep", "woken by a timer", "resumed"] {
+            assert!(lines.iter().any(|line| line.ends_with(what)), "{lines:#?}");
+        }
+        // Without a count it goes on until somebody stops it.
+        eval(&mut peer, 3, "trace(\"ticker\")");
+        assert!(matches!(peer.receive(), Some(ServerMessage::Output { .. })));
+        peer.send(&ClientMessage::Interrupt { id: 3 });
+        let (_, end) = printed(&mut peer);
+        assert!(error_of(end).contains("interrupted"));
+        eval(&mut peer, 4, "why(id, 0.1)");
+        let (lines, end) = printed(&mut peer);
+        assert!(matches!(end, ServerMessage::Result { .. }), "{end:?}");
+        assert!(lines[0].starts_with("'waiter'"), "{lines:#?}");
+        eval(&mut peer, 5, "trace(1234567890)");
+        let (_, end) = printed(&mut peer);
+        assert!(error_of(end).contains("no coroutine has the id"));
+    });
+}

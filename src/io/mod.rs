@@ -20,6 +20,7 @@ mod group;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod listing;
+mod mapping;
 mod operation;
 mod pipe;
 #[cfg(feature = "futures-io")]
@@ -45,6 +46,7 @@ pub(crate) use copy::{End, sealed};
 pub(crate) use datagrams::{recv_datagrams, send_datagrams};
 pub use descriptor::Descriptor;
 pub(crate) use group::Group;
+pub(crate) use mapping::Mapping;
 #[doc(hidden)]
 pub use operation::{Operation, OperationArm};
 

@@ -80,7 +80,7 @@ impl RuntimeHandle {
 }
 
 /// As [`backtrace`], of any coroutine.
-pub(super) fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
+pub(crate) fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
     let (shared, id) = (coroutine.head.runtime, CoroutineId(coroutine.head.id));
     let home = coroutine.head.home.load(Ordering::Acquire) as usize;
     let Some(worker) = shared.workers.get(home) else {

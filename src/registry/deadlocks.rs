@@ -101,6 +101,12 @@ impl RuntimeHandle {
     }
 }
 
+/// Who has the lock that a coroutine waits for. May suspend, for a second at most.
+pub(crate) fn owner_awaited(shared: &'static Shared, coroutine: CoroRef) -> Option<CoroutineId> {
+    let edges = look(shared, vec![coroutine]);
+    edges.into_values().next().map(|edge| CoroutineId(edge.to))
+}
+
 fn deadlocks_of(shared: &'static Shared) -> Vec<Deadlock> {
     let mut candidates = look(shared, records(shared));
     // Looking from worker to worker takes time, in which locks go from hand to hand. What was so before and is so still, with

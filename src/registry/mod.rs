@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use self::backtrace::backtrace_of;
 pub(crate) use self::backtrace::resolve;
+pub(crate) use self::deadlocks::owner_awaited;
 use crate::context::cycles::{self, Scale};
 use crate::context::stack;
 use crate::sched::handle::RuntimeHandle;

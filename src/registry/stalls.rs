@@ -115,7 +115,7 @@ impl fmt::Display for ForeignLock {
 }
 
 /// The innermost place that is the application's own.
-fn place(frames: &[Frame]) -> Option<String> {
+pub(crate) fn place(frames: &[Frame]) -> Option<String> {
     let own = frames.iter().find(|frame| is_own(frame))?;
     let (file, line) = (own.file.as_deref()?, own.line?);
     Some(format!(

@@ -20,10 +20,12 @@ use super::record::{CoroRef, EndedBy, Head};
 use super::wait::WaitKind;
 use crate::context::{Context, Switched};
 use crate::profile;
+use crate::trace::stream as trace;
 
 /// [`observe`](crate::observe) was called.
 pub(crate) const OBSERVERS: u32 = 1;
-
+/// Some runtime's events are recorded: see [`trace`].
+pub(crate) const STREAM: u32 = 2;
 /// A profile is taken.
 pub(crate) const PROFILE: u32 = 1 << 8;
 
@@ -81,6 +83,9 @@ pub(crate) enum Cause {
 /// `coroutine` runs next; `context` has its stack. `stamp`: cycles, at the switch before.
 #[cold]
 pub(super) fn resumed(coroutine: &CoroRef, stamp: u64, context: &Context) {
+    if is(STREAM) {
+        trace::resumed(coroutine, stamp);
+    }
     if is(PROFILE) {
         profile::resumed(coroutine, stamp, context);
     }
@@ -97,10 +102,19 @@ pub(super) fn left(coroutine: &CoroRef, switched: Switched) {
     }
 }
 
-/// `coroutine` suspended at `stamp` (cycles); it was resumed at `since`.
+/// `coroutine` suspended at `stamp` (cycles); it was resumed at `since`. `owner`: of the lock that it waits for, as far as
+/// that is known.
 #[cold]
-pub(super) fn suspended(coroutine: &CoroRef, leaves: Leaves, since: u64, stamp: u64) {
-    let _ = leaves;
+pub(super) fn suspended(
+    coroutine: &CoroRef,
+    leaves: Leaves,
+    owner: Option<u64>,
+    since: u64,
+    stamp: u64,
+) {
+    if is(STREAM) {
+        trace::suspended(coroutine, leaves, owner, stamp);
+    }
     if is(PROFILE) {
         profile::suspended(coroutine, since, stamp);
     }
@@ -109,7 +123,9 @@ pub(super) fn suspended(coroutine: &CoroRef, leaves: Leaves, since: u64, stamp: 
 /// `coroutine` ended at `stamp` (cycles); it was resumed at `since`.
 #[cold]
 pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
-    let _ = by;
+    if is(STREAM) {
+        trace::ended(coroutine, by, stamp);
+    }
     if is(PROFILE) {
         profile::ended(coroutine, since, stamp);
     }
@@ -118,12 +134,17 @@ pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
 /// The caller has made a coroutine, which is not queued yet.
 #[cold]
 pub(super) fn spawned(child: &Head) {
-    let _ = child;
+    if is(STREAM) {
+        trace::spawned(child.runtime, child.id);
+    }
 }
 
 /// The wait of `whom` is over, but it cannot have been resumed yet.
 #[cold]
 pub(super) fn woken(whom: &Head, cause: Cause) {
+    if is(STREAM) {
+        trace::woken(whom, cause);
+    }
     if is(PROFILE) {
         profile::woken(whom, cause);
     }
@@ -132,5 +153,7 @@ pub(super) fn woken(whom: &Head, cause: Cause) {
 /// The caller asks `whom` to end.
 #[cold]
 pub(super) fn interrupt_asked(whom: &Head) {
-    let _ = whom;
+    if is(STREAM) {
+        trace::interrupt_asked(whom);
+    }
 }

@@ -62,6 +62,7 @@ use crate::context::sample::Thread;
 use crate::context::ticker::Ring;
 use crate::io::Reactor;
 use crate::registry::stalls::Stalls;
+use crate::trace;
 use handle::EndCalls;
 use join::JoinError;
 use record::{CoroRef, Newborn};
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     may_spin: bool,
     /// The latest that were noticed.
     pub(crate) stalls: Stalls,
+    /// Its events, if they are recorded.
+    pub(crate) stream: trace::stream::Slot,
     at_end: EndCalls,
 }
 

@@ -18,6 +18,8 @@ use super::{Message, Shared, WorkerShared, current, report, watchdog, worker};
 use crate::context::{barrier, overflow};
 use crate::io::Poller;
 use crate::registry::stalls::Stalls;
+use crate::trace;
+use crate::trace::stream::Slot;
 
 /// The runtimes that live, the latest last: where a spawn from a plain thread goes. Simulations are not among them: what
 /// a stray thread did would come into their order. Nor are those that only serve another.
@@ -99,6 +101,12 @@ impl RuntimeBuilder {
         overflow::install(current::describe);
         report::install_hook();
         let (shared, pollers) = lay_out(self.config)?;
+        if let Some(black_box) = &shared.config.black_box {
+            // It counts as a user that never goes.
+            shared
+                .stream
+                .get_or(|| trace::open_for(&shared.config, black_box))?;
+        }
         let mut runtime = Runtime {
             shared,
             threads: Vec::new(),
@@ -156,6 +164,7 @@ pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller
         abandoned: AtomicBool::new(false),
         idle: Idle::new(),
         stalls: Stalls::new(),
+        stream: Slot::default(),
         at_end: EndCalls::new(),
     }));
     Ok((shared, pollers))
@@ -242,8 +251,7 @@ impl Runtime {
         self.begin_to_stop();
         let ended = Ended::watch(std::mem::take(&mut self.threads));
         if ended.wait(limit) {
-            watchdog::leave(self.shared);
-            self.shared.at_end.make();
+            self.make_end_known();
             return Ok(());
         }
         let coroutines = crate::registry::describe_with_backtraces(self.shared);
@@ -251,8 +259,7 @@ impl Runtime {
         self.tell_workers();
         // A worker that computes without end is left behind, as a thread would be.
         ended.wait(Duration::from_millis(100));
-        watchdog::leave(self.shared);
-        self.shared.at_end.make();
+        self.make_end_known();
         Err(StillRunning { coroutines })
     }
 
@@ -264,6 +271,13 @@ impl Runtime {
         watchdog::leave(self.shared);
         // Without them, dropping it does not wait.
         self.threads.clear();
+        self.shared.at_end.make();
+    }
+
+    /// Its coroutines have ended, or were given up.
+    fn make_end_known(&self) {
+        watchdog::leave(self.shared);
+        self.shared.stream.close();
         self.shared.at_end.make();
     }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::handle::RuntimeHandle;
 use crate::context::stack;
+use crate::trace::BlackBox;
 
 /// Address space of a coroutine's stack; a debug build needs more for the same code.
 const STACK: usize = 256 << 10;
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) host: Option<(RuntimeHandle, bool)>,
     /// How long a simulation in which nothing can happen any more waits for the outside.
     pub(crate) patience: Duration,
+    /// Where its events are recorded from its start on.
+    pub(crate) black_box: Option<BlackBox>,
 }
 
 impl Default for Config {
@@ -60,6 +64,7 @@ impl Default for Config {
             seed: None,
             host: None,
             patience: PATIENCE,
+            black_box: None,
         }
     }
 }
@@ -185,6 +190,21 @@ impl RuntimeBuilder {
     pub fn latency_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.config.latency_limit = limit.map(|limit| limit.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// Keeps a black box: the latest events (see [`trace`](crate::trace)) in a file of `bytes` bytes at most, which is there
+    /// however the process ends. `console postmortem` and [`Recording::open`](crate::trace::Recording::open) read it. A few
+    /// megabytes hold the latest seconds of a busy server. None by default.
+    ///
+    /// The room on the disk is taken at once. A file that is there already is kept as `path` with `.previous` behind it. The
+    /// file must not be cut while the program runs.
+    ///
+    /// [`RuntimeBuilder::build`] gives an error if the file cannot be made: the folder cannot be written, the disk is full,
+    /// another runtime has it, or something else is there.
+    pub fn black_box(mut self, path: impl Into<PathBuf>, bytes: usize) -> Self {
+        let path = path.into();
+        self.config.black_box = Some(BlackBox { path, bytes });
         self
     }
 

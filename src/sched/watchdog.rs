@@ -183,6 +183,7 @@ impl Watch {
     }
 
     fn look(&mut self, now: Instant, stopped: Duration) {
+        self.shared.stream.beat();
         for (worker, track) in self.shared.workers.iter().zip(&mut self.tracks) {
             track.first += stopped;
             if let Some(stretch) = &mut track.stretch {
@@ -282,6 +283,7 @@ fn report(
         backtrace,
     };
     let text = stall.to_string();
+    shared.stream.note(id, &text);
     // Another answer that was not one is no news.
     let is_news = stretch.number.is_none() || told || lasted >= stretch.log_due;
     match stretch.number {

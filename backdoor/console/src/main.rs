@@ -5,6 +5,7 @@ mod connection;
 mod credentials;
 mod dial;
 mod output;
+mod postmortem;
 mod process;
 mod prompt;
 mod report;
@@ -77,6 +78,8 @@ struct Arguments {
 /// What is not a session. A socket with such a name is given as ./report.
 #[derive(Subcommand)]
 enum Program {
+    /// Read the black box of a process that has ended, in whatever way, or that still runs.
+    Postmortem(postmortem::Options),
     /// Make a page for the browser of a saved profile, or of what changed from one to another.
     Report(report::Options),
 }
@@ -124,8 +127,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
-    if let Some(Program::Report(options)) = &arguments.program {
-        return Ok(report::run(options));
+    match &arguments.program {
+        Some(Program::Postmortem(options)) => return Ok(postmortem::run(options)),
+        Some(Program::Report(options)) => return Ok(report::run(options)),
+        None => {}
     }
     let format = if arguments.json {
         Format::Json

@@ -10,6 +10,7 @@ mod binder;
 mod coroutines;
 mod cost;
 mod descriptors;
+mod events;
 mod fields;
 mod filter;
 mod general;
@@ -40,6 +41,7 @@ const SUBJECTS: &[&[Entry]] = &[
     general::FIRST,
     coroutines::ENTRIES,
     places::ENTRIES,
+    events::ENTRIES,
     workers::ENTRIES,
     descriptors::ENTRIES,
     logging::ENTRIES,

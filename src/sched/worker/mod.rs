@@ -26,16 +26,18 @@ use std::time::{Duration, Instant};
 
 use super::hooks::{Cause, Leaves};
 use super::join::JoinError;
+use super::owner::Owner;
 use super::record::{self, CoroRef, EndedBy, Head, NOWHERE, Newborn};
 use super::spawn::Placement;
 use super::wait::{WaitKind, Waiter};
 use super::word::Epoch;
 use super::{Message, Shared, WorkerShared, balance, current, hooks, raise};
-use crate::context::{StackPool, Switched, cycles, prefetch};
+use crate::context::{Context, StackPool, Switched, cycles, prefetch};
 use crate::io::Poller;
 use crate::testing;
 use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
+use crate::trace::stream::Tape;
 pub(crate) use chance::random;
 pub(crate) use simulation::ClockHeld;
 pub(crate) use soonest::soonest_timers;
@@ -131,6 +133,8 @@ pub(crate) struct Worker {
     awake: Cell<bool>,
     /// Rounds in a row in which it did not look at the poller.
     unpolled: Cell<u32>,
+    /// Where it writes what happens, if that is recorded.
+    tape: Tape,
     /// Picks the next ready coroutine in a simulation.
     shuffle: Option<Cell<u64>>,
 }
@@ -217,6 +221,11 @@ pub(crate) fn stamp(shared: &'static Shared) -> u64 {
     })
 }
 
+/// Has this thread's worker look whether its runtime's events are recorded still.
+pub(crate) fn refresh_tape() {
+    with(|worker| worker.map(|worker| worker.tape.refresh(worker.shared, worker.mine.index)));
+}
+
 /// A fresh id.
 #[inline]
 pub(crate) fn new_id(shared: &'static Shared) -> u64 {
@@ -301,6 +310,7 @@ impl Worker {
             unpolled: Cell::new(0),
             yields: Cell::new(0),
             held: Cell::new(0),
+            tape: Tape::default(),
             shuffle: shared
                 .config
                 .seed
@@ -322,6 +332,10 @@ impl Worker {
 
     pub(crate) fn mine(&self) -> &'static WorkerShared {
         self.mine
+    }
+
+    pub(crate) fn tape(&self) -> &Tape {
+        &self.tape
     }
 
     pub(crate) fn virtual_now(&self) -> Option<Instant> {
@@ -527,7 +541,7 @@ impl Worker {
             }
         }
         if hooks::is_on() {
-            self.tell_left(&coroutine, switched, before);
+            self.tell_left(&coroutine, context.as_ref(), switched, before);
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
@@ -561,7 +575,13 @@ impl Worker {
 
     /// Tells what hangs on a switch of one.
     #[cold]
-    fn tell_left(&self, coroutine: &CoroRef, switched: Switched, before: u64) {
+    fn tell_left(
+        &self,
+        coroutine: &CoroRef,
+        context: Option<&Context>,
+        switched: Switched,
+        before: u64,
+    ) {
         let head = &coroutine.head;
         if !self.shared.config.accounting {
             self.stamp.set(cycles::now());
@@ -578,7 +598,8 @@ impl Worker {
             (Switched::Suspended, Next::Again) => Leaves::Yields,
             (Switched::Suspended, Next::AfterPoll) => Leaves::ThroughPoller,
         };
-        hooks::suspended(coroutine, leaves, before, after);
+        let owner = context.and_then(Context::lent).and_then(Owner::read);
+        hooks::suspended(coroutine, leaves, owner, before, after);
     }
 
     fn take_inbox(&self) {
