@@ -375,7 +375,7 @@ pub struct WorkerInfo {
     pub stolen: u64,
     /// Time since the runtime's start that it did not sleep.
     pub busy: Duration,
-    /// Time that it slept.
+    /// Time that it slept, the sleep that is on included.
     pub idle: Duration,
     /// Stacks that wait to be used again.
     pub stacks_pooled: usize,
@@ -393,7 +393,12 @@ fn workers_of(shared: &Shared) -> Vec<WorkerInfo> {
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
     let info = |worker: &WorkerShared| {
         let figures = &worker.figures;
-        let idle = Duration::from_nanos(figures.idle.load(Ordering::Relaxed));
+        let slept = Duration::from_nanos(figures.idle.load(Ordering::Relaxed));
+        let asleep = match figures.asleep.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            start => since(start),
+        };
+        let idle = slept + asleep;
         WorkerInfo {
             index: worker.index,
             running: running(figures.running.load(Ordering::Relaxed)),
