@@ -17,6 +17,8 @@ use crate::seats::Seats;
 use crate::server::{self, Handle};
 use crate::users::{Named, Users};
 use crate::value::Shapes;
+#[cfg(feature = "web")]
+use crate::web::Web;
 
 /// A console's view into an application, to be built once and then served.
 ///
@@ -74,6 +76,8 @@ pub struct Backdoor {
     max_sessions: usize,
     users: Vec<Named>,
     network: Vec<Asked>,
+    #[cfg(feature = "web")]
+    page: Option<Web>,
 }
 
 impl Backdoor {
@@ -87,6 +91,8 @@ impl Backdoor {
             max_sessions: limits::MAX_SESSIONS,
             users: Vec::new(),
             network: Vec::new(),
+            #[cfg(feature = "web")]
+            page: None,
         }
     }
 
@@ -264,6 +270,15 @@ impl Backdoor {
         self
     }
 
+    /// Serves the live page as well: workers, coroutines, groups, the log and more, in a browser, from the same thread as the
+    /// consoles. Off unless this is called. [`Handle::page`] has its address.
+    #[cfg(feature = "web")]
+    #[must_use]
+    pub fn web(mut self, page: Web) -> Self {
+        self.page = Some(page);
+        self
+    }
+
     /// Serves consoles on a Unix socket at `path`, which only this user (and root) can open, until the handle is
     /// dropped or the runtime has ended: a server that does not come to its end can still be looked at. Never suspends.
     ///
@@ -275,7 +290,12 @@ impl Backdoor {
     /// `InvalidInput` for users that nobody could be, and addresses that nobody could log in at or that anybody could reach.
     pub fn serve_unix(mut self, path: impl AsRef<Path>) -> io::Result<Handle> {
         let network = std::mem::take(&mut self.network);
-        server::serve_unix(Shared::of(self)?, path.as_ref())?.with_network(network)
+        #[cfg(feature = "web")]
+        let page = self.page.take();
+        let handle = server::serve_unix(Shared::of(self)?, path.as_ref())?.with_network(network)?;
+        #[cfg(feature = "web")]
+        let handle = handle.with_page(page)?;
+        Ok(handle)
     }
 
     fn add_value(mut self, value: ExposedValue) -> Self {

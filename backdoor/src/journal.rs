@@ -38,6 +38,8 @@ pub(crate) fn flush(limit: Duration) {
 }
 
 fn write(level: Level, text: String) {
+    #[cfg(feature = "web")]
+    crate::web::keep_own(level, &text);
     if level > log::max_level() {
         return;
     }

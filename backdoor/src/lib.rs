@@ -48,6 +48,8 @@ mod transport;
 mod tree;
 mod users;
 mod value;
+#[cfg(feature = "web")]
+mod web;
 mod weight;
 
 pub use backdoor::Backdoor;
@@ -56,3 +58,5 @@ pub use log_filter::{LogFilter, LogFilterError};
 pub use rights::{Right, Rights, UnknownRight};
 pub use secret::Secret;
 pub use server::Handle;
+#[cfg(feature = "web")]
+pub use web::{LogTail, Web};

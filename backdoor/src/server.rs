@@ -30,6 +30,9 @@ pub struct Handle {
     at_end: AtEnd,
     /// What is served besides the socket.
     network: Vec<Open>,
+    /// The address of the live page.
+    #[cfg(feature = "web")]
+    page: Option<String>,
 }
 
 impl Handle {
@@ -55,6 +58,28 @@ impl Handle {
         // Without one it was ended meanwhile, and nobody will look.
         let runtime = runtime.ok_or(io::ErrorKind::NotConnected)?;
         self.network = network::open(&self.served.shared, asked, runtime)?;
+        Ok(self)
+    }
+
+    /// The address of the live page, with the token that opens it, if [one is served](crate::Backdoor::web).
+    #[cfg(feature = "web")]
+    pub fn page(&self) -> Option<&str> {
+        self.page.as_deref()
+    }
+
+    /// Serves the page too. If that fails, nothing is served.
+    #[cfg(feature = "web")]
+    pub(crate) fn with_page(mut self, page: Option<crate::web::Web>) -> io::Result<Self> {
+        if let Some(page) = page {
+            let runtime = {
+                let runtime = self.served.runtime.lock();
+                let runtime = runtime.unwrap_or_else(PoisonError::into_inner);
+                runtime.as_ref().map(Runtime::handle)
+            };
+            // Without one it was ended meanwhile, and nobody will look.
+            let runtime = runtime.ok_or(io::ErrorKind::NotConnected)?;
+            self.page = Some(page.open(&self.served.shared, runtime)?);
+        }
         Ok(self)
     }
 
@@ -166,6 +191,8 @@ pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle>
         served,
         at_end: application.at_end(move || ends.end()),
         network: Vec::new(),
+        #[cfg(feature = "web")]
+        page: None,
     })
 }
 

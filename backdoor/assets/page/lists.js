@@ -1,0 +1,210 @@
+// The views that are lists: groups, sites, trouble, the log.
+
+import { bytes, count, duration, make, write } from './format.js';
+import { Table } from './table.js';
+
+export const groupColumns = [
+  { key: 'name', title: 'Group', look: 'strong' },
+  { key: 'coroutines', title: 'Coroutines', kind: 'num', width: '7.5rem', show: row => count(row.coroutines) },
+  { key: 'running', title: 'Running', kind: 'num', width: '6.5rem', room: 'wide', show: row => count(row.running) },
+  { key: 'ready', title: 'Ready', kind: 'num', width: '6.5rem', room: 'wide', show: row => count(row.ready) },
+  { key: 'waiting', title: 'Waiting', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.waiting) },
+  { key: 'longest', title: 'Longest wait', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.longest) },
+  { key: 'cpu', title: 'Processor', kind: 'num', width: '7rem', show: row => duration(row.cpu) },
+  { key: 'switches', title: 'Switches', kind: 'num', width: '8rem', room: 'wide', show: row => count(row.switches) },
+];
+
+export class Groups {
+  name = 'groups';
+  title = 'Groups';
+
+  constructor(page) {
+    this.table = new Table(groupColumns, {
+      key: row => row.name,
+      sort: { key: 'coroutines', descending: true },
+      open: row => page.show('coroutines', { group: row.name }),
+      empty: 'No coroutine lives.',
+    });
+    this.element = make('section', '', make('p', 'lead', 'Coroutines summed up by name, numbers left out: npc-1 and npc-2 are npc-*. A click shows them one by one.'), this.table.element);
+  }
+
+  wants() {
+    return { panel: 'groups' };
+  }
+
+  update(view) {
+    if (view.panel === 'groups') this.table.update(view.rows);
+  }
+}
+
+export class Sites {
+  name = 'sites';
+  title = 'Sites';
+
+  constructor() {
+    this.table = new Table([
+      { key: 'site', title: 'Spawned at', look: 'strong' },
+      { key: 'coroutines', title: 'Coroutines', kind: 'num', width: '7.5rem', show: row => count(row.coroutines) },
+      { key: 'ready', title: 'Ready', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.ready) },
+      { key: 'waiting', title: 'Waiting', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.waiting) },
+      { key: 'cpu', title: 'Processor', kind: 'num', width: '7rem', show: row => duration(row.cpu) },
+      { key: 'switches', title: 'Switches', kind: 'num', width: '8rem', room: 'wide', show: row => count(row.switches) },
+      { key: 'stack_max', title: 'Stack, most', kind: 'num', width: '7.5rem', room: 'wide', show: row => bytes(row.stack_max) },
+    ], { key: row => row.site, sort: { key: 'coroutines', descending: true }, empty: 'No coroutine lives.' });
+    this.element = make('section', '', make('p', 'lead', 'Coroutines summed up by the line that spawned them. The stack is the largest of the first 64 of each.'), this.table.element);
+  }
+
+  wants() {
+    return { panel: 'sites' };
+  }
+
+  update(view) {
+    if (view.panel === 'sites') this.table.update(view.rows);
+  }
+}
+
+/** A row's coroutine, as a button that opens it. */
+function opener(page, id, name) {
+  const button = make('button', 'link', name ?? `#${id}`);
+  button.addEventListener('click', () => page.open(id));
+  return button;
+}
+
+export class Trouble {
+  name = 'trouble';
+  title = 'Trouble';
+
+  constructor(page) {
+    this.page = page;
+    this.deadlocks = make('div', 'circles', make('p', 'empty', 'Loading …'));
+    this.table = new Table([
+      { key: 'name', title: 'Coroutine', look: 'strong', show: row => `${row.name} #${row.id}` },
+      { key: 'lasted', title: 'Held it', kind: 'num', width: '7rem', show: row => duration(row.lasted) + (row.over ? '' : ' …') },
+      { key: 'worker', title: 'Worker', kind: 'num', width: '5.5rem', room: 'wide' },
+      { key: 'ran', title: 'On processor', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.ran) },
+      { key: 'lock', title: 'In a lock', width: '12rem', room: 'wide', show: row => (row.lock ? `${row.lock}${row.held_by ? `, held by #${row.held_by}` : ''}` : '') },
+      { key: 'place', title: 'Place', width: '34%', room: 'mid' },
+    ], {
+      key: row => `${row.id} ${row.lasted}`,
+      sort: { key: 'lasted', descending: true },
+      open: row => page.open(row.id),
+      empty: 'None since the start: every coroutine suspended within the latency limit.',
+    });
+    this.element = make('section', '', make('h2', '', 'Deadlocks ', make('small', '', 'coroutines that wait for each other in a circle')), this.deadlocks,
+      make('h2', '', 'Stalls ', make('small', '', 'coroutines that held their worker for too long')), this.table.element);
+  }
+
+  wants() {
+    return { panel: 'trouble' };
+  }
+
+  figures(now) {
+    this.tab.dataset.count = now.stalls || '';
+  }
+
+  update(view) {
+    if (view.panel !== 'trouble') return;
+    this.table.update(view.stalls);
+    const text = JSON.stringify(view.deadlocks ?? view.failed);
+    if (text === this.shown) return;
+    this.shown = text;
+    if (!view.deadlocks?.length) {
+      this.deadlocks.replaceChildren(make('p', 'empty', view.failed ?? 'None: no coroutine waits for another that waits for it.'));
+      return;
+    }
+    this.deadlocks.replaceChildren(...view.deadlocks.map(circle => {
+      const steps = circle.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
+        ` waits for ${one.waits_for} in `, make('code', '', one.place), `, which #${one.held_by} has`));
+      return make('ol', 'circle', ...steps);
+    }));
+  }
+}
+
+const LINES = 2000;
+
+export class Log {
+  name = 'log';
+  title = 'Log';
+
+  constructor(page) {
+    this.page = page;
+    this.next = 0;
+    this.lines = [];
+    this.search = make('input', 'search');
+    this.search.type = 'search';
+    this.search.placeholder = 'Lines with this in them';
+    this.search.setAttribute('aria-label', 'Search the log');
+    this.levels = make('select');
+    this.levels.setAttribute('aria-label', 'Level');
+    for (const [value, text] of [['4', 'all levels'], ['2', 'info and worse'], ['1', 'warnings and errors'], ['0', 'errors']]) {
+      const option = make('option', '', text);
+      option.value = value;
+      this.levels.append(option);
+    }
+    this.range = make('span', 'range');
+    this.list = make('ol', 'log');
+    this.empty = make('p', 'empty', 'Loading …');
+    this.scroll = make('div', 'scroll', this.list, this.empty);
+    this.element = make('section', '', make('div', 'tools', this.search, this.levels, make('span', 'spring'), this.range), this.scroll);
+    this.search.addEventListener('input', () => this.filter());
+    this.levels.addEventListener('change', () => this.filter());
+  }
+
+  wants() {
+    return { panel: 'log', after: this.next };
+  }
+
+  update(view) {
+    // Lines of another start, or what was asked for before: both would come twice.
+    if (view.panel !== 'log') return;
+    if (view.next < this.next) {
+      this.next = 0;
+      this.lines.forEach(line => line.element.remove());
+      this.lines = [];
+    }
+    const pinned = this.scroll.scrollTop + this.scroll.clientHeight >= this.scroll.scrollHeight - 8;
+    const fresh = view.rows.filter(row => row.number > this.next);
+    if (view.lost > 0 && this.lines.length) this.add(gap(view.lost));
+    for (const row of fresh) this.add(this.line(row));
+    while (this.lines.length > LINES) this.lines.shift().element.remove();
+    const more = view.next > this.next;
+    this.next = view.next;
+    write(this.range, `${count(this.lines.length)} lines${view.complete ? '' : ', of the console only: the program installs no LogTail'}`);
+    this.empty.hidden = this.lines.some(line => !line.element.hidden);
+    write(this.empty, this.lines.length ? 'No line is like that.' : 'Nothing was logged yet.');
+    if (pinned) this.scroll.scrollTop = this.scroll.scrollHeight;
+    if (more) this.page.changed(this);
+  }
+
+  add(line) {
+    line.element.hidden = !this.matches(line);
+    this.lines.push(line);
+    this.list.append(line.element);
+  }
+
+  line(row) {
+    const at = new Date(row.at * 1000);
+    const time = make('time', '', `${at.toLocaleTimeString('en-GB')}.${String(at.getMilliseconds()).padStart(3, '0')}`);
+    time.dateTime = at.toISOString();
+    const level = make('span', 'level', row.level.toLowerCase());
+    const element = make('li', '', time, level, make('span', 'target', row.target));
+    if (row.coroutine) element.append(opener(this.page, row.coroutine));
+    element.append(make('span', 'text', row.text));
+    element.dataset.level = row.level;
+    return { element, rank: ['ERROR', 'WARN', 'INFO', 'DEBUG', 'TRACE'].indexOf(row.level), text: `${row.target} ${row.text}`.toLowerCase() };
+  }
+
+  filter() {
+    for (const line of this.lines) line.element.hidden = !this.matches(line);
+    this.empty.hidden = this.lines.some(line => !line.element.hidden);
+    write(this.empty, 'No line is like that.');
+  }
+
+  matches(line) {
+    return line.rank <= Number(this.levels.value) && line.text.includes(this.search.value.trim().toLowerCase());
+  }
+}
+
+function gap(lost) {
+  return { element: make('li', 'gap', `${count(lost)} lines came faster than this page took them`), rank: 0, text: '' };
+}
