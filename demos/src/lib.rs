@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod crawler;
+pub mod inside;
 pub mod mmo;
 pub mod quadtree;

@@ -14,6 +14,8 @@ use clap::Parser;
 use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::sync::broadcast::{self, RecvError};
 use grapeshot::{scope, time};
+use grapeshot_backdoor::{Backdoor, Right};
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::{HandlerError, Request, Response, Server, Status};
 use grapeshot_websocket::{Limits, Message, Upgrade, WebSocket};
 use serde::Serialize;
@@ -33,6 +35,8 @@ struct Options {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9003")]
     listen: SocketAddr,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 /// What a browser is told, as JSON.
@@ -55,7 +59,15 @@ fn main() -> io::Result<()> {
     grapeshot::run(move || {
         let listener = TcpListener::bind(options.listen)?;
         println!("look at http://{}/", listener.local_addr()?);
-        let room = Room::new();
+        let room = Arc::new(Room::new());
+        let here = Arc::clone(&room);
+        let backdoor = Backdoor::new("chat").expose(
+            "visitors",
+            "how many have come so far",
+            Right::Observe,
+            move || here.visitors.load(Ordering::Relaxed),
+        );
+        let _inside = options.inside.serve("chat", backdoor)?;
         let server = Server::new(move |request, response| match request.path() {
             "/" => {
                 let page = response.header("Content-Type", "text/html; charset=utf-8");

@@ -14,6 +14,8 @@ use clap::Parser;
 use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::sync::watch;
 use grapeshot::with_timeout;
+use grapeshot_backdoor::{Backdoor, Right};
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::{
     Event, Form, HandlerError, Html, MultipartLimits, Rejection, Request, Response, Router, Server,
     StaticFiles, Status, handler,
@@ -38,6 +40,8 @@ struct Options {
     /// The most MiB of one upload.
     #[arg(long, default_value_t = 4096)]
     most: u64,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 /// What all who look are told.
@@ -63,6 +67,7 @@ fn main() -> io::Result<()> {
     let files = StaticFiles::new(&options.folder)?.listing(true);
     let uploads = Arc::new(watch::channel(Uploads::default()).0);
     let (looked_at, most) = (Arc::clone(&uploads), options.most << 20);
+    let shown = Arc::clone(&uploads);
     let site = Router::new()
         .get("/", |_| Html(PAGE))
         .any("/files/{path...}", files)
@@ -75,7 +80,14 @@ fn main() -> io::Result<()> {
             take(&folder, &uploads, most, request)
         });
     grapeshot::run(move || {
+        let backdoor = Backdoor::new("share").expose(
+            "uploads",
+            "the files that come",
+            Right::Observe,
+            move || Vec::from_iter(shown.borrow().running.values().cloned()),
+        );
         let listener = TcpListener::bind(options.listen)?;
+        let _inside = options.inside.serve("share", backdoor)?;
         println!("look at http://{}/", listener.local_addr()?);
         Server::with_handler(site).serve(listener)
     })

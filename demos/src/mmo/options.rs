@@ -33,6 +33,9 @@ pub struct Options {
     /// Unix socket of the console
     #[arg(long, default_value_os_t = default_backdoor())]
     pub backdoor: PathBuf,
+    /// Address and port of the live page that looks inside the server, such as 127.0.0.1:9002; none without this
+    #[arg(long)]
+    pub page: Option<SocketAddr>,
     /// What chance begins with; the same seed makes the same field
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -10,6 +10,7 @@ use grapeshot::net::TcpListener;
 use grapeshot::signal::{SIGINT, SIGTERM, Signals};
 use grapeshot::sync::Event;
 use grapeshot::{Builder, Runtime};
+use grapeshot_backdoor::Web;
 
 use super::npc::Population;
 use super::options::Options;
@@ -47,7 +48,11 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
     let world = World::new(options.settings());
     let population = Population::new(Arc::clone(&world));
     let pulses = Pulses::new(Arc::clone(&world));
-    let backdoor = console::backdoor(&world, &population, &pulses).serve_unix(&options.backdoor)?;
+    let mut backdoor = console::backdoor(&world, &population, &pulses);
+    if let Some(address) = options.page {
+        backdoor = backdoor.web(Web::at(address));
+    }
+    let backdoor = backdoor.serve_unix(&options.backdoor)?;
     let ending = Arc::new(Event::new());
     let signals = watch_signals(&ending)?;
 
@@ -73,6 +78,10 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
         "attach a console with   cargo run --release --bin console -- {}",
         options.backdoor.display()
     ));
+    match backdoor.page() {
+        Some(page) => say(&format!("see inside at   {page}")),
+        None => say("see inside with a browser by   --page 127.0.0.1:9002"),
+    }
     say(&format!(
         "started in {} ms; Ctrl-C stops",
         started.elapsed().as_millis()
