@@ -13,6 +13,8 @@ use crate::{place, shell};
 pub(crate) struct Demo {
     server: shell::Server,
     address: String,
+    /// The live page with its token, if it was started with one.
+    page: Option<String>,
     backdoor: PathBuf,
 }
 
@@ -27,16 +29,19 @@ impl Demo {
             .args(arguments);
         let mut server = shell::Server::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let mut lines = BufReader::new(server.child().stdout.take().expect("it is piped")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| address_in(&line))
+        let greeting = lines.by_ref().map_while(Result::ok);
+        let greeting = greeting.take_while(|line| !line.contains("started in"));
+        let mut addresses = greeting.filter_map(|line| address_in(&line));
+        let address = addresses
+            .next()
             .context("the demo ended without saying where it serves")?;
+        let page = addresses.find(|address| address.contains("/?token="));
         // It must never wait for somebody to read what else it says.
         thread::spawn(move || lines.for_each(drop));
         Ok(Self {
             server,
             address,
+            page,
             backdoor,
         })
     }
@@ -51,6 +56,10 @@ impl Demo {
         self.address
             .trim_start_matches("http://")
             .trim_end_matches('/')
+    }
+
+    pub(crate) fn page(&self) -> Option<&str> {
+        self.page.as_deref()
     }
 
     pub(crate) fn backdoor(&self) -> &Path {

@@ -5,8 +5,10 @@
 //! | `docs/mmo.png` | the demo's page in Chromium |
 //! | `docs/console-session.txt` | a session with the console, as text |
 //! | `docs/console.png` | the end of the same session, as a terminal shows it |
+//! | `docs/page-*.png` | the live page: its views, in both themes, and on a phone |
 
 mod ansi;
+mod page;
 mod terminal;
 
 use std::fs;
@@ -67,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
 
     // More than by default: a picture shows only a small part of the field.
-    let demo = Demo::start(&["--npcs", "20000"])?;
+    let demo = Demo::start(&["--npcs", "20000", "--page", "127.0.0.1:0"])?;
     let mut others = Command::new(place::release_binary("mmo-load"));
     others.args([demo.host(), "--viewports", "7", "--scroll", "120"]);
     let _others = shell::Server::start(others.stdin(Stdio::null()).stdout(Stdio::null()))?;
@@ -76,6 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // The world needs a moment to be drawn, and its figures to settle.
     thread::sleep(Duration::from_secs(3));
     picture(&browser, &to.join("mmo.png"))?;
+
+    page::pictures(&browser, &demo, &to)?;
 
     let screen = record(&demo)?;
     let text = to.join("console-session.txt");
