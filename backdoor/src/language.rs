@@ -82,6 +82,7 @@ impl Interpreter {
             visitor: visitor.clone(),
             constants: OnceLock::new(),
             lost: AtomicU64::new(0),
+            looked: builtin::Looked::default(),
         });
         let mut scope = Scope::new();
         builtin::register(&mut engine, &mut scope, &console);

@@ -51,6 +51,12 @@ pub(crate) const VALUE_BYTES: usize = 16 << 20;
 /// Rows that `ps()` gives; a server with more coroutines narrows it by name.
 pub(crate) const PS_ROWS: usize = 100_000;
 
+/// Rows that `glance()` gives.
+pub(crate) const GLANCE_ROWS: usize = 1_000;
+
+/// Coroutines that `glance()` remembers for the next look, of each session; of the others it does not tell the load.
+pub(crate) const GLANCE_REMEMBERED: usize = 1_000_000;
+
 /// Coroutines whose backtraces `where_all()` takes.
 pub(crate) const WHERE_ALL: usize = 100_000;
 

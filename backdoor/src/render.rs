@@ -14,7 +14,7 @@ mod text;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-pub use text::{bytes, duration, printable};
+pub use text::{bytes, cut, duration, grouped, printable};
 
 use crate::value::{BYTES_KEY, DURATION_KEY};
 

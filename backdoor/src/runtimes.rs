@@ -3,6 +3,7 @@
 //! Their coroutines have ids out of the same numbers, so an id says which runtime it is of.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use grapeshot::registry::{BacktraceError, CoroutineInfo, Frame};
 use grapeshot::{CoroutineId, RuntimeHandle};
@@ -75,6 +76,13 @@ impl Runtimes {
         answers
             .next()
             .unwrap_or(Err(BacktraceError::NotFound(id.0)))
+    }
+
+    /// How long the backdoor's own threads have been busy, of those that there are now.
+    pub(crate) fn busy(&self) -> Duration {
+        let own = self.all().filter(|(_, thread)| thread.is_some());
+        let workers = own.flat_map(|(runtime, _)| runtime.workers());
+        workers.map(|worker| worker.busy).sum()
     }
 
     fn all(&self) -> impl Iterator<Item = (RuntimeHandle, Option<&'static str>)> {

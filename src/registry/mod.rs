@@ -393,12 +393,7 @@ fn workers_of(shared: &Shared) -> Vec<WorkerInfo> {
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
     let info = |worker: &WorkerShared| {
         let figures = &worker.figures;
-        let slept = Duration::from_nanos(figures.idle.load(Ordering::Relaxed));
-        let asleep = match figures.asleep.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            start => since(start),
-        };
-        let idle = slept + asleep;
+        let idle = Duration::from_nanos(figures.idle_until(now));
         WorkerInfo {
             index: worker.index,
             running: running(figures.running.load(Ordering::Relaxed)),

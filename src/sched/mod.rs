@@ -58,6 +58,7 @@ use crossbeam_queue::SegQueue;
 use slab::Slab;
 
 use crate::context::BiasedMutex;
+use crate::context::cycles;
 use crate::context::sample::Thread;
 use crate::context::ticker::Ring;
 use crate::io::Reactor;
@@ -166,10 +167,25 @@ pub(crate) struct Figures {
     pub(crate) ready: AtomicUsize,
     pub(crate) timers: AtomicUsize,
     pub(crate) stacks_pooled: AtomicUsize,
-    /// Nanoseconds blocked in the poller.
+    /// Nanoseconds blocked in the poller, up to the latest sleep that has ended.
     pub(crate) idle: AtomicU64,
     /// Cycles, when it began to sleep; 0 while it is awake.
     pub(crate) asleep: AtomicU64,
+}
+
+impl Figures {
+    /// Nanoseconds blocked in the poller until `now`, in cycles.
+    pub(crate) fn idle_until(&self, now: u64) -> u64 {
+        // In this order: a sleep that ends in between is not counted twice, but for an instant not at all.
+        let idle = self.idle.load(Ordering::Acquire);
+        let asleep = self.asleep.load(Ordering::Acquire);
+        let lasts = if asleep == 0 {
+            0
+        } else {
+            now.saturating_sub(asleep)
+        };
+        idle + cycles::scale().nanos(lasts)
+    }
 }
 
 /// Raises a figure that only this thread writes: a load and a store, no locked instruction.

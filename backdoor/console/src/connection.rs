@@ -16,6 +16,8 @@ use grapeshot_backdoor::protocol::{
     ClientMessage, Completion, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage,
     VERSION, encode,
 };
+use grapeshot_backdoor::render;
+use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
@@ -97,6 +99,11 @@ impl Connection {
         let (connection, events) = Self::attach(server)?;
         forward_interrupts(events);
         Ok(connection)
+    }
+
+    /// The same, for somebody who takes Ctrl-C as a key.
+    pub(crate) fn open_quietly(server: &Server) -> Result<Self, Lost> {
+        Ok(Self::attach(server)?.0)
     }
 
     fn attach(server: &Server) -> Result<(Self, Sender<Event>), Lost> {
@@ -276,6 +283,42 @@ impl Connection {
                         return Ok(ended);
                     }
                 }
+            }
+        }
+    }
+
+    /// Evaluates a statement for its value, with an array's elements in it; the inner error says why it failed.
+    pub(crate) fn value_of(&mut self, source: &str) -> Result<Result<Value, String>, Lost> {
+        self.forget_events()?;
+        let id = self.new_id();
+        self.send(&ClientMessage::Eval {
+            id,
+            source: source.to_owned(),
+            rows: None,
+        })?;
+        let mut elements = Vec::new();
+        loop {
+            let message = match self.events.recv().map_err(|_| gone(None))? {
+                Event::Closed(why) => return Err(why),
+                Event::Interrupt => continue,
+                Event::Message(message) => message,
+            };
+            match message {
+                ServerMessage::Rows { id: of, rows } if of == id => elements.extend(rows),
+                ServerMessage::Result {
+                    id: of,
+                    value,
+                    total,
+                    ..
+                } if of == id => {
+                    let value = total.map_or(value, |_| Value::Array(elements));
+                    return Ok(Ok(render::plain(value)));
+                }
+                ServerMessage::Error {
+                    id: of, message, ..
+                } if of == id => return Ok(Err(message)),
+                ServerMessage::Refused { message } => return Err(Lost(message)),
+                _ => {}
             }
         }
     }

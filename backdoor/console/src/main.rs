@@ -11,6 +11,7 @@ mod prompt;
 mod report;
 mod target;
 mod terminal;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
@@ -75,11 +76,14 @@ struct Arguments {
     rows: Option<u64>,
 }
 
-/// What is not a session. A socket with such a name is given as ./report.
+/// What is not a session. A socket with such a name is given as ./top.
 #[derive(Subcommand)]
 enum Program {
     /// Read the black box of a process that has ended, in whatever way, or that still runs.
     Postmortem(postmortem::Options),
+    /// A live view of the server on the whole terminal: workers, coroutines, groups; `?` shows its keys.
+    Top(top::Options),
+
     /// Make a page for the browser of a saved profile, or of what changed from one to another.
     Report(report::Options),
 }
@@ -129,6 +133,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
     match &arguments.program {
         Some(Program::Postmortem(options)) => return Ok(postmortem::run(options)),
+        Some(Program::Top(options)) => return top::run(options),
         Some(Program::Report(options)) => return Ok(report::run(options)),
         None => {}
     }

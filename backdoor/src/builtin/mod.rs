@@ -15,6 +15,7 @@ mod fields;
 mod filter;
 mod general;
 mod logging;
+mod glance;
 mod places;
 mod rows;
 mod values;
@@ -29,6 +30,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, INT, Scope};
 pub(crate) use self::binder::Binder;
 pub(crate) use self::cost::Costs;
 pub(crate) use self::fields::without_numbers;
+pub(crate) use self::glance::Looked;
 use crate::backdoor::Shared;
 use crate::journal;
 use crate::language::{Printer, failed, terminated};
@@ -46,6 +48,7 @@ const SUBJECTS: &[&[Entry]] = &[
     descriptors::ENTRIES,
     logging::ENTRIES,
     values::ENTRIES,
+    glance::ENTRIES,
     general::ENTRIES,
     cost::ENTRIES,
     rows::ENTRIES,
@@ -104,6 +107,7 @@ pub(crate) struct Console {
     pub(crate) constants: OnceLock<Scope<'static>>,
     /// What the function that runs has left out so far: see [`Console::lose`].
     pub(crate) lost: AtomicU64,
+    pub(crate) looked: Looked,
 }
 
 impl Console {

@@ -118,7 +118,7 @@ fn long(seconds: u64) -> String {
 }
 
 /// A count with its digits in groups.
-pub(super) fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -162,7 +162,7 @@ fn is_unsafe(character: char) -> bool {
 }
 
 /// Cuts text to a width, with an ellipsis in place of what is missing.
-pub(super) fn cut(text: &str, width: Option<usize>) -> String {
+pub fn cut(text: &str, width: Option<usize>) -> String {
     let Some(width) = width.filter(|width| text.width() > *width) else {
         return text.to_owned();
     };

@@ -350,6 +350,21 @@ impl Terminal {
         }
     }
 
+    /// The person changes the window's size.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let mut screen = self.screen.0.lock().unwrap();
+        screen
+            .screen_mut()
+            .set_size(rows.try_into().unwrap(), columns.try_into().unwrap());
+        tcsetwinsize(&self.slave, size).unwrap();
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();
     }

@@ -6,11 +6,13 @@
 //! | `docs/console-session.txt` | a session with the console, as text |
 //! | `docs/console.png` | the end of the same session, as a terminal shows it |
 //! | `docs/page-*.png` | the live page: its views, in both themes, and on a phone |
+//! | `docs/top.txt`, `docs/top.png` | `console top`, as text and as a terminal shows it |
 
 mod ansi;
 mod page;
 mod terminal;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,6 +51,10 @@ const PICTURE_FROM: &str = "players()";
 const PROMPT: &str = "mmo> ";
 const COLUMNS: u32 = 108;
 const LINES: u32 = 48;
+
+/// The live view's terminal.
+const TOP_COLUMNS: u32 = 132;
+const TOP_LINES: u32 = 36;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let missing = packages::install(&[packages::FOR_TESTS])?;
@@ -91,7 +97,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .position(|line| ansi::plain(line) == format!("{PROMPT}{PICTURE_FROM}"))
         .unwrap_or(0);
     let shown: Vec<&str> = screen.lines().skip(first).collect();
-    show_terminal(&browser, &shown.join("\n"), &to.join("console.png"))
+    show_terminal(
+        &browser,
+        "console",
+        &shown.join("\n"),
+        &to.join("console.png"),
+    )?;
+
+    let screen = record_top(&demo)?;
+    let text = to.join("top.txt");
+    fs::write(&text, ansi::plain(&screen))
+        .with_context(|| format!("writing {}", text.display()))?;
+    println!("written: {}", text.display());
+    show_terminal(&browser, "console top", &screen, &to.join("top.png"))
 }
 
 fn picture(browser: &Browser, to: &Path) -> Result<()> {
@@ -101,12 +119,8 @@ fn picture(browser: &Browser, to: &Path) -> Result<()> {
 }
 
 fn record(demo: &Demo) -> Result<String> {
-    let terminal = Terminal::start(
-        &place::release_binary("console"),
-        demo.backdoor(),
-        COLUMNS,
-        LINES,
-    )?;
+    let console = [demo.backdoor().as_os_str()];
+    let terminal = Terminal::start(&place::release_binary("console"), &console, COLUMNS, LINES)?;
     terminal.wait_for_prompt(PROMPT)?;
     for line in SESSION {
         terminal.type_line(line, PROMPT)?;
@@ -114,9 +128,22 @@ fn record(demo: &Demo) -> Result<String> {
     terminal.screen()
 }
 
-fn show_terminal(browser: &Browser, screen: &str, to: &Path) -> Result<()> {
+/// The live view after some refreshes, with one chosen.
+fn record_top(demo: &Demo) -> Result<String> {
+    let top = [OsStr::new("top"), demo.backdoor().as_os_str()];
+    let program = place::release_binary("console");
+    let terminal = Terminal::start(&program, &top, TOP_COLUMNS, TOP_LINES)?;
+    terminal.wait_for_text("npc-")?;
+    // Sparklines want a past.
+    thread::sleep(Duration::from_secs(25));
+    terminal.press(&["Down", "Down"])?;
+    thread::sleep(Duration::from_secs(2));
+    terminal.screen()
+}
+
+fn show_terminal(browser: &Browser, title: &str, screen: &str, to: &Path) -> Result<()> {
     let page = place::target().join("console.html");
-    fs::write(&page, ansi::page("console", screen)).context("writing the console's page")?;
+    fs::write(&page, ansi::page(title, screen)).context("writing the console's page")?;
     browser.open(&format!("file://{}", page.display()));
     browser.wait_for("document.querySelector('.window')?.offsetWidth > 0");
     let size = browser.script(

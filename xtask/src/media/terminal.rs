@@ -17,14 +17,19 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    pub(super) fn start(program: &Path, argument: &Path, columns: u32, lines: u32) -> Result<Self> {
+    pub(super) fn start(
+        program: &Path,
+        arguments: &[&OsStr],
+        columns: u32,
+        lines: u32,
+    ) -> Result<Self> {
         let terminal = Self {
             socket: format!("grapeshot-{}", std::process::id()),
         };
         let mut tmux = terminal.tmux(&["-f", "/dev/null", "new-session", "-d"]);
         tmux.args(["-x", &columns.to_string(), "-y", &lines.to_string()])
             .env("TERM", "xterm-256color");
-        shell::output(tmux.args([program.as_os_str(), argument.as_os_str()]))?;
+        shell::output(tmux.arg(program).args(arguments))?;
         Ok(terminal)
     }
 
@@ -36,6 +41,16 @@ impl Terminal {
         let before = self.count(prompt)?;
         shell::output(&mut self.tmux(&["send-keys", "Enter"]))?;
         wait_for("the prompt", || Ok(self.count(prompt)? > before))
+    }
+
+    /// Presses keys, by tmux's names for them.
+    pub(super) fn press(&self, keys: &[&str]) -> Result<()> {
+        shell::output(self.tmux(&["send-keys"]).args(keys)).map(drop)
+    }
+
+    /// Waits until this stands somewhere.
+    pub(super) fn wait_for_text(&self, text: &str) -> Result<()> {
+        wait_for(text, || Ok(self.text()?.contains(text)))
     }
 
     /// Waits until the program shows its first prompt.
