@@ -104,7 +104,7 @@ impl RuntimeHandle {
 /// Who has the lock that a coroutine waits for. May suspend, for a second at most.
 pub(crate) fn owner_awaited(shared: &'static Shared, coroutine: CoroRef) -> Option<CoroutineId> {
     let edges = look(shared, vec![coroutine]);
-    edges.into_values().next().map(|edge| CoroutineId(edge.to))
+    edges.into_values().next()?.to.map(CoroutineId)
 }
 
 fn deadlocks_of(shared: &'static Shared) -> Vec<Deadlock> {
@@ -129,13 +129,16 @@ fn deadlocks_of(shared: &'static Shared) -> Vec<Deadlock> {
 
 /// A suspended coroutine that waits for another one.
 pub(super) struct Edge {
-    coroutine: CoroRef,
+    pub(super) coroutine: CoroRef,
     epoch: Epoch,
-    pub(super) to: u64,
+    /// `None`: for the children of its scope.
+    pub(super) to: Option<u64>,
+    /// A timeout, or an interrupt that was asked for, ends the wait.
+    pub(super) bounded: bool,
 }
 
 impl Edge {
-    fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         self.epoch == other.epoch && self.to == other.to
     }
 
@@ -143,18 +146,22 @@ impl Edge {
     fn of(coroutine: CoroRef) -> Option<Self> {
         let head = &coroutine.head;
         let epoch = head.word.current()?;
+        let own = head.own.get();
         let to = match waits_for(&coroutine) {
-            WaitKind::Join => head.waits_on.load(Ordering::Relaxed) as u64,
+            WaitKind::Scope => None,
+            WaitKind::Join => Some(head.waits_on.load(Ordering::Relaxed) as u64),
             WaitKind::Mutex | WaitKind::RwLockRead | WaitKind::RwLockWrite => {
-                let context = head.own.get().context.try_borrow().ok()?;
-                Owner::read(context.as_ref()?.lent()?)?
+                let context = own.context.try_borrow().ok()?;
+                Some(Owner::read(context.as_ref()?.lent()?)?)
             }
             _ => return None,
         };
+        let bounded = !own.scopes.is_empty() || head.is_interrupted();
         Some(Self {
             coroutine,
             epoch,
             to,
+            bounded,
         })
     }
 }
@@ -171,7 +178,7 @@ pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap
         // One that no worker has taken yet waits for nobody.
         if let Some(list) = per_worker.get_mut(home)
             && coroutine.head.word.current().is_some()
-            && waits_for(&coroutine).has_holder()
+            && waits_for(&coroutine).has_holders()
         {
             list.push(coroutine);
         }
@@ -197,7 +204,7 @@ pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap
 }
 
 /// The circles in a graph in which each waits for one other at most; each begins with its smallest id.
-fn circles(edges: &HashMap<u64, Edge>) -> Vec<Vec<u64>> {
+pub(super) fn circles(edges: &HashMap<u64, Edge>) -> Vec<Vec<u64>> {
     let mut ids: Vec<u64> = edges.keys().copied().collect();
     ids.sort_unstable();
     // By which start each was first met.
@@ -206,12 +213,13 @@ fn circles(edges: &HashMap<u64, Edge>) -> Vec<Vec<u64>> {
     for start in ids {
         let mut path = Vec::new();
         let mut at = start;
-        while let Some(edge) = edges.get(&at)
+        // Of those who wait for all of a scope's children no circle is looked for.
+        while let Some(to) = edges.get(&at).and_then(|edge| edge.to)
             && !met.contains_key(&at)
         {
             met.insert(at, start);
             path.push(at);
-            at = edge.to;
+            at = to;
         }
         if met.get(&at) == Some(&start)
             && let Some(first) = path.iter().position(|&id| id == at)
@@ -236,7 +244,7 @@ fn describe_circle(circle: &[u64], edges: &HashMap<u64, Edge>) -> Deadlock {
             site: info.site,
             // A timeout may have ended it since.
             waits_for: info.waits_for?,
-            held_by: CoroutineId(edge.to),
+            held_by: CoroutineId(edge.to?),
             backtrace: backtrace_of(edge.coroutine.clone()).unwrap_or_default(),
         })
     });

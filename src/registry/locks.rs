@@ -95,9 +95,7 @@ fn locks_of(shared: &'static Shared) -> Vec<LockInfo> {
             });
         lock.waiters.push(CoroutineId(id));
         lock.longest = lock.longest.max(wait.since);
-        lock.owner = lock
-            .owner
-            .or(owners.get(&id).map(|edge| CoroutineId(edge.to)));
+        lock.owner = lock.owner.or_else(|| owners.get(&id)?.to.map(CoroutineId));
     }
     let mut locks: Vec<LockInfo> = locks.into_values().collect();
     locks.sort_by_key(|lock| (Reverse(lock.waiters.len()), lock.address));

@@ -7,10 +7,12 @@
 pub(crate) mod backtrace;
 mod deadlocks;
 mod descriptors;
+pub(crate) mod lints;
 mod locks;
 mod memory;
 mod sites;
 pub(crate) mod stalls;
+mod stuck;
 mod timers;
 mod walk;
 
@@ -33,10 +35,12 @@ use crate::sched::{Shared, WorkerShared, current as running, worker};
 pub use self::backtrace::{BacktraceError, backtrace};
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::descriptors::DescriptorInfo;
+pub use self::lints::{Lint, LintKind, lints};
 pub use self::locks::LockInfo;
 pub use self::memory::MemoryInfo;
 pub use self::sites::{SiteInfo, sites};
 pub use self::stalls::{ForeignLock, LockHolder, Stall, stalls};
+pub use self::stuck::{Certainty, Stuck, stuck};
 pub use self::timers::{TimerInfo, Timers};
 pub use self::walk::Walk;
 pub use crate::context::backtrace::Frame;

@@ -254,7 +254,7 @@ impl Stalls {
         self.0.lock().stalls.clear();
     }
 
-    fn all(&self) -> Vec<Stall> {
+    pub(super) fn all(&self) -> Vec<Stall> {
         let kept = self.0.lock();
         kept.stalls.iter().map(|(_, stall)| stall.clone()).collect()
     }

@@ -113,11 +113,11 @@ impl WaitKind {
         }
     }
 
-    /// Is it for one coroutine to end it, which can be told?
-    pub(crate) fn has_holder(self) -> bool {
+    /// Is it for other coroutines to end it, which can be told?
+    pub(crate) fn has_holders(self) -> bool {
         matches!(
             self,
-            Self::Join | Self::Mutex | Self::RwLockRead | Self::RwLockWrite
+            Self::Join | Self::Mutex | Self::RwLockRead | Self::RwLockWrite | Self::Scope
         )
     }
 

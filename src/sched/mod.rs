@@ -62,6 +62,7 @@ use crate::context::cycles;
 use crate::context::sample::Thread;
 use crate::context::ticker::Ring;
 use crate::io::Reactor;
+use crate::registry::lints::Lints;
 use crate::registry::stalls::Stalls;
 use crate::trace;
 use handle::EndCalls;
@@ -90,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) stalls: Stalls,
     /// Its events, if they are recorded.
     pub(crate) stream: trace::stream::Slot,
+    pub(crate) lints: Lints,
     at_end: EndCalls,
 }
 

@@ -17,6 +17,7 @@ use super::spawn::{Builder, Placement, spawn_in};
 use super::{Message, Shared, WorkerShared, current, report, watchdog, worker};
 use crate::context::{barrier, overflow};
 use crate::io::Poller;
+use crate::registry::lints::Lints;
 use crate::registry::stalls::Stalls;
 use crate::trace;
 use crate::trace::stream::Slot;
@@ -165,6 +166,7 @@ pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller
         idle: Idle::new(),
         stalls: Stalls::new(),
         stream: Slot::default(),
+        lints: Lints::new(),
         at_end: EndCalls::new(),
     }));
     Ok((shared, pollers))

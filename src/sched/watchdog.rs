@@ -26,6 +26,7 @@ use super::{Shared, WorkerShared, foreign_lock};
 use crate::context::cycles;
 use crate::context::sample::Usage;
 use crate::registry;
+use crate::registry::lints::Checks;
 use crate::registry::stalls::Stall;
 
 /// A stall is reported again when it has lasted so many times as long as at the latest report.
@@ -61,6 +62,7 @@ pub(super) fn leave(shared: &'static Shared) {
         .lock()
         .retain(|watched| !std::ptr::eq(*watched, shared));
     shared.stalls.clear();
+    shared.lints.clear();
 }
 
 #[cfg(test)]
@@ -142,6 +144,7 @@ struct Watch {
     shared: &'static Shared,
     limit: Duration,
     tracks: Vec<Track>,
+    checks: Checks,
 }
 
 /// What is known of one worker.
@@ -179,11 +182,13 @@ impl Watch {
             shared,
             limit: shared.config.latency_limit.unwrap_or(Duration::MAX),
             tracks: vec![fresh; shared.workers.len()],
+            checks: Checks::new(now),
         }
     }
 
     fn look(&mut self, now: Instant, stopped: Duration) {
         self.shared.stream.beat();
+        self.checks.look(self.shared, now);
         for (worker, track) in self.shared.workers.iter().zip(&mut self.tracks) {
             track.first += stopped;
             if let Some(stretch) = &mut track.stretch {

@@ -20,6 +20,8 @@ mod pages {
     struct Testing;
     #[doc = include_str!("../../docs/book/src/console.md")]
     struct Console;
+    #[doc = include_str!("../../docs/book/src/selfish.md")]
+    struct Selfish;
     #[doc = include_str!("../../docs/book/src/outside.md")]
     struct Outside;
     #[doc = include_str!("../../docs/book/src/names.md")]

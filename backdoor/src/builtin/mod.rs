@@ -14,10 +14,11 @@ mod events;
 mod fields;
 mod filter;
 mod general;
-mod logging;
 mod glance;
+mod logging;
 mod places;
 mod rows;
+mod stuck;
 mod values;
 mod workers;
 
@@ -44,6 +45,7 @@ const SUBJECTS: &[&[Entry]] = &[
     coroutines::ENTRIES,
     places::ENTRIES,
     events::ENTRIES,
+    stuck::ENTRIES,
     workers::ENTRIES,
     descriptors::ENTRIES,
     logging::ENTRIES,

@@ -18,6 +18,7 @@ mod programs;
 mod rates;
 mod registered;
 mod storms;
+mod stuck;
 mod threads;
 mod tries;
 mod unwinding;

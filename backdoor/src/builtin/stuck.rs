@@ -1,0 +1,70 @@
+//! Who does not go on, and what a program had better not do.
+
+use rhai::{Array, Dynamic};
+
+use super::fields::id_value;
+use super::{Answer, Console, Entry};
+use crate::backtrace;
+use crate::rights::Right;
+use crate::value::duration;
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "stuck",
+        call: "stuck()",
+        about: "coroutines that do not go on: proved, suspected, odd",
+        more: "proved: it waits for a lock, an end or a scope that cannot come, since those in `needs` are stuck too; only kill(id)\n\
+           of one of them helps. suspected: it is in a circle that a timeout, or its scope, may still end. odd: it waits twenty\n\
+           times as long as the middle one (`usual`) of those that the same place spawned and that wait for the same kind.",
+        right: Right::Observe,
+        bind: |to| to.add(stuck),
+    },
+    Entry {
+        name: "lints",
+        call: "lints()",
+        about: "what the program had better not do, with the line and a remedy",
+        more: "Selfish coroutines and foreign locks (see stalls()), workers out of balance, calls that wait for a thread of unblock(),\n\
+           stacks nearly full. Of the same kind at the same place, the latest.",
+        right: Right::Observe,
+        bind: |to| to.add(lints),
+    },
+];
+
+fn stuck(console: &Console) -> Answer {
+    let application = console.shared.runtimes.application;
+    let found = console.elsewhere("stuck", move || application.stuck())?;
+    let mut rows = Array::with_capacity(found.len());
+    for one in found {
+        console.step()?;
+        let needs: Vec<String> = one.needs.iter().map(|id| format!("#{id}")).collect();
+        rows.push(console.record([
+            ("certainty", one.certainty.to_string().into()),
+            ("id", id_value(one.id)),
+            ("name", one.name.as_str().into()),
+            ("waits_for", one.waits_for.to_string().into()),
+            ("since", duration(one.waits_for.since)),
+            ("needs", needs.join(", ").into()),
+            ("usual", one.usual.map_or(Dynamic::UNIT, duration)),
+            ("place", backtrace::place(&one.backtrace).into()),
+        ]));
+    }
+    Ok(Dynamic::from_array(rows))
+}
+
+fn lints(console: &Console) -> Answer {
+    let application = console.shared.runtimes.application;
+    let found = console.elsewhere("lints", move || application.lints())?;
+    let rows = found.into_iter().map(|lint| {
+        let ago = lint.at.elapsed().unwrap_or_default();
+        console.record([
+            ("lint", lint.kind.to_string().into()),
+            ("id", id_value(lint.id)),
+            ("name", lint.name.into()),
+            ("place", lint.place.into()),
+            ("ago", duration(ago)),
+            ("what", lint.what.into()),
+            ("remedy", lint.kind.remedy().into()),
+        ])
+    });
+    Ok(Dynamic::from_array(rows.collect()))
+}
