@@ -22,6 +22,8 @@ mod pages {
     struct Console;
     #[doc = include_str!("../../docs/book/src/selfish.md")]
     struct Selfish;
+    #[doc = include_str!("../../docs/book/src/hung.md")]
+    struct Hung;
     #[doc = include_str!("../../docs/book/src/outside.md")]
     struct Outside;
     #[doc = include_str!("../../docs/book/src/names.md")]

@@ -1,5 +1,5 @@
-//! Grapeshot's side of the rows. `bench-ours ROW [WORKERS] [bare]`: one worker unless told otherwise; `bare` turns the
-//! accounting off.
+//! Grapeshot's side of the rows. `bench-ours ROW [WORKERS] [bare|traced]`: one worker unless told otherwise; `bare` turns the
+//! accounting off, `traced` records all events.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
@@ -26,6 +26,8 @@ fn main() {
         .accounting(accounting)
         .build();
     let runtime = runtime.expect("a runtime");
+    let traced = variant.iter().any(|word| word == "traced");
+    let _tracing = traced.then(|| runtime.handle().trace(1 << 16).expect("memory"));
     match row {
         Row::Outside => outside(&runtime),
         Row::Idle => idle(&runtime),

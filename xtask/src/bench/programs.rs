@@ -217,6 +217,13 @@ pub(crate) const RUNTIME: &[Program] = &[
         Rows::Switching,
     ),
     program(
+        "ours-traced",
+        "Grapeshot, one worker, events recorded",
+        OURS,
+        &["1", "traced"],
+        Rows::Switching,
+    ),
+    program(
         "ours-2",
         "Grapeshot, two workers",
         OURS,
