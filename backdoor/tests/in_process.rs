@@ -371,3 +371,47 @@ fn what_happens_is_shown_as_it_happens() {
         assert!(error_of(end).contains("no coroutine has the id"));
     });
 }
+
+#[test]
+fn a_profile_is_taken_looked_at_and_saved() {
+    let result = |message: ServerMessage| match message {
+        ServerMessage::Result { value, .. } => value,
+        other => panic!("{other:?}"),
+    };
+    with_backdoor("profile", Backdoor::new("profiled"), |path| {
+        let mut peer = Peer::attach(path);
+        assert!(error_of(peer.ask("profile.top()")).contains("profile.start()"));
+        assert!(error_of(peer.ask("profile.stop()")).contains("start one first"));
+        result(peer.ask("profile.start(0)"));
+        assert!(error_of(peer.ask("profile.start()")).contains("stop that one first"));
+        assert!(error_of(peer.ask("profile.waits()")).contains("profile.stop()"));
+        let told = result(peer.ask("profile.stop()"));
+        assert_eq!(told["samples"], 0);
+        // The application's main coroutine waits for the end of the test all the time.
+        let waits =
+            r#"profile.waits().some(|it| it.name == "main" && it.waited_for == "channel recv")"#;
+        assert_eq!(result(peer.ask(waits)), true);
+        let groups = r#"profile.groups().some(|it| it.name == "main" && it.coroutines > 0)"#;
+        assert_eq!(result(peer.ask(groups)), true);
+        assert_eq!(result(peer.ask("profile.top().is_empty()")), true);
+        let file = path.with_extension("json");
+        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+        let profile = grapeshot_profiler::Profile::load(&file).unwrap();
+        assert!(
+            profile
+                .off
+                .iter()
+                .any(|it| profile.group(it.group) == "main")
+        );
+        std::fs::remove_file(&file).unwrap();
+        let file = path.with_extension("firefox.json");
+        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+        let firefox = std::fs::read_to_string(&file).unwrap();
+        assert!(firefox.contains("preprocessedProfileVersion"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(result(peer.ask("profile.take(0.01)"))["lasted"].is_object());
+        let nowhere = error_of(peer.ask("profile.save(\"/nowhere/at/all.html\")"));
+        assert!(nowhere.contains("No such file"), "{nowhere}");
+        assert!(error_of(peer.ask("profile.save(\"x.doc\")")).contains(".firefox.json"));
+    });
+}

@@ -44,8 +44,8 @@ impl Options {
         Self::default()
     }
 
-    /// Samples a second of each worker's processor time, 10,000 at most. 0: none. A kernel that looks at its timers less
-    /// often (250 times a second is usual) gives no more than that; each sample then stands for more time.
+    /// Samples a second of each worker that runs, 10,000 at most. 0: none. A sample stands for the processor time since the one
+    /// before, so fewer of them are less fine, but not wrong.
     pub fn hertz(mut self, hertz: u32) -> Self {
         self.hertz = hertz;
         self
@@ -110,6 +110,11 @@ pub fn stop() -> Result<Profile, NotRunning> {
     grapeshot::unblock(move || make(&theirs, named)).or_else(|_| Ok(make(&recorded, application)))
 }
 
+/// Ends the profile that is being taken, if one is, and forgets it. **May suspend**, unless the caller unwinds.
+pub fn discard() {
+    let _unwanted = profile::stop();
+}
+
 /// Is a profile being taken?
 pub fn is_running() -> bool {
     profile::is_running()
@@ -135,7 +140,7 @@ pub fn run<T>(options: Options, body: impl FnOnce() -> T) -> Result<(T, Profile)
     struct Ends;
     impl Drop for Ends {
         fn drop(&mut self) {
-            let _unwanted = profile::stop();
+            discard();
         }
     }
     start(options)?;

@@ -30,9 +30,10 @@
 //!
 //! A profile has two halves. *Exact* are the times of each group of coroutines (`npc-1` and `npc-2` are of the group `npc-*`):
 //! on the processor, waiting by what they waited for, and queued to run while others ran, counted at each switch; and where
-//! they waited, as the stack of each suspension is looked at. *Sampled* is where the processor's time went: a timer on the
-//! processor time of each worker's thread interrupts it so many times a second, and the stack that it finds is walked along
-//! its frame pointers (`-C force-frame-pointers=yes`; names and lines want `debug = "line-tables-only"`).
+//! they waited, as the stack of each suspension is looked at. *Sampled* is where the processor's time went: a signal
+//! interrupts each worker that runs so many times a second, walks the stack that it finds along its frame pointers, and
+//! weighs it by the processor time since the one before. That needs `-C force-frame-pointers=yes`; names and lines need
+//! `debug = "line-tables-only"`.
 //!
 //! All workers of the process are in it, those that start meanwhile too. Left out are plain threads (those of
 //! [`unblock`](grapeshot::unblock) among them) and the console's own runtime. Only Linux samples.
@@ -49,7 +50,7 @@ mod model;
 pub mod report;
 mod symbols;
 
-pub use collect::{NotRunning, Options, QUEUED, StartError, is_running, run, start, stop};
+pub use collect::{NotRunning, Options, QUEUED, StartError, discard, is_running, run, start, stop};
 pub use export::Half;
 pub use fold::{Function, Node, Weight};
 pub use model::{

@@ -39,7 +39,6 @@ impl<'a> Binder<'a> {
     }
 
     /// The value that the methods of `name` are called on: `profile.start()`. The same for all entries of a subject.
-    #[allow(dead_code)] // The first subject that is made of methods uses it.
     pub(crate) fn receiver(&mut self, name: &str, value: impl Variant + Clone) {
         if !self.scope.contains(name) {
             self.scope.push_constant(name, value);

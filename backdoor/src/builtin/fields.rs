@@ -49,15 +49,7 @@ pub(super) fn since(coroutine: &CoroutineInfo) -> Dynamic {
 
 /// `npc-17` and `npc-18` are both `npc-*`.
 pub(crate) fn without_numbers(name: &str) -> String {
-    let mut short = String::with_capacity(name.len());
-    for character in name.chars() {
-        if !character.is_ascii_digit() {
-            short.push(character);
-        } else if !short.ends_with('*') {
-            short.push('*');
-        }
-    }
-    short
+    grapeshot::registry::group_of(name)
 }
 
 #[cfg(test)]

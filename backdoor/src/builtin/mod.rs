@@ -17,6 +17,7 @@ mod general;
 mod glance;
 mod logging;
 mod places;
+mod profile;
 mod rows;
 mod stuck;
 mod values;
@@ -51,6 +52,7 @@ const SUBJECTS: &[&[Entry]] = &[
     logging::ENTRIES,
     values::ENTRIES,
     glance::ENTRIES,
+    profile::ENTRIES,
     general::ENTRIES,
     cost::ENTRIES,
     rows::ENTRIES,

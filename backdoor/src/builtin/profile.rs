@@ -39,6 +39,20 @@ pub(super) const ENTRIES: &[Entry] = &[
         bind: |to| bind(to, |console, _: &mut Profiler| stop(console)),
     },
     Entry {
+        name: "take",
+        call: "profile.take(seconds)",
+        about: "takes a profile for so long: profile.start(), then profile.stop()",
+        more: "Ctrl-C ends it without one.",
+        right: Right::Trace,
+        bind: |to| {
+            bind(to, |console, _: &mut Profiler| take(console, 10.0));
+            to.add(|console: &Console, _: &mut Profiler, seconds: INT| {
+                take(console, seconds as f64)
+            });
+            to.add(|console: &Console, _: &mut Profiler, seconds: f64| take(console, seconds));
+        },
+    },
+    Entry {
         name: "top",
         call: "profile.top()",
         about: "the functions that used the processor most, of the profile that was ended last; top(n) shows n of them",
@@ -74,9 +88,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         right: Right::Operate,
         bind: |to| {
             bind(to, |_, _: &mut Profiler| {
-                Err(failed("profile.save(path): give a path on the server, such as \"profile.html\""))
+                Err(failed(
+                    "profile.save(path): give a path on the server, such as \"profile.html\"",
+                ))
             });
-            to.add(|console: &Console, _: &mut Profiler, path: ImmutableString| save(console, &path));
+            to.add(
+                |console: &Console, _: &mut Profiler, path: ImmutableString| save(console, &path),
+            );
         },
     },
 ];
@@ -122,7 +140,10 @@ fn stop(console: &Console) -> Answer {
     profile.notes.iter().for_each(|note| console.print(note));
     let samples = profile.on.iter().map(|stack| stack.count).sum();
     Ok(console.record([
-        ("lasted", duration(Duration::try_from_secs_f64(profile.lasted).unwrap_or_default())),
+        (
+            "lasted",
+            duration(Duration::try_from_secs_f64(profile.lasted).unwrap_or_default()),
+        ),
         ("cpu", nanos(profile.cpu())),
         ("samples", count(samples)),
         ("groups", count(profile.groups.len() as u64)),
@@ -130,6 +151,23 @@ fn stop(console: &Console) -> Answer {
         ("lost_events", count(profile.lost.events)),
         ("cost", nanos(profile.cost.nanos)),
     ]))
+}
+
+fn take(console: &Console, seconds: f64) -> Answer {
+    /// The evaluation was ended meanwhile.
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            grapeshot_profiler::discard();
+        }
+    }
+    let time = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| failed("profile.take(seconds): a number that is not negative"))?;
+    let _ = start(console, 1_000)?;
+    let forget = Forget;
+    grapeshot::sleep(time);
+    std::mem::forget(forget);
+    stop(console)
 }
 
 fn nanos(nanos: u64) -> Dynamic {
@@ -163,7 +201,11 @@ fn top(console: &Console, rows: INT) -> Answer {
 
 fn groups(console: &Console) -> Answer {
     let profile = latest()?;
-    let mut groups: Vec<_> = profile.groups.iter().filter(|it| it.coroutines > 0).collect();
+    let mut groups: Vec<_> = profile
+        .groups
+        .iter()
+        .filter(|it| it.coroutines > 0)
+        .collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.cpu));
     let mut lines = Array::new();
     for group in groups {

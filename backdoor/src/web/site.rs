@@ -132,10 +132,11 @@ impl Site {
         let path = request.path();
         if let Some(name) = path.strip_prefix("/page/") {
             let file = FILES.iter().find(|(known, ..)| *known == name);
-            return Ok(match file {
-                Some((_, kind, text)) => response.header("Content-Type", kind).send(text)?,
-                None => plain(response, Status::NOT_FOUND, "there is nothing here")?,
-            });
+            let sent = match file {
+                Some((_, kind, text)) => response.header("Content-Type", kind).send(text),
+                None => plain(response, Status::NOT_FOUND, "there is nothing here"),
+            };
+            return Ok(sent?);
         }
         match path {
             "/" => {

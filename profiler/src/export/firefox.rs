@@ -240,6 +240,16 @@ impl Profile {
             .map(|it| tables.string(self.group(it.group)))
             .collect();
         let milliseconds = |nanos: u64| nanos as f64 / 1e6;
+        let mut samples = json!({
+            "length": places.len(),
+            "stack": places,
+            "timeDeltas": deltas,
+            "weight": weights,
+            "weightType": "tracing-ms",
+        });
+        if worker.is_some() {
+            samples["threadCPUDelta"] = stacks.iter().map(|it| it.nanos).collect();
+        }
         json!({
             "name": name,
             "processName": self.application,
@@ -253,13 +263,7 @@ impl Profile {
             "processShutdownTime": null,
             "pausedRanges": [],
             "showMarkersInTimeline": !slices.is_empty(),
-            "samples": {
-                "length": places.len(),
-                "stack": places,
-                "timeDeltas": deltas,
-                "weight": weights,
-                "weightType": "tracing-ms",
-            },
+            "samples": samples,
             "markers": {
                 "length": slices.len(),
                 "name": names,

@@ -1,4 +1,6 @@
 //! What the tests of profiles share.
+// Each file of tests uses a part of it.
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;

@@ -6,6 +6,7 @@ pub(crate) mod go;
 mod machine;
 mod mmo;
 mod nginx;
+mod profiler;
 mod programs;
 mod rows;
 mod runtime;
@@ -24,6 +25,8 @@ pub(crate) enum Which {
     Mmo(mmo::Options),
     /// Files read and written by plain calls, by threads, by `fs` and by io_uring.
     Disk(disk::Options),
+    /// What a profile costs while it is taken: on a switch, on HTTP, on the steps of a world.
+    Profiler,
 }
 
 pub(crate) fn run(which: &Which) -> Result<()> {
@@ -32,5 +35,6 @@ pub(crate) fn run(which: &Which) -> Result<()> {
         Which::Http(options) => runtime::run(&runtime::WEB, options),
         Which::Mmo(options) => mmo::run(options),
         Which::Disk(options) => disk::run(options),
+        Which::Profiler => profiler::run(),
     }
 }
