@@ -84,7 +84,7 @@ fn main() -> io::Result<()> {
             "uploads",
             "the files that come",
             Right::Observe,
-            move || Vec::from_iter(shown.borrow().running.values().cloned()),
+            move || Vec::from_iter(shown.latest().running.values().cloned()),
         );
         let listener = TcpListener::bind(options.listen)?;
         let _inside = options.inside.serve("share", backdoor)?;

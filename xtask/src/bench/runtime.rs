@@ -476,7 +476,10 @@ mod tests {
                 .map(|found| found.iter().map(|p| p.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&["ours", "go"]).unwrap(), ["ours", "go-1", "go-2"]);
-        assert_eq!(names(&["ours-"]).unwrap(), ["ours-bare", "ours-traced", "ours-2"]);
+        assert_eq!(
+            names(&["ours-"]).unwrap(),
+            ["ours-bare", "ours-traced", "ours-2"]
+        );
         assert_eq!(names(&[]).unwrap().len(), programs::RUNTIME.len());
         assert!(names(&["gevent"]).is_err());
     }
