@@ -119,6 +119,7 @@ impl Console {
     #[cfg(test)]
     pub(crate) fn of(backdoor: crate::Backdoor, rights: Rights) -> Arc<Self> {
         Arc::new(Self {
+            looked: Looked::default(),
             shared: Shared::of(backdoor).expect("it opens no door"),
             pace: Arc::new(Pace::unlimited()),
             printer: Arc::new(|_| {}),

@@ -169,7 +169,7 @@ mod linux {
         runtime.run(|| {
             row("switch", switches);
             row("step of an NPC", world);
-            let server = Server::new(|_, response| Ok(response.send_text("Hello, World!")?));
+            let server = Server::new(|_, response| response.send_text("Hello, World!"));
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = listener.local_addr().expect("its address");
             spawn(move || server.serve(listener));
