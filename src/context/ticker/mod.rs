@@ -187,7 +187,6 @@ impl Ring {
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::io;
-    use std::ops::Range;
     use std::sync::OnceLock;
 
     use super::super::sample::Thread;
