@@ -215,10 +215,9 @@ impl Interpreter {
     }
 
     fn variables(&self) -> Vec<String> {
-        self.scope
-            .iter_raw()
-            .map(|(name, ..)| name.to_owned())
-            .collect()
+        let own = |name: &&str| !builtin::entries().any(|entry| entry.receiver() == Some(*name));
+        let names = self.scope.iter_raw().map(|(name, ..)| name);
+        names.filter(own).map(str::to_owned).collect()
     }
 }
 

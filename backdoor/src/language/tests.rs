@@ -488,7 +488,7 @@ fn sample(call: &str) -> String {
         "id" => "0",
         "seconds" | "n" | "integer" | "number" => "1",
         "field" | "text" | "x" => "\"a\"",
-        "file" => "\"/nowhere/x\"",
+        "file" | "path" => "\"/nowhere/x\"",
         "World" | "Vault" => "#{}",
         other => panic!("no sample for the argument `{other}` of {call}: add one here"),
     };
@@ -606,7 +606,7 @@ fn completion_offers_only_what_may_be_called() {
     assert_eq!(offered("all", "ki"), ["kick(", "kill("]);
     assert_eq!(offered("observe,evaluate", "ki"), [""; 0]);
     assert_eq!(offered("none", "pl"), [""; 0]);
-    assert_eq!(offered("observe", "wh"), ["where(", "where_all()"]);
+    assert_eq!(offered("observe", "wh"), ["where(", "where_all()", "why("]);
     assert_eq!(offered("observe,evaluate", "whi"), ["while"]);
     assert_eq!(
         offered("observe", "ps().to"),
