@@ -118,7 +118,12 @@ fn a_killed_process_leaves_a_box_that_names_the_culprit() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{:?}: {text}{errors}",
+        output.status
+    );
     assert!(text.contains("worker 1 had run 'culprit'"), "{text}");
     assert!(
         text.contains("compute_without_end"),

@@ -212,7 +212,12 @@ fn explain(recording: &Recording, who: &str, seconds: Option<f64>) -> Result<Str
             ),
         });
     };
-    let Some(first) = recording.events_of(id).map(|event| event.at).next() else {
+    // One that waits all along has no event that was not overwritten; its wait is known all the same.
+    let waits = recording.longest_waits(usize::MAX);
+    let waits = waits.into_iter().filter(|(waiter, ..)| *waiter == id);
+    let began = waits.map(|(_, _, from, _)| from).min();
+    let first = recording.events_of(id).map(|event| event.at).next();
+    let Some(first) = first.into_iter().chain(began).min() else {
         return Err(format!("nothing is recorded of coroutine #{id}"));
     };
     let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
