@@ -109,12 +109,16 @@ mod linux {
     fn http(how: How, server: SocketAddr) -> f64 {
         let count = (CONNECTIONS * REQUESTS) as u64;
         measured(how, count, || {
-            let clients: Vec<_> = (0..4).map(|_| thread::spawn(move || client(server))).collect();
+            let clients: Vec<_> = (0..4)
+                .map(|_| thread::spawn(move || client(server)))
+                .collect();
             // The worker serves meanwhile.
             while clients.iter().any(|client| !client.is_finished()) {
                 sleep(Duration::from_millis(1));
             }
-            clients.into_iter().for_each(|client| client.join().expect("a client"));
+            clients
+                .into_iter()
+                .for_each(|client| client.join().expect("a client"));
         })
     }
 
