@@ -72,7 +72,7 @@ pub mod trace;
 /// What the expansions of [`test`](macro@test) and [`main`](macro@main) call; not for anybody else.
 #[doc(hidden)]
 pub mod __macros {
-    pub use crate::testing::harness::{Outcome, main, test_for_real, test_simulated};
+    pub use crate::testing::harness::{Outcome, Rules, main, test_for_real, test_simulated};
 }
 
 /// What the expansion of [`select!`] calls; not for anybody else.

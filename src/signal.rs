@@ -31,6 +31,7 @@ pub use signal_hook::consts::signal::{
     SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 
+use crate::context::{handler, ticker};
 use crate::io::{Operation, OperationArm};
 use crate::net::UnixStream;
 
@@ -38,8 +39,9 @@ use crate::net::UnixStream;
 ///
 /// From [`new`](Self::new) on the signals no longer do what they do by default (such as end the process); each is kept
 /// until [`wait`](Self::wait) gives it. Several objects may name the same signal: each of them gets it. When the last one
-/// that names a signal is dropped, the signal does again what it does by default: a second Ctrl-C ends a process that
-/// has stopped listening.
+/// that names a signal is dropped, the signal does again what it did before: a second Ctrl-C ends a process that has
+/// stopped listening, unless it was started with that signal ignored. (A profile takes `SIGPROF` for itself, and passes on
+/// those that are not its own. Once there has been one, the default of that signal, to end the process, does not come back.)
 ///
 /// The kernel does not count: a signal that arrives several times between two waits may be given once.
 #[derive(Debug)]
@@ -172,6 +174,10 @@ impl Watched {
         // The handler runs its actions in the order of registration. The default comes first: once a watcher knows of a
         // signal, that signal must not find the watcher gone and end the process after all.
         DefaultHeldOff::imitate(signal);
+        if signal == SIGPROF {
+            // The profiler's ticks must not arrive here: before anybody could be told of one, its handler goes in front.
+            ticker::regain()?;
+        }
         let arrived = Arc::new(AtomicBool::new(false));
         let mut actions = Actions::default();
         // Then the flag, then the wake-up.
@@ -205,7 +211,8 @@ impl Drop for Actions {
 /// While one of these lives, its signal does not do what it does by default.
 ///
 /// The handler, once it is there, stays for ever (taking it out would race with whoever else chains to it); left alone
-/// it would swallow the signal. So it also imitates the default action, on the condition that nobody watches.
+/// it would swallow the signal. So it also imitates the default action, on the condition that nobody watches. If it has
+/// found another handler in its place, that one is called, and there is nothing to imitate.
 #[derive(Debug)]
 struct DefaultHeldOff {
     signal: i32,
@@ -213,8 +220,17 @@ struct DefaultHeldOff {
 
 struct Watchers {
     count: usize,
-    /// `count == 0`, for the handler to read.
-    none: Arc<AtomicBool>,
+    /// Did the signal do what it does by default, before it was ever watched?
+    was_default: bool,
+    /// It does so again, for the handler to read.
+    is_default: Arc<AtomicBool>,
+}
+
+impl Watchers {
+    fn publish(&self) {
+        let is_default = self.was_default && self.count == 0;
+        self.is_default.store(is_default, Ordering::SeqCst);
+    }
 }
 
 /// The signals that were ever watched.
@@ -224,17 +240,23 @@ impl DefaultHeldOff {
     /// Has the handler imitate the default action while nobody watches; once for each signal.
     fn imitate(signal: i32) {
         WATCHERS.lock().entry(signal).or_insert_with(|| {
-            let none = Arc::new(AtomicBool::new(true));
+            let was_default = handler::is_default(signal);
+            let is_default = Arc::new(AtomicBool::new(was_default));
             // It fails only for signals whose default nobody knows (the real-time ones): they are swallowed then.
-            let _ = signal_hook::flag::register_conditional_default(signal, Arc::clone(&none));
-            Watchers { count: 0, none }
+            let _ =
+                signal_hook::flag::register_conditional_default(signal, Arc::clone(&is_default));
+            Watchers {
+                count: 0,
+                was_default,
+                is_default,
+            }
         });
     }
 
     fn new(signal: i32) -> DefaultHeldOff {
         if let Some(watchers) = WATCHERS.lock().get_mut(&signal) {
             watchers.count += 1;
-            watchers.none.store(false, Ordering::SeqCst);
+            watchers.publish();
         }
         DefaultHeldOff { signal }
     }
@@ -242,10 +264,9 @@ impl DefaultHeldOff {
 
 impl Drop for DefaultHeldOff {
     fn drop(&mut self) {
-        let mut all = WATCHERS.lock();
-        if let Some(watchers) = all.get_mut(&self.signal) {
+        if let Some(watchers) = WATCHERS.lock().get_mut(&self.signal) {
             watchers.count -= 1;
-            watchers.none.store(watchers.count == 0, Ordering::SeqCst);
+            watchers.publish();
         }
     }
 }

@@ -5,18 +5,22 @@ use std::alloc::Layout;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::blocks;
-use super::cell::Binder;
+use super::cell::{Binder, thread_token};
+use super::claims::Claims;
+use super::heir::Heir;
 use super::one_of::Pointer;
 
 /// The part of a value whose type everybody knows, and where the rest is. A reference is the address of this.
 #[repr(C)]
 struct Front<H, B: ?Sized> {
-    references: AtomicUsize,
+    claims: Claims,
+    /// The token of the thread that the value is bound to; 0 until then.
+    thread: AtomicUsize,
     head: H,
     /// With what is known of its type.
     body: NonNull<B>,
@@ -46,14 +50,14 @@ unsafe impl<H: Send + Sync, B: ?Sized + Send + Sync> Send for Counted<H, B> {}
 unsafe impl<H: Send + Sync, B: ?Sized + Send + Sync> Sync for Counted<H, B> {}
 
 impl<H, B: ?Sized> Counted<H, B> {
-    /// References to a new value, whose parts are made in their place: they are large. `erase` forgets the body's type: write
-    /// `|body| body`. It is given a reference, for from a mere address it could make a body of any type.
+    /// References to a new value, one of them its heir. Its parts are made in their place: they are large. `erase` forgets the
+    /// body's type: write `|body| body`. It is given a reference, for from a mere address it could make a body of any type.
     #[inline]
-    pub(crate) fn new<T>(
+    pub(crate) fn create<T>(
         head: impl FnOnce() -> H,
         body: impl FnOnce() -> T,
         erase: for<'a> fn(&'a mut T) -> &'a mut B,
-    ) -> (First<H, B>, Self) {
+    ) -> (First<H, B>, Heir<H, B>) {
         let memory = blocks::allocate(Layout::new::<Whole<H, B, T>>());
         let whole = memory.cast::<Whole<H, B, T>>().as_ptr();
         // SAFETY: fresh memory with room for it all. If `head` or `body` panics it is leaked.
@@ -69,14 +73,18 @@ impl<H, B: ?Sized> Counted<H, B> {
             let front = &raw mut (*whole).front;
             (&raw mut (*front).body).write(erased);
             (&raw mut (*front).head).write(head());
-            (&raw mut (*front).references).write(AtomicUsize::new(3));
+            (&raw mut (*front).claims).write(Claims::new(3));
+            (&raw mut (*front).thread).write(AtomicUsize::new(0));
             NonNull::new_unchecked(front)
         };
         let reference = || Self {
             front,
             _owns: PhantomData,
         };
-        (First(ManuallyDrop::new(reference())), reference())
+        (
+            First(ManuallyDrop::new(reference())),
+            Heir::new(reference()),
+        )
     }
 
     /// The part whose type was erased.
@@ -86,15 +94,27 @@ impl<H, B: ?Sized> Counted<H, B> {
         unsafe { self.front.as_ref().body.as_ref() }
     }
 
-    /// Drops two references, in one step if they are to the same value.
     #[inline]
-    pub(crate) fn drop_both(one: Self, other: Self) {
-        if one.front == other.front {
-            let one = ManuallyDrop::new(one);
-            let _other = ManuallyDrop::new(other);
-            // SAFETY: two references that are not used again.
-            unsafe { one.give_up(2) };
-        }
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.front == other.front
+    }
+
+    #[inline]
+    pub(super) fn claims(&self) -> &Claims {
+        &self.front().claims
+    }
+
+    /// Is the value bound to the calling thread?
+    #[inline]
+    pub(super) fn is_bound_here(&self) -> bool {
+        self.front().thread.load(Ordering::Relaxed) == thread_token()
+    }
+
+    /// Where the value is.
+    #[inline]
+    pub(super) fn addresses(&self) -> Range<usize> {
+        let start = self.front.addr().get();
+        start..start + self.layout().size()
     }
 
     /// Counts `references` fewer, and drops the value if none is left.
@@ -103,15 +123,7 @@ impl<H, B: ?Sized> Counted<H, B> {
     /// The caller has as many, this one among them, and neither uses nor drops them again.
     #[inline]
     unsafe fn give_up(&self, references: usize) {
-        let count = &self.front().references;
-        // If there are no others, nobody can make one, and nothing is left to be counted. Acquire, so that whoever drops the
-        // value finds everything done that others did with it before they released theirs.
-        let is_last = count.load(Ordering::Acquire) == references
-            || count.fetch_sub(references, Ordering::Release) == references && {
-                fence(Ordering::Acquire);
-                true
-            };
-        if is_last {
+        if self.claims().give_up(references) {
             // SAFETY: there is no other reference, so nobody can make one.
             unsafe { self.destroy() };
         }
@@ -172,8 +184,9 @@ impl<H, B: ?Sized> First<H, B> {
     #[inline]
     pub(crate) fn bind(self, bind: impl FnOnce(&Counted<H, B>, &Binder)) -> [Counted<H, B>; 2] {
         let mut this = ManuallyDrop::new(self);
-        let start = this.0.front.as_ptr() as usize;
-        bind(&this.0, &Binder::new(start..start + this.0.layout().size()));
+        let front = this.0.front();
+        front.thread.store(thread_token(), Ordering::Relaxed);
+        bind(&this.0, &Binder::new(this.0.addresses()));
         // SAFETY: `this` is neither dropped nor used again, and it stands for two.
         unsafe { [ptr::read(&*this.0), ManuallyDrop::take(&mut this.0)] }
     }
@@ -198,8 +211,7 @@ impl<H, B: ?Sized> Deref for First<H, B> {
 impl<H, B: ?Sized> Clone for Counted<H, B> {
     #[inline]
     fn clone(&self) -> Self {
-        // Relaxed will do: nothing is learnt from the count.
-        if self.front().references.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+        if !self.claims().add() {
             // References were leaked in a loop; before the count can overflow there is no way out.
             std::process::abort();
         }
@@ -272,10 +284,10 @@ mod tests {
         }
     }
 
-    type Bird = Counted<u64, dyn Speaks>;
+    type Bird = Heir<u64, dyn Speaks>;
 
     fn parrot(drops: &Arc<AtomicUsize>, word: u64) -> (First<u64, dyn Speaks>, Bird) {
-        Counted::new(|| word, || Parrot(drops.clone(), word), |parrot| parrot)
+        Counted::create(|| word, || Parrot(drops.clone(), word), |parrot| parrot)
     }
 
     #[test]
@@ -284,7 +296,7 @@ mod tests {
         let (first, one) = parrot(&drops, 7);
         let more = one.clone();
         assert_eq!((*more, more.body().word().as_str()), (7, "arr 7"));
-        Counted::drop_both(one, more);
+        drop((one, more));
         assert_eq!(*first.reference(), *first);
         assert_eq!(drops.load(Ordering::Relaxed), 0);
         drop(first);
@@ -303,30 +315,20 @@ mod tests {
         assert_eq!(drops.load(Ordering::Relaxed), 1);
     }
 
-    #[test]
-    fn dropping_both_of_two_values_drops_each() {
-        let drops = Arc::new(AtomicUsize::new(0));
-        let (_, one) = parrot(&drops, 1);
-        let (_, two) = parrot(&drops, 2);
-        Counted::drop_both(one, two);
-        assert_eq!(drops.load(Ordering::Relaxed), 2);
-    }
-
     /// The alignment of a page, or more than one behind the front.
     #[test]
     fn bodies_of_every_alignment_and_size_are_where_they_belong() {
         fn check<T: fmt::Debug + Send + Sync + 'static>(body: fn() -> T) {
             let (first, one) =
-                Counted::<u8, dyn fmt::Debug + Send + Sync>::new(|| 5, body, |body| body);
+                Counted::<u8, dyn fmt::Debug + Send + Sync>::create(|| 5, body, |body| body);
             let place = ptr::from_ref(one.body()).addr();
             assert_eq!(place % align_of::<T>(), 0, "{:?}", Layout::new::<T>());
             assert_eq!(
-                (*one, format!("{:?}", one.body())),
+                (**one, format!("{:?}", one.body())),
                 (5, format!("{:?}", body()))
             );
             let [two, three] = first.bind(|_, _| ());
-            Counted::drop_both(one, two);
-            drop(three);
+            drop((one, two, three));
         }
         #[derive(Debug)]
         #[repr(align(64))]
@@ -353,7 +355,7 @@ mod tests {
             }
         }
         let drops = Arc::new(AtomicUsize::new(0));
-        let (first, one) = Counted::<Panics, dyn Speaks>::new(
+        let (first, one) = Counted::<Panics, dyn Speaks>::create(
             || Panics,
             || Parrot(drops.clone(), 1),
             |parrot| parrot,
@@ -367,7 +369,9 @@ mod tests {
     #[test]
     fn threads_share_it() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let (_, parrot) = parrot(&drops, 3);
+        let (_, heir) = parrot(&drops, 3);
+        let parrot = heir.clone();
+        drop(heir);
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let parrot = parrot.clone();

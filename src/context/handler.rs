@@ -1,7 +1,17 @@
-//! Handing a signal that is not ours to the handler that was there before.
+//! What a signal does already: the handler that was there before ours, and handing it what is not ours.
 
 use std::ffi::c_void;
 use std::mem;
+use std::ptr;
+
+/// Does the process do by default what a signal does?
+pub(crate) fn is_default(signal: libc::c_int) -> bool {
+    // SAFETY: only asks. Of a signal that does not exist, the kernel says so.
+    unsafe {
+        let mut now: libc::sigaction = mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_DFL
+    }
+}
 
 /// Calls the function of a `previous` action, as the kernel would have. False: it has none, but the default or nothing is to
 /// be done. For signal handlers.

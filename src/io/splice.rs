@@ -23,7 +23,7 @@ use super::source::{Way, share_the_worker};
 use crate::sched::wait;
 
 /// Bytes that the kernel is asked to move at a time, so that others have their turn in between.
-const CHUNK: usize = 1 << 17;
+const CHUNK: usize = 1 << 19;
 
 /// Copies until `count` bytes have been `copied`, or `from` ends. False: the kernel refuses, the rest is to be done by hand.
 pub(super) fn copy(from: End<'_>, to: End<'_>, count: u64, copied: &mut u64) -> io::Result<bool> {

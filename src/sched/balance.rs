@@ -7,6 +7,9 @@
 //!    that spreads the connections of `loop { accept; spawn }`.
 //! 3. A worker with nothing to do steals half of another's unstarted ones. A spawner wakes a sleeping worker for that,
 //!    but not more often than every [`ROUSE_EVERY`].
+//!
+//! A worker that one coroutine holds (the watchdog has seen the same resume twice) is given no more, and what was handed over
+//! to it and has not started goes to others: [`relieve`].
 
 use std::sync::atomic::Ordering;
 
@@ -20,13 +23,27 @@ const STEAL: usize = 64;
 /// Nanoseconds between two wake-ups of idle workers by one spawner: a wake-up costs two system calls.
 pub(super) const ROUSE_EVERY: u64 = 100_000;
 
-/// The worker that carries least.
+/// The worker that carries least; one that is held only if all are.
 pub(super) fn least_loaded(shared: &Shared) -> &WorkerShared {
     shared
         .workers
         .iter()
-        .min_by_key(|worker| worker.load())
+        .min_by_key(|worker| (worker.held.load(Ordering::Relaxed), worker.load()))
         .expect("a runtime has workers")
+}
+
+/// Lets others have what was handed over to a worker that is held.
+pub(super) fn relieve(shared: &Shared, held: &WorkerShared) {
+    held.held.store(true, Ordering::Relaxed);
+    if held.assigned.load(Ordering::Relaxed) == 0 || shared.is_stopping() {
+        return;
+    }
+    let other = least_loaded(shared);
+    if !other.held.load(Ordering::Relaxed) {
+        for newborn in held.take_placed() {
+            least_loaded(shared).place(newborn);
+        }
+    }
 }
 
 /// Who should take a new coroutine of `own`'s, if not `own` itself.
@@ -39,7 +56,8 @@ pub(super) fn better_than<'a>(shared: &'a Shared, own: &WorkerShared) -> Option<
     }
     let least = least_loaded(shared);
     let theirs = least.load();
-    (mine > theirs + SLACK + theirs / 8).then_some(least)
+    let is_better = mine > theirs + SLACK + theirs / 8 && !least.held.load(Ordering::Relaxed);
+    is_better.then_some(least)
 }
 
 /// Is there anything to steal? Asked before a sleep, and so under the locks: see [`super::sleeper::Idle`].

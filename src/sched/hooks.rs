@@ -7,12 +7,14 @@
 //!                    suspended, or ended ◀── switch ── it suspends, or ends
 //!   Worker::run      woken (a timer, a descriptor, a deadline)
 //!   plain threads    spawned, woken, interrupt_asked
+//!   Mutex, RwLock    locked, unlocked
 //! ```
 //!
 //! `resumed`, `suspended` and `ended` are called on the worker's own stack, where there is nothing to suspend; the others on
 //! that of whoever wakes or spawns, maybe with locks of a primitive held. None may wait, take a lock that is held for long, or
 //! wake a coroutine.
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::observe;
@@ -20,12 +22,15 @@ use super::record::{CoroRef, EndedBy, Head};
 use super::wait::WaitKind;
 use crate::context::{Context, Switched};
 use crate::profile;
+use crate::registry::lints::{self, LockId};
 use crate::trace::stream as trace;
 
 /// [`observe`](crate::observe) was called.
 pub(crate) const OBSERVERS: u32 = 1;
 /// Some runtime's events are recorded: see [`trace`].
 pub(crate) const STREAM: u32 = 2;
+/// Somebody watches closely: see [`watch_closely`](crate::registry::watch_closely).
+pub(crate) const WATCH: u32 = 4;
 /// A profile is taken.
 pub(crate) const PROFILE: u32 = 1 << 8;
 
@@ -129,6 +134,9 @@ pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
     if is(PROFILE) {
         profile::ended(coroutine, since, stamp);
     }
+    if is(WATCH) {
+        lints::ended(&coroutine.head);
+    }
 }
 
 /// The caller has made a coroutine, which is not queued yet.
@@ -147,6 +155,22 @@ pub(super) fn woken(whom: &Head, cause: Cause) {
     }
     if is(PROFILE) {
         profile::woken(whom, cause);
+    }
+}
+
+/// The caller has just taken this lock, together with others if it `reads`; `waits`: it would have waited for it.
+#[cold]
+pub(crate) fn locked(id: &LockId, reads: bool, waits: bool, site: &'static Location<'static>) {
+    if is(WATCH) {
+        lints::locked(id, reads, waits, site);
+    }
+}
+
+/// The caller lets go of this lock.
+#[cold]
+pub(crate) fn unlocked(id: &LockId) {
+    if is(WATCH) {
+        lints::unlocked(id);
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 
-use super::record::{CoroRef, Outcome};
+use super::record::{Body, CoroHeir, CoroRef, Inheritance};
 use super::spawn::CoroutineId;
 use super::wait::{self, Refused, WaitKind, Waiter, check_interrupt};
 use super::worker;
@@ -75,17 +75,26 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
 
 /// The right to wait for a coroutine's end. Dropped, it lets the coroutine run on.
 pub struct JoinHandle<T: 'static> {
-    /// `None` once its outcome was taken.
-    coroutine: Option<CoroRef>,
+    /// `None` once it was given up.
+    heir: Option<CoroHeir>,
     _value: PhantomData<fn() -> T>,
+}
+
+/// Where the outcome of a coroutine is whose closure returns a `T`.
+#[inline]
+fn inheritance<T: 'static>(body: &dyn Body) -> &Inheritance<T> {
+    let inheritance = body.inheritance();
+    inheritance
+        .downcast_ref()
+        .expect("spawned with this very type")
 }
 
 impl<T: 'static> JoinHandle<T> {
     /// Of a coroutine whose closure returns a `T`.
     #[inline]
-    pub(super) fn new(coroutine: CoroRef) -> Self {
+    pub(super) fn new(heir: CoroHeir) -> Self {
         Self {
-            coroutine: Some(coroutine),
+            heir: Some(heir),
             _value: PhantomData,
         }
     }
@@ -96,60 +105,52 @@ impl<T: 'static> JoinHandle<T> {
     /// [`JoinError::Panicked`] with the panic, [`JoinError::Interrupted`] if it was asked to end.
     pub fn join(mut self) -> Result<T, JoinError> {
         check_interrupt();
-        let outcome = self.outcome();
-        if !outcome.is_done() {
-            let head = &self.coroutine().head;
+        let heir = self.heir();
+        if !heir.is_ready() {
+            let head = &heir.head;
             let (wait, waiter) = wait::prepare(WaitKind::Join, head.id as usize)?;
-            head.wake_at_end(outcome, waiter);
+            head.wake_at_end(waiter, || heir.ask());
             if let wait::Outcome::Interrupted(interrupt) = wait.suspend() {
                 interrupt.raise();
             }
         }
-        let result = outcome.take().unwrap_or(Err(JoinError::Interrupted));
-        // So there is nothing left for `drop` to look at.
-        self.coroutine = None;
-        result
+        let outcome = self.heir.take().and_then(|heir| heir.abandon(inheritance));
+        outcome.unwrap_or(Err(JoinError::Interrupted))
     }
 
     /// Lets the coroutine run on, and gives a reference to it.
     #[inline]
     pub(crate) fn detach(mut self) -> CoroRef {
-        drop(self.outcome().abandon());
-        self.coroutine.take().expect("joining consumes the handle")
+        let heir = self.heir.take().expect("only joining gives it up");
+        let (coroutine, outcome) = heir.resign(inheritance::<T>);
+        drop(outcome);
+        coroutine
     }
 
     #[inline]
-    fn coroutine(&self) -> &CoroRef {
-        self.coroutine
-            .as_ref()
-            .expect("joining consumes the handle")
-    }
-
-    #[inline]
-    fn outcome(&self) -> &Outcome<T> {
-        let outcome = self.coroutine().body().outcome();
-        outcome.downcast_ref().expect("spawned with this very type")
+    fn heir(&self) -> &CoroHeir {
+        self.heir.as_ref().expect("only joining gives it up")
     }
 
     /// Asks the coroutine to end: from now on every blocking call that it makes outside a [`shield`](crate::shield)
     /// unwinds. Returns at once; asking again changes nothing. One that has not started never will.
     pub fn interrupt(&self) {
-        worker::interrupt(self.coroutine());
+        worker::interrupt(self.heir());
     }
 
     /// Has it ended?
     pub fn is_finished(&self) -> bool {
-        self.outcome().is_done()
+        self.heir().is_ready()
     }
 
     /// Its number.
     pub fn id(&self) -> CoroutineId {
-        CoroutineId(self.coroutine().head.id)
+        CoroutineId(self.heir().head.id)
     }
 
     /// Its name: the one given, or the place in the code that spawned it.
     pub fn name(&self) -> String {
-        self.coroutine().head.name.with(str::to_owned)
+        self.heir().head.name.with(str::to_owned)
     }
 }
 
@@ -181,20 +182,21 @@ impl<T: 'static> JoinArm<'_, T> {
 
 impl<T: 'static> Arm for JoinArm<'_, T> {
     fn attempt(&mut self) -> bool {
-        let outcome = self.handle.outcome();
-        if outcome.is_done() {
-            self.output = Some(outcome.take().unwrap_or(Err(JoinError::Interrupted)));
+        let heir = self.handle.heir();
+        if heir.is_ready() {
+            let outcome = heir.take_shared(inheritance);
+            self.output = Some(outcome.unwrap_or(Err(JoinError::Interrupted)));
         }
         self.output.is_some()
     }
 
     fn enlist(&mut self, waiter: Waiter) -> bool {
-        let outcome = self.handle.outcome();
-        if outcome.is_done() {
+        let heir = self.handle.heir();
+        if heir.is_ready() {
             return false;
         }
         // If it ends at this moment, this wakes the caller by this arm.
-        self.handle.coroutine().head.wake_at_end(outcome, waiter);
+        heir.head.wake_at_end(waiter, || heir.ask());
         self.listed = true;
         true
     }
@@ -206,7 +208,7 @@ impl<T: 'static> Arm for JoinArm<'_, T> {
 
     fn withdraw(&mut self) {
         if std::mem::take(&mut self.listed) {
-            self.handle.coroutine().head.forget_joiner();
+            self.handle.heir().head.forget_joiner();
         }
     }
 }
@@ -214,8 +216,8 @@ impl<T: 'static> Arm for JoinArm<'_, T> {
 impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.coroutine.is_some() {
-            drop(self.outcome().abandon());
+        if let Some(heir) = self.heir.take() {
+            drop(heir.abandon(inheritance::<T>));
         }
     }
 }

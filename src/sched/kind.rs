@@ -121,6 +121,25 @@ impl WaitKind {
         )
     }
 
+    /// A lock, which somebody has?
+    pub(crate) fn is_lock(self) -> bool {
+        matches!(self, Self::Mutex | Self::RwLockRead | Self::RwLockWrite)
+    }
+
+    /// Is it for something outside of the program to end it, such as a peer or a disk?
+    pub(crate) fn is_outside(self) -> bool {
+        matches!(
+            self,
+            Self::Read
+                | Self::Write
+                | Self::Accept
+                | Self::Connect
+                | Self::Turn
+                | Self::Unblock
+                | Self::Child
+        )
+    }
+
     /// Is the object a descriptor's number, or an id, rather than an address?
     pub(crate) fn object_is_number(self) -> bool {
         matches!(

@@ -17,16 +17,19 @@
 //! | `runtime` | starting and stopping it all |
 //! | `handle` | naming a runtime from elsewhere, hearing of its end |
 //! | `settings` | what can be chosen of it |
+//! | `histogram` | lengths of time, counted |
 //! | `hooks` | what hangs on a switch, a wake and a spawn |
 //! | `observe` | tells other crates of each switch |
 //! | `report` | what a panic prints |
 //! | `watchdog` | notices a coroutine that holds its worker |
 //! | `foreign_lock` | which of a worker's own coroutines has the lock that it sleeps in |
 
+pub(crate) mod accounting;
 pub(crate) mod balance;
 pub(crate) mod current;
 mod foreign_lock;
 pub(crate) mod handle;
+pub(crate) mod histogram;
 pub(crate) mod hooks;
 pub(crate) mod interrupt;
 pub(crate) mod join;
@@ -65,7 +68,9 @@ use crate::io::Reactor;
 use crate::registry::lints::Lints;
 use crate::registry::stalls::Stalls;
 use crate::trace;
+use accounting::Accounting;
 use handle::EndCalls;
+use histogram::Histogram;
 use join::JoinError;
 use record::{CoroRef, Newborn};
 use settings::Config;
@@ -75,6 +80,7 @@ use sleeper::{Idle, Sleeper};
 /// ever was, so that a waker which comes late finds something that refuses it.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) accounting: Accounting,
     pub(crate) workers: Box<[WorkerShared]>,
     /// The zero of this runtime's clocks.
     pub(crate) base: Instant,
@@ -119,9 +125,12 @@ pub(crate) struct WorkerShared {
     pub(crate) reactor: Reactor,
     /// Coroutines that started here and have not ended.
     pub(crate) live: AtomicUsize,
-    /// As `table.assigned.len()`, to be read without the lock.
+    /// How many are in `table.assigned` and `table.placed`, to be read without the lock.
     assigned: AtomicUsize,
+    /// One coroutine has run on it for a while: see [`balance`].
+    held: AtomicBool,
     pub(crate) figures: Figures,
+    pub(crate) delays: Delays,
     /// Its thread, from its start on.
     pub(crate) thread: OnceLock<Thread>,
     /// What the profiler samples, from the first time on that it does.
@@ -133,8 +142,10 @@ pub(crate) struct WorkerShared {
 struct Table {
     /// Spawned here, not started; others may steal them.
     unstarted: VecDeque<Newborn>,
-    /// Spawned by others for this worker, which has not come to them yet.
+    /// Spawned by others for just this worker, which has not come to them yet.
     assigned: Vec<Newborn>,
+    /// The same, but any worker will do: if this one is held, they go to another.
+    placed: Vec<Newborn>,
     /// Started here.
     live: Slab<CoroRef>,
 }
@@ -175,6 +186,34 @@ pub(crate) struct Figures {
     pub(crate) asleep: AtomicU64,
 }
 
+/// How long what could have run waited for the worker. Written by that alone, from the first sample on.
+#[derive(Default)]
+pub(crate) struct Delays(OnceLock<Box<DelayFigures>>);
+
+pub(crate) struct DelayFigures {
+    /// From being queued to being resumed.
+    pub(crate) queued: Histogram,
+    /// From one look at the poller to the next, in units of time.
+    pub(crate) unseen: Histogram,
+}
+
+impl Delays {
+    /// For the worker to write.
+    pub(crate) fn figures(&self) -> &DelayFigures {
+        self.0.get_or_init(|| {
+            Box::new(DelayFigures {
+                queued: Histogram::new(),
+                unseen: Histogram::new(),
+            })
+        })
+    }
+
+    /// What there is, if there is any.
+    pub(crate) fn read(&self) -> Option<&DelayFigures> {
+        self.0.get().map(|figures| &**figures)
+    }
+}
+
 impl Figures {
     /// Nanoseconds blocked in the poller until `now`, in cycles.
     pub(crate) fn idle_until(&self, now: u64) -> u64 {
@@ -208,7 +247,9 @@ impl WorkerShared {
             reactor,
             live: AtomicUsize::new(0),
             assigned: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
             figures: Figures::default(),
+            delays: Delays::default(),
             thread: OnceLock::new(),
             ring: OnceLock::new(),
         }
@@ -225,14 +266,47 @@ impl WorkerShared {
         self.tell();
     }
 
-    /// Gives the worker a new coroutine.
+    /// Gives the worker a new coroutine that shall run nowhere else.
     fn hand_over(&self, newborn: Newborn) {
         {
             let mut table = self.table.lock();
             table.assigned.push(newborn);
-            self.assigned.store(table.assigned.len(), Ordering::Relaxed);
+            self.count_assigned(&table);
         }
         self.tell();
+    }
+
+    /// Gives the worker a new coroutine that others may run as well.
+    fn place(&self, newborn: Newborn) {
+        {
+            let mut table = self.table.lock();
+            table.placed.push(newborn);
+            self.count_assigned(&table);
+        }
+        self.tell();
+    }
+
+    /// Takes those that others may run as well.
+    fn take_placed(&self) -> Vec<Newborn> {
+        let mut table = self.table.lock();
+        let placed = std::mem::take(&mut table.placed);
+        self.count_assigned(&table);
+        placed
+    }
+
+    /// Takes all that were given to the worker.
+    fn take_assigned(&self) -> impl Iterator<Item = Newborn> + use<> {
+        let mut table = self.table.lock();
+        self.assigned.store(0, Ordering::Relaxed);
+        let assigned = std::mem::take(&mut table.assigned);
+        assigned
+            .into_iter()
+            .chain(std::mem::take(&mut table.placed))
+    }
+
+    fn count_assigned(&self, table: &Table) {
+        let count = table.assigned.len() + table.placed.len();
+        self.assigned.store(count, Ordering::Relaxed);
     }
 
     /// Something was left for the worker.
@@ -262,11 +336,9 @@ impl WorkerShared {
     #[cold]
     fn refuse(&self) {
         while self.inbox.pop().is_some() {}
-        let refused = std::mem::take(&mut self.table.lock().assigned);
-        for newborn in refused {
+        for newborn in self.take_assigned() {
             record::discard(newborn, JoinError::Interrupted);
         }
-        self.assigned.store(0, Ordering::Relaxed);
     }
 
     /// Has the worker make a call, between two resumes.
@@ -312,8 +384,9 @@ impl WorkerShared {
         into: &mut Vec<CoroRef>,
     ) -> Option<usize> {
         let table = self.table.lock();
-        let unstarted = table.unstarted.iter().chain(&table.assigned);
-        let waiting = table.unstarted.len() + table.assigned.len();
+        let assigned = table.assigned.iter().chain(&table.placed);
+        let unstarted = table.unstarted.iter().chain(assigned);
+        let waiting = table.unstarted.len() + table.assigned.len() + table.placed.len();
         let mut position = from;
         let end = from + limit;
         for newborn in unstarted.skip(from).take(limit) {

@@ -8,6 +8,8 @@ use super::spawn::CoroutineId;
 const NOBODY: u64 = 0;
 /// No coroutine has this number.
 const A_THREAD: u64 = u64::MAX;
+/// Added to the number of one that shares the lock with others. No number comes so far.
+const SHARES: u64 = 1 << 63;
 
 /// The coroutine that owns a lock. Written by the owner only, so that no locked instruction is needed: after it came in, and
 /// before it leaves. In between the lock may have an owner that is not known yet, but never a wrong one.
@@ -31,9 +33,18 @@ impl Owner {
         self.0.store(NOBODY, Ordering::Relaxed);
     }
 
-    /// Who owns the lock at this moment, as far as that is known; `None` for a plain thread too.
+    /// This one has the lock too, if any is known that does. With the lock's state locked, so that it is never a wrong one.
+    pub(crate) fn share(&self, id: Option<u64>) {
+        self.0
+            .store(id.map_or(NOBODY, |id| id | SHARES), Ordering::Relaxed);
+    }
+
+    /// Who owns the lock alone at this moment, as far as that is known; `None` for a plain thread too.
     pub(crate) fn id(&self) -> Option<CoroutineId> {
-        Self::read(self.0.load(Ordering::Relaxed)).map(CoroutineId)
+        let word = self.0.load(Ordering::Relaxed);
+        Self::read(word)
+            .filter(|_| !Self::is_shared(word))
+            .map(CoroutineId)
     }
 
     /// For whoever waits to lend: see [`Owner::read`].
@@ -43,6 +54,11 @@ impl Owner {
 
     /// The coroutine that such a word names.
     pub(crate) fn read(word: u64) -> Option<u64> {
-        (word != NOBODY && word != A_THREAD).then_some(word)
+        (word != NOBODY && word != A_THREAD).then_some(word & !SHARES)
+    }
+
+    /// Whether the coroutine that such a word names has the lock together with others.
+    pub(crate) fn is_shared(word: u64) -> bool {
+        word & SHARES != 0 && word != A_THREAD
     }
 }

@@ -16,12 +16,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 
 use super::interrupt::{Raised, Scopes};
 use super::join::JoinError;
+use super::spawn::{Builder, spawn_unlimited};
 use super::wait::{WaitKind, Waiter};
 use super::word::WaitWord;
-use super::{Shared, current};
+use super::{Shared, current, worker};
 use crate::context::lend::Returned;
 use crate::context::{
-    Binder, Context, Counted, Entry, First, Fresh, HandOver, PinnedCell, SpinMutex,
+    Bequest, Binder, Context, Counted, Entry, First, Fresh, HandOver, Heir, PinnedCell, Published,
+    SpinMutex,
 };
 use crate::local::{self, Locals};
 
@@ -52,6 +54,9 @@ pub(crate) struct Record {
 
 pub(crate) type CoroRef = Counted<Record, dyn Body>;
 
+/// The reference with which a coroutine is joined.
+pub(crate) type CoroHeir = Heir<Record, dyn Body>;
+
 /// A coroutine that no worker has taken yet, with the two references that its worker needs: one for its table, one for its
 /// queue.
 pub(crate) type Newborn = First<Record, dyn Body>;
@@ -68,8 +73,47 @@ pub(crate) fn adopt(newborn: Newborn) -> [CoroRef; 2] {
 /// Gives up what no worker will take: whoever joins gets `error`.
 #[cold]
 pub(crate) fn discard(newborn: Newborn, error: JoinError) {
-    let [coroutine, _] = adopt(newborn);
+    let [coroutine, other] = adopt(newborn);
     coroutine.discard(error);
+    publish(coroutine, other);
+}
+
+/// Lets whoever joins have what came of a coroutine of this thread: nothing is done with it any more. These are its
+/// worker's references.
+#[inline]
+pub(crate) fn publish(one: CoroRef, other: CoroRef) {
+    match CoroRef::publish(one, other) {
+        Published::Left => {}
+        Published::Awaited(coroutine) => tell_joiner(&coroutine),
+        Published::Unwanted(coroutine, _other) => {
+            if let Some(unwanted) = coroutine.body().take_unwanted(&coroutine) {
+                dispose(coroutine.head.runtime, unwanted);
+            }
+        }
+    }
+}
+
+/// Wakes whoever waits for the coroutine's end.
+#[cold]
+fn tell_joiner(coroutine: &CoroRef) {
+    let mut wakers = Vec::new();
+    // It is the coroutine that wakes, for whoever takes that down.
+    current::set(coroutine, || {
+        if let Some(waiter) = coroutine.head.joiner.take() {
+            waiter.wake_later(&mut wakers);
+        }
+    });
+    wakers.into_iter().for_each(worker::call_waker);
+}
+
+/// Whoever would have joined has gone between the coroutine's end and now. Destructors may block, which they may not on the
+/// worker's stack.
+#[cold]
+#[track_caller]
+fn dispose(runtime: &'static Shared, unwanted: Box<dyn Any + Send>) {
+    let spec = Builder::new().name("drops what a coroutine returned and nobody took");
+    let spec = spec.with_site(Location::caller());
+    drop(spawn_unlimited(runtime, spec, move || drop(unwanted)));
 }
 
 /// The part that every coroutine has, whatever it computes.
@@ -188,8 +232,8 @@ impl Head {
     }
 
     /// See [`Joiner::wake_at_end`].
-    pub(crate) fn wake_at_end<T>(&self, outcome: &Outcome<T>, waiter: Waiter) {
-        self.joiner.wake_at_end(outcome, waiter);
+    pub(crate) fn wake_at_end(&self, waiter: Waiter, ask: impl FnOnce() -> bool) {
+        self.joiner.wake_at_end(waiter, ask);
     }
 
     /// See [`Joiner::forget`].
@@ -206,10 +250,10 @@ impl Joiner {
         Self(SpinMutex::new(None))
     }
 
-    /// Leaves `waiter` to be woken when there is an outcome. It is woken at once if there is one.
-    pub(crate) fn wake_at_end<T>(&self, outcome: &Outcome<T>, waiter: Waiter) {
+    /// Leaves `waiter` to be woken when there is an outcome; `ask` asks for that. It is woken at once if that is too late.
+    pub(crate) fn wake_at_end(&self, waiter: Waiter, ask: impl FnOnce() -> bool) {
         *self.0.lock() = Some(waiter);
-        if !outcome.ask() {
+        if !ask() {
             self.wake();
         }
     }
@@ -222,10 +266,13 @@ impl Joiner {
 
     #[cold]
     pub(crate) fn wake(&self) {
-        let waiter = self.0.lock().take();
-        if let Some(waiter) = waiter {
+        if let Some(waiter) = self.take() {
             waiter.wake();
         }
+    }
+
+    fn take(&self) -> Option<Waiter> {
+        self.0.lock().take()
     }
 }
 
@@ -263,19 +310,24 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn bind(&self, binder: &Binder);
     /// For `entry`, which knows the type.
     fn as_any(&self) -> &dyn Any;
-    /// An [`Outcome`], for whoever joins and knows the type.
-    fn outcome(&self) -> &dyn Any;
+    /// An [`Inheritance`], for whoever joins and knows the type.
+    fn inheritance(&self) -> &dyn Any;
     /// See [`CoroRef::discard`].
-    fn discard(&self, head: &Head, error: JoinError);
+    fn discard(&self, coroutine: &CoroRef, error: JoinError);
+    /// What nobody will join for, if it was kept; `coroutine` has this body.
+    fn take_unwanted(&self, coroutine: &CoroRef) -> Option<Box<dyn Any + Send>>;
 }
 
-/// What whoever joins gets.
+/// What whoever joins a scope's child gets.
 pub(crate) type Outcome<T> = HandOver<Result<T, JoinError>>;
+
+/// What whoever joins gets.
+pub(crate) type Inheritance<T> = Bequest<Result<T, JoinError>>;
 
 /// A closure and what became of it.
 pub(crate) struct Run<F, T> {
     closure: PinnedCell<Cell<Option<F>>>,
-    outcome: Outcome<T>,
+    inheritance: Inheritance<T>,
 }
 
 impl<F, T> Run<F, T>
@@ -286,25 +338,12 @@ where
     pub(crate) fn new(closure: F) -> Self {
         Self {
             closure: PinnedCell::sent(Cell::new(Some(closure))),
-            outcome: HandOver::empty(),
-        }
-    }
-
-    /// Keeps the outcome for whoever joins. Gives it back if nobody will, to be dropped where its destructor may block.
-    fn keep(&self, head: &Head, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
-        match self.outcome.put(outcome) {
-            Ok(awaited) => {
-                if awaited {
-                    head.joiner.wake();
-                }
-                None
-            }
-            Err(outcome) => Some(outcome),
+            inheritance: Bequest::none(),
         }
     }
 
     /// Calls with the current coroutine, which runs this.
-    fn with_current<R>(call: impl FnOnce(&Head, &Self) -> R) -> R {
+    fn with_current<R>(call: impl FnOnce(&CoroRef, &Self) -> R) -> R {
         current::with(|coroutine| {
             let coroutine = coroutine.expect("an entry runs in its coroutine");
             let run = coroutine
@@ -312,13 +351,14 @@ where
                 .as_any()
                 .downcast_ref()
                 .expect("an entry runs in its own coroutine");
-            call(&coroutine.head, run)
+            call(coroutine, run)
         })
     }
 
     fn run_current() -> EndedBy {
-        let (closure, interrupted) =
-            Self::with_current(|head, run| (run.closure.get().take(), head.is_interrupted()));
+        let (closure, interrupted) = Self::with_current(|coroutine, run| {
+            (run.closure.get().take(), coroutine.head.is_interrupted())
+        });
         let Some(closure) = closure else {
             return EndedBy::Interrupt;
         };
@@ -340,9 +380,10 @@ where
             }
             Err(payload) => (Err(JoinError::Panicked(payload)), EndedBy::Panic),
         };
-        let unwanted = Self::with_current(|head, run| {
-            head.ended.store(true, Ordering::Release);
-            run.keep(head, outcome)
+        // Its worker lets whoever joins have it, when all else is done.
+        let unwanted = Self::with_current(|coroutine, run| {
+            coroutine.head.ended.store(true, Ordering::Release);
+            coroutine.leave(&run.inheritance, outcome).err()
         });
         // Its destructor may panic, which has been reported then, and may block, which it may not on the worker's stack.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
@@ -351,10 +392,10 @@ where
 }
 
 impl CoroRef {
-    /// Gives up what has not started (or will never go on): whoever joins gets `error`. On its own thread.
+    /// Gives up what has not started: whoever joins will get `error`. On its own thread.
     #[cold]
     pub(crate) fn discard(&self, error: JoinError) {
-        self.body().discard(&self.head, error);
+        self.body().discard(self, error);
     }
 }
 
@@ -375,15 +416,20 @@ where
         self
     }
 
-    fn outcome(&self) -> &dyn Any {
-        &self.outcome
+    fn inheritance(&self) -> &dyn Any {
+        &self.inheritance
     }
 
-    fn discard(&self, head: &Head, error: JoinError) {
+    fn discard(&self, coroutine: &CoroRef, error: JoinError) {
         let closure = self.closure.get().take();
         // A destructor that panics must not take the worker with it.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
-        head.ended.store(true, Ordering::Release);
-        drop(self.keep(head, Err(error)));
+        coroutine.head.ended.store(true, Ordering::Release);
+        drop(coroutine.leave(&self.inheritance, Err(error)));
+    }
+
+    fn take_unwanted(&self, coroutine: &CoroRef) -> Option<Box<dyn Any + Send>> {
+        let unwanted = coroutine.take_back(&self.inheritance)?;
+        Some(Box::new(unwanted))
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::accounting::Accounting;
 use super::handle::{EndCalls, principal};
 use super::join::{JoinError, JoinHandle};
 use super::settings::{Config, RuntimeBuilder};
@@ -158,6 +159,7 @@ pub(super) fn lay_out(config: Config) -> io::Result<(&'static Shared, Vec<Poller
             Some((host, _)) => host.shared.next_id,
             None => Box::leak(Box::new(AtomicU64::new(1))),
         },
+        accounting: Accounting::new(config.accounting),
         config,
         workers: workers.into(),
         base: Instant::now(),

@@ -174,7 +174,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Whether processor time is counted at each switch, which costs a reading of the time-stamp counter. On by default.
+    /// Whether processor time is counted at each switch, which costs a reading of the time-stamp counter. On by default;
+    /// [`RuntimeHandle::set_accounting`](crate::RuntimeHandle::set_accounting) changes it while the runtime runs.
     pub fn accounting(mut self, on: bool) -> Self {
         self.config.accounting = on;
         self
@@ -182,7 +183,8 @@ impl RuntimeBuilder {
 
     /// How long a coroutine may hold its worker without suspending; 200 ms by default, at least 1 ms, `None` for as long as
     /// it likes. One that exceeds it is named in the log, with its backtrace: see [`registry::stalls`](crate::registry).
-    /// Whoever is late in the queue behind it notices at once; this says why.
+    /// Whoever is late in the queue behind it notices at once; this says why. After half of it, coroutines that were placed
+    /// on its worker and have not started go to another.
     ///
     /// One thread watches all the workers of the process, and sleeps while they do. It takes the backtrace with a signal
     /// (SIGURG) to the worker that is held: system calls that a signal ends, such as a `nanosleep` of a foreign library,

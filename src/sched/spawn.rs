@@ -271,13 +271,13 @@ where
     let scoped = spec.scope_of.is_some();
     let parent = spec.scope_of.unwrap_or_else(current::id);
     let stack_size = spec.stack_size.unwrap_or(shared.config.stack_size);
-    let spawned = if shared.config.accounting {
+    let spawned = if shared.accounting.is_on() {
         worker::stamp(shared)
     } else {
         0
     };
     let id = worker::new_id(shared);
-    let (newborn, handle) = CoroRef::new(
+    let (newborn, handle) = CoroRef::create(
         || Record {
             head: Head::new(spec.name, parent, id, shared, stack_size, spawned, scoped),
         },

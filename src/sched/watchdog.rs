@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::{Shared, WorkerShared, foreign_lock};
+use super::{Shared, WorkerShared, balance, foreign_lock};
 use crate::context::cycles;
 use crate::context::sample::Usage;
 use crate::registry;
@@ -92,9 +92,8 @@ fn main() {
     let mut watches: Vec<Watch> = Vec::new();
     loop {
         let Some(pause) = pause() else {
+            watches.iter_mut().for_each(Watch::rest);
             sleep_without_end();
-            // What was seen is too long ago to say anything.
-            watches.clear();
             continue;
         };
         let before = Instant::now();
@@ -186,6 +185,22 @@ impl Watch {
         }
     }
 
+    /// All workers sleep: what ran before will say nothing any more. What grows from check to check still does.
+    fn rest(&mut self) {
+        let now = Instant::now();
+        for (worker, track) in self.shared.workers.iter().zip(&mut self.tracks) {
+            worker.held.store(false, Ordering::Relaxed);
+            if let Some(stretch) = track.stretch.take() {
+                end(self.shared, &stretch, now);
+            }
+            *track = Track {
+                seen: (0, 0),
+                first: now,
+                stretch: None,
+            };
+        }
+    }
+
     fn look(&mut self, now: Instant, stopped: Duration) {
         self.shared.stream.beat();
         self.checks.look(self.shared, now);
@@ -201,6 +216,7 @@ impl Watch {
             );
             if seen.0 == 0 || seen != track.seen {
                 if let Some(stretch) = track.stretch.take() {
+                    worker.held.store(false, Ordering::Relaxed);
                     end(self.shared, &stretch, now);
                 }
                 track.seen = seen;
@@ -210,6 +226,7 @@ impl Watch {
             let stretch = track
                 .stretch
                 .get_or_insert_with(|| Stretch::new(self.shared, worker, track.first, self.limit));
+            balance::relieve(self.shared, worker);
             let lasted = now.saturating_duration_since(stretch.since);
             if lasted >= stretch.due {
                 let told = report(self.shared, worker, seen.0, stretch, lasted);
@@ -233,7 +250,7 @@ impl Stretch {
     ) -> Self {
         // It began up to a pause before; the worker knows when, if it keeps accounts.
         let resumed = worker.figures.resumed.load(Ordering::Relaxed);
-        let known = shared.config.accounting.then(|| {
+        let known = shared.accounting.is_on().then(|| {
             let ago = cycles::scale().nanos(cycles::now().saturating_sub(resumed));
             Instant::now().checked_sub(Duration::from_nanos(ago))
         });

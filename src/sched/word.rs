@@ -111,6 +111,11 @@ impl WaitWord {
             .is_ok()
     }
 
+    /// How many waits there have been, the one that is on included.
+    pub(crate) fn waits(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) >> (ARM | STATE).count_ones()
+    }
+
     /// The wait that is on, if any.
     #[inline]
     pub(crate) fn current(&self) -> Option<Epoch> {

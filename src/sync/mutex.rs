@@ -4,10 +4,13 @@ use super::wait_queue::{WaitQueue, WaitStatistics};
 use super::{address, refuse};
 use crate::CoroutineId;
 use crate::context::{SpinGuard, SpinMutex};
+use crate::registry::lints::LockId;
+use crate::sched::hooks;
 use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Refused, Wait, WaitKind, Waiter};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Somebody owns the mutex, or it is on its way to somebody.
@@ -54,6 +57,8 @@ pub struct Mutex<T: ?Sized> {
 /// The right to the data: who owns it, and who is next.
 struct Gate {
     word: AtomicU8,
+    /// For whoever watches closely.
+    id: LockId,
     owner: Owner,
     queue: SpinMutex<WaitQueue<()>>,
 }
@@ -74,6 +79,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         let gate = Gate {
             word: AtomicU8::new(0),
+            id: LockId::none(),
             owner: Owner::nobody(),
             queue: SpinMutex::new(WaitQueue::new()),
         };
@@ -102,12 +108,16 @@ impl<T: ?Sized> Mutex<T> {
         if !self.gate.try_enter() {
             self.gate.enter_slowly(wait::prepare, address(self));
         }
-        self.guard()
+        self.guard(true)
     }
 
     /// Takes the mutex if nobody owns it and nobody waits for it.
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.gate.try_enter().then(|| self.guard())
+        if !self.gate.try_enter() {
+            return None;
+        }
+        Some(self.guard(false))
     }
 
     /// Takes the mutex, whatever interrupts there may be: for what must hold it before it may unwind or return.
@@ -116,7 +126,7 @@ impl<T: ?Sized> Mutex<T> {
         if !self.gate.try_enter() {
             self.gate.enter_slowly(wait::wait_masked, address(self));
         }
-        self.guard()
+        self.guard(true)
     }
 
     /// Whether somebody owns the mutex at this moment.
@@ -140,9 +150,13 @@ impl<T: ?Sized> Mutex<T> {
         self.gate.owner.id()
     }
 
-    /// For the owner of the gate only.
-    fn guard(&self) -> MutexGuard<'_, T> {
+    /// For the owner of the gate only; `waits`: it would have waited.
+    #[track_caller]
+    fn guard(&self, waits: bool) -> MutexGuard<'_, T> {
         self.gate.owner.enter();
+        if hooks::is_on() {
+            hooks::locked(&self.gate.id, false, waits, Location::caller());
+        }
         MutexGuard {
             data: self.data.lock(),
             pass: Pass(self),
@@ -204,6 +218,9 @@ impl Gate {
 
     #[inline]
     fn leave(&self) {
+        if hooks::is_on() {
+            hooks::unlocked(&self.id);
+        }
         self.owner.leave();
         if self
             .word

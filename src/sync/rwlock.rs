@@ -3,10 +3,13 @@
 use super::wait_queue::{Ticket, WaitQueue, WaitStatistics};
 use super::{address, refuse};
 use crate::CoroutineId;
+use crate::registry::lints::LockId;
 use crate::sched::owner::Owner;
 use crate::sched::wait::{self, Outcome, Wait, WaitKind};
+use crate::sched::{current, hooks};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 
 /// A lock that many may hold to read, or one to write.
 ///
@@ -36,15 +39,22 @@ pub struct RwLock<T: ?Sized> {
     data: parking_lot::RwLock<T>,
 }
 
+/// Readers that are known at a time, at most.
+const KNOWN: usize = 4;
+
 struct Gate {
     state: parking_lot::Mutex<State>,
-    /// The writer that is in. Readers are many, and not known.
+    /// The writer that is in, or one of the readers.
     owner: Owner,
+    /// For whoever watches closely.
+    id: LockId,
 }
 
 /// Between two calls: the first in line cannot be let in.
 struct State {
     readers: usize,
+    /// Those of them that are coroutines, by id, as far as there is room. 0: room.
+    known: [u64; KNOWN],
     /// A writer is in; `readers` is 0 then.
     writer: bool,
     queue: WaitQueue<Access>,
@@ -83,7 +93,8 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     pass: WritePass<'a>,
 }
 
-struct ReadPass<'a>(&'a Gate);
+/// With the reader's id, or 0.
+struct ReadPass<'a>(&'a Gate, u64);
 struct WritePass<'a>(&'a Gate);
 
 impl<T> RwLock<T> {
@@ -91,6 +102,7 @@ impl<T> RwLock<T> {
     pub const fn new(value: T) -> Self {
         let state = State {
             readers: 0,
+            known: [0; KNOWN],
             writer: false,
             queue: WaitQueue::new(),
         };
@@ -98,6 +110,7 @@ impl<T> RwLock<T> {
             gate: Gate {
                 state: parking_lot::Mutex::new(state),
                 owner: Owner::nobody(),
+                id: LockId::none(),
             },
             data: parking_lot::RwLock::new(value),
         }
@@ -118,7 +131,7 @@ impl<T: ?Sized> RwLock<T> {
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         wait::check_interrupt();
         self.gate.enter(Access::Read, address(self));
-        self.read_guard()
+        self.read_guard(true)
     }
 
     /// Takes the lock to write; waits while anyone holds it. **May suspend.**
@@ -129,19 +142,25 @@ impl<T: ?Sized> RwLock<T> {
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         wait::check_interrupt();
         self.gate.enter(Access::Write, address(self));
-        self.write_guard()
+        self.write_guard(true)
     }
 
     /// Takes the lock to read if [`read`](Self::read) would not have to wait.
+    #[track_caller]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        let entered = self.gate.state.lock().try_enter(Access::Read);
-        entered.then(|| self.read_guard())
+        if !self.gate.try_enter(Access::Read) {
+            return None;
+        }
+        Some(self.read_guard(false))
     }
 
     /// Takes the lock to write if [`write`](Self::write) would not have to wait.
+    #[track_caller]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        let entered = self.gate.state.lock().try_enter(Access::Write);
-        entered.then(|| self.write_guard())
+        if !self.gate.try_enter(Access::Write) {
+            return None;
+        }
+        Some(self.write_guard(false))
     }
 
     /// The value; no lock is needed, since nobody else can see it.
@@ -165,15 +184,23 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    fn read_guard(&self) -> RwLockReadGuard<'_, T> {
+    #[track_caller]
+    fn read_guard(&self, waits: bool) -> RwLockReadGuard<'_, T> {
+        if hooks::is_on() {
+            hooks::locked(&self.gate.id, true, waits, Location::caller());
+        }
         RwLockReadGuard {
             data: self.data.read(),
-            _pass: ReadPass(&self.gate),
+            _pass: ReadPass(&self.gate, reader()),
         }
     }
 
-    fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
+    #[track_caller]
+    fn write_guard(&self, waits: bool) -> RwLockWriteGuard<'_, T> {
         self.gate.owner.enter();
+        if hooks::is_on() {
+            hooks::locked(&self.gate.id, false, waits, Location::caller());
+        }
         RwLockWriteGuard {
             data: self.data.write(),
             pass: WritePass(&self.gate),
@@ -186,6 +213,7 @@ impl Gate {
     fn enter(&self, access: Access, object: usize) {
         let mut state = self.state.lock();
         if state.try_enter(access) {
+            self.note(&mut state, access);
             return;
         }
         let Ok((wait, waiter)) = wait::prepare(access.wait_kind(), object) else {
@@ -198,6 +226,33 @@ impl Gate {
         let ticket = state.queue.push(waiter, access);
         drop(state);
         self.sit_out(wait, ticket);
+        if access == Access::Read {
+            self.note(&mut self.state.lock(), access);
+        }
+    }
+
+    fn try_enter(&self, access: Access) -> bool {
+        let mut state = self.state.lock();
+        let entered = state.try_enter(access);
+        if entered {
+            self.note(&mut state, access);
+        }
+        entered
+    }
+
+    /// The caller is in: if it reads, that is for others to see.
+    fn note(&self, state: &mut State, access: Access) {
+        if access == Access::Read {
+            state.change_known(0, reader());
+            self.owner.share(state.known());
+        }
+    }
+
+    #[inline]
+    fn tell_left(&self) {
+        if hooks::is_on() {
+            hooks::unlocked(&self.id);
+        }
     }
 
     fn sit_out(&self, wait: Wait, ticket: Ticket) {
@@ -221,7 +276,26 @@ impl Access {
     }
 }
 
+/// The caller's id, or 0.
+fn reader() -> u64 {
+    current::with(|coroutine| coroutine.map_or(0, |it| it.head.id))
+}
+
 impl State {
+    /// Replaces one place of the known readers, if there is such a one.
+    fn change_known(&mut self, from: u64, to: u64) {
+        if from != to
+            && let Some(place) = self.known.iter_mut().find(|it| **it == from)
+        {
+            *place = to;
+        }
+    }
+
+    /// One of the readers.
+    fn known(&self) -> Option<u64> {
+        self.known.into_iter().find(|it| *it != 0)
+    }
+
     fn admits(&self, access: Access) -> bool {
         !self.writer && (access == Access::Read || self.readers == 0)
     }
@@ -266,18 +340,22 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let mut state = gate.state.lock();
         state.writer = false;
         state.readers = 1;
+        gate.note(&mut state, Access::Read);
         state.settle();
         drop(state);
         RwLockReadGuard {
             data,
-            _pass: ReadPass(gate),
+            _pass: ReadPass(gate, reader()),
         }
     }
 }
 
 impl Drop for ReadPass<'_> {
     fn drop(&mut self) {
+        self.0.tell_left();
         let mut state = self.0.state.lock();
+        state.change_known(self.1, 0);
+        self.0.owner.share(state.known());
         state.readers -= 1;
         state.settle();
     }
@@ -285,6 +363,7 @@ impl Drop for ReadPass<'_> {
 
 impl Drop for WritePass<'_> {
     fn drop(&mut self) {
+        self.0.tell_left();
         self.0.owner.leave();
         let mut state = self.0.state.lock();
         state.writer = false;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::process::{ExitCode, Termination};
 
 use super::{Simulation, assert_no_leaks};
+use crate::registry;
 use crate::sched::runtime::Runtime;
 
 /// What a test may return.
@@ -31,9 +32,24 @@ impl<T: Outcome, E: Debug> Outcome for Result<T, E> {
     }
 }
 
-fn whole<T: Outcome>(body: fn() -> T, may_leak: bool) {
+/// What a test must not do.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Coroutines may outlive it.
+    pub may_leak: bool,
+    /// It fails if the runtime notices something.
+    pub deny_lints: bool,
+}
+
+fn whole<T: Outcome>(body: fn() -> T, rules: Rules) {
+    let watch = rules.deny_lints.then(registry::watch_closely);
     body().check();
-    if !may_leak {
+    if rules.deny_lints {
+        let lints: Vec<String> = registry::lints().iter().map(ToString::to_string).collect();
+        assert!(lints.is_empty(), "{}", lints.join("\n"));
+    }
+    drop(watch);
+    if !rules.may_leak {
         assert_no_leaks();
     }
 }
@@ -42,22 +58,18 @@ fn whole<T: Outcome>(body: fn() -> T, may_leak: bool) {
 pub fn test_simulated<T: Outcome + 'static>(
     simulation: Simulation,
     seeds: Option<Range<u64>>,
-    may_leak: bool,
+    rules: Rules,
     body: fn() -> T,
 ) {
     match seeds {
-        None => simulation.run(move || whole(body, may_leak)),
-        Some(seeds) => simulation.explore(seeds, move |_| whole(body, may_leak)),
+        None => simulation.run(move || whole(body, rules)),
+        Some(seeds) => simulation.explore(seeds, move |_| whole(body, rules)),
     }
 }
 
 /// A test in a runtime with the real clock.
-pub fn test_for_real<T: Outcome + 'static>(
-    workers: Option<usize>,
-    may_leak: bool,
-    body: fn() -> T,
-) {
-    runtime(workers).run(move || whole(body, may_leak));
+pub fn test_for_real<T: Outcome + 'static>(workers: Option<usize>, rules: Rules, body: fn() -> T) {
+    runtime(workers).run(move || whole(body, rules));
 }
 
 /// A program's main function.

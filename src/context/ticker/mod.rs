@@ -14,17 +14,31 @@
 //!
 //! A timer on the thread's processor time would be looked at by most kernels only at their tick, 250 times a second, and while
 //! others want the processor less often. So the timer counts real time, and a sample stands for the processor time since the
-//! one before, by the thread's own clock: those of a thread that sleeps weigh nothing. One that hardly runs is asked less
-//! and less often, until it runs again.
+//! one before, by the thread's own clock.
+//!
+//! A thread that sleeps is not sampled: what it used before belongs to the next sample of what runs. For that to be right on
+//! average, what runs must be as likely to be met at its end as at its beginning, however the program's own timers go. So
+//! ticks come at random, as decays of atoms do: when the next one comes has nothing to do with when the timer was set. Left
+//! out is what it costs to fall asleep and to be woken, which is spread over the rest.
+//!
+//! One that hardly runs is asked less and less often, until it runs again.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::cycles;
+
+#[cfg(target_os = "linux")]
+mod chain;
 #[cfg(target_os = "linux")]
 mod system;
 #[cfg(target_os = "linux")]
 mod walk;
 
+#[cfg(target_os = "linux")]
+pub(crate) use chain::regain;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use system::regain;
 pub(crate) use system::{Timer, enlist, used};
 
 /// Frames of a sample, at most: the innermost.
@@ -37,6 +51,8 @@ const HEAD: usize = 4;
 const LAZY: u32 = 6;
 /// It hardly runs if it uses less than this part of the time.
 const HARDLY: u64 = 16;
+/// Nanoseconds to the next tick, at least: the handler needs a few thousand itself.
+const SOONEST: u64 = 1_000;
 
 /// What a thread's handler writes and one other thread reads.
 pub(crate) struct Ring {
@@ -48,16 +64,22 @@ pub(crate) struct Ring {
     lost: AtomicU64,
     /// Nanoseconds of processor time that the thread had used at its latest sample.
     used: AtomicU64,
+    /// The same at its latest tick, of which those in its sleep are no samples.
+    looked: AtomicU64,
     /// Nanoseconds of processor time spent in the handler.
     cost: AtomicU64,
     /// One more than the timer's number; 0: there is none.
     timer: AtomicUsize,
     /// Those that use that number at this moment: the handler, and maybe what it interrupted.
     users: AtomicU32,
-    /// Nanoseconds between samples.
+    /// Nanoseconds between samples, on average.
     every: AtomicU64,
     /// How often that is doubled now.
     laziness: AtomicU32,
+    /// Nanoseconds from the latest tick, or from when the thread was stirred, to the next tick.
+    awaited: AtomicU64,
+    /// Of the random numbers: never 0.
+    chance: AtomicU64,
 }
 
 /// What ran when the signal came.
@@ -93,11 +115,14 @@ impl Ring {
             read: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             cost: AtomicU64::new(0),
             timer: AtomicUsize::new(0),
             users: AtomicU32::new(0),
             every: AtomicU64::new(0),
             laziness: AtomicU32::new(0),
+            awaited: AtomicU64::new(0),
+            chance: AtomicU64::new(cycles::now() | 1),
         }
     }
 
@@ -109,7 +134,18 @@ impl Ring {
         }
     }
 
-    /// Asks less often, as nothing runs, or as often as was wanted. On the thread itself. Safe in a signal handler.
+    /// A tick, at which the thread has used so much: when shall the next one come?
+    fn look(&self, used: u64) {
+        let ran = used.saturating_sub(self.looked.swap(used, Ordering::Relaxed));
+        let hardly = ran < self.awaited.load(Ordering::Relaxed) / HARDLY;
+        self.pace(match hardly {
+            true => (self.laziness.load(Ordering::Relaxed) + 1).min(LAZY),
+            false => 0,
+        });
+    }
+
+    /// Sets the timer anew, for as often as is wanted or, if nothing runs, less often. On the thread itself. Safe in a signal
+    /// handler.
     #[cold]
     fn pace(&self, laziness: u32) {
         self.users.fetch_add(1, Ordering::SeqCst);
@@ -117,10 +153,25 @@ impl Ring {
         if let Some(timer) = self.timer.load(Ordering::SeqCst).checked_sub(1) {
             self.laziness.store(laziness, Ordering::Relaxed);
             let every = self.every.load(Ordering::Relaxed) << laziness;
-            // If it fails, the pace stays as it is.
-            let _ = system::set(timer, every);
+            // If it fails, the timer goes on by itself.
+            let _ = system::set(timer, self.draw(every), every);
         }
         self.users.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Nanoseconds to the next tick: so many on average, and as many more however long none has come.
+    fn draw(&self, average: u64) -> u64 {
+        // Marsaglia's xorshift. If a tick comes in between, the two draw the same.
+        let mut chance = self.chance.load(Ordering::Relaxed);
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        self.chance.store(chance, Ordering::Relaxed);
+        // Above 0, at most 1.
+        let uniform = ((chance >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        let nanos = ((-uniform.ln() * average as f64) as u64).max(SOONEST);
+        self.awaited.store(nanos, Ordering::Relaxed);
+        nanos
     }
 
     /// Begins anew: the thread has used so many nanoseconds. Nothing samples meanwhile.
@@ -129,6 +180,7 @@ impl Ring {
             .store(self.written.load(Ordering::Acquire), Ordering::Release);
         self.lost.store(0, Ordering::Relaxed);
         self.cost.store(0, Ordering::Relaxed);
+        self.looked.store(used, Ordering::Relaxed);
         self.used.store(used, Ordering::Release);
     }
 
@@ -188,6 +240,7 @@ impl Ring {
 mod system {
     use std::io;
     use std::sync::OnceLock;
+    use std::sync::atomic::AtomicU64;
 
     use super::super::sample::Thread;
     use super::{Locate, Ring};
@@ -204,15 +257,24 @@ mod system {
         }
     }
 
-    pub(crate) fn enlist(_ring: &'static OnceLock<Ring>, _locate: Locate, body: impl FnOnce()) {
+    pub(crate) fn enlist(
+        _ring: &'static OnceLock<Ring>,
+        _asleep: &'static AtomicU64,
+        _locate: Locate,
+        body: impl FnOnce(),
+    ) {
         body();
+    }
+
+    pub(crate) fn regain() -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) fn used(_thread: Thread) -> u64 {
         0
     }
 
-    pub(super) fn set(_timer: usize, _every: u64) -> io::Result<()> {
+    pub(super) fn set(_timer: usize, _delay: u64, _every: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

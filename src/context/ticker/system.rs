@@ -7,20 +7,20 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
-use super::super::handler::hand_on;
 use super::super::sample::{Thread, registers};
+use super::chain::{install, pass_on};
 use super::walk::{note_text, walk};
-use super::{FRAMES, HARDLY, LAZY, Locate, Ring};
+use super::{FRAMES, Locate, Ring};
 
-const SIGNAL: libc::c_int = libc::SIGPROF;
+pub(super) const SIGNAL: libc::c_int = libc::SIGPROF;
 
 /// What a thread's handler needs.
 struct Seat {
     ring: &'static OnceLock<Ring>,
+    /// Not 0 while the thread sleeps, and has nothing else to do.
+    asleep: &'static AtomicU64,
     locate: Locate,
     stack: Range<usize>,
 }
@@ -33,11 +33,17 @@ thread_local! {
 /// Its address marks our timers' signals.
 static OURS: u8 = 0;
 
-/// Makes the calling thread one that may be sampled, into `ring` once that is there, for as long as `body` runs. The thread
-/// has a [`SignalStack`](super::super::overflow::SignalStack).
-pub(crate) fn enlist(ring: &'static OnceLock<Ring>, locate: Locate, body: impl FnOnce()) {
+/// Makes the calling thread one that may be sampled, into `ring` once that is there, for as long as `body` runs; while
+/// `asleep` is not 0 it has nothing to do. The thread has a [`SignalStack`](super::super::overflow::SignalStack).
+pub(crate) fn enlist(
+    ring: &'static OnceLock<Ring>,
+    asleep: &'static AtomicU64,
+    locate: Locate,
+    body: impl FnOnce(),
+) {
     let seat = Seat {
         ring,
+        asleep,
         locate,
         stack: own_stack(),
     };
@@ -92,6 +98,7 @@ pub(crate) struct Timer(&'static Ring);
 impl Timer {
     /// Has `thread`, which was [enlisted](enlist) with `ring`, sampled once in so many nanoseconds.
     pub(crate) fn start(thread: Thread, ring: &'static Ring, every: u64) -> io::Result<Self> {
+        note_text();
         install()?;
         let mut timer = MaybeUninit::uninit();
         // SAFETY: the event is plain data; the signal has a handler, and goes to a thread of this process. If that is
@@ -110,9 +117,10 @@ impl Timer {
         };
         ring.every.store(every, Ordering::Relaxed);
         ring.laziness.store(0, Ordering::Relaxed);
+        let first = ring.draw(every);
         ring.timer.store(timer + 1, Ordering::SeqCst);
         let started = Self(ring);
-        set(timer, every)?;
+        set(timer, first, every)?;
         Ok(started)
     }
 }
@@ -129,15 +137,18 @@ impl Drop for Timer {
     }
 }
 
-/// Has a timer fire every so many nanoseconds from now on. Safe in a signal handler.
-pub(super) fn set(timer: usize, every: u64) -> io::Result<()> {
-    let every = libc::timespec {
-        tv_sec: (every / 1_000_000_000) as _,
-        tv_nsec: (every % 1_000_000_000) as _,
+/// Has a timer fire in so many nanoseconds. Should it not be set again then, it goes on by itself, more seldom than `every` so
+/// many. Safe in a signal handler.
+pub(super) fn set(timer: usize, delay: u64, every: u64) -> io::Result<()> {
+    /// Longer than nearly all delays that are drawn.
+    const BY_ITSELF: u64 = 16;
+    let time = |nanos: u64| libc::timespec {
+        tv_sec: (nanos / 1_000_000_000) as _,
+        tv_nsec: (nanos % 1_000_000_000) as _,
     };
     let times = libc::itimerspec {
-        it_interval: every,
-        it_value: every,
+        it_interval: time(every * BY_ITSELF),
+        it_value: time(delay),
     };
     let timer = timer as libc::timer_t;
     // SAFETY: `times` is read; of a number that is none, the kernel says so.
@@ -148,39 +159,11 @@ pub(super) fn set(timer: usize, every: u64) -> io::Result<()> {
     }
 }
 
-/// What was there before our handler. Leaked, as a handler may read it at any time.
-static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
-
-/// Installs the handler, unless it was installed before. Whoever has put another on top since then calls ours, as is the
-/// custom; to put ours on top of that one again would make a ring. If there is none at all any more, ours comes back.
-fn install() -> io::Result<()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock();
-    note_text();
-    // SAFETY: `on_signal` is a handler of the SA_SIGINFO kind and runs on the alternate stack where there is one. The
-    // previous action is kept for what is not ours, and is there before ours is in force.
-    unsafe {
-        let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        action.sa_sigaction = on_signal as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-        libc::sigemptyset(&raw mut action.sa_mask);
-        let mut now: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        libc::sigaction(SIGNAL, ptr::null(), &raw mut now);
-        let is_first = PREVIOUS.load(Ordering::Acquire).is_null();
-        if !is_first && ![libc::SIG_DFL, libc::SIG_IGN].contains(&now.sa_sigaction) {
-            return Ok(());
-        }
-        if is_first {
-            PREVIOUS.store(Box::leak(Box::new(now)), Ordering::Release);
-        }
-        if libc::sigaction(SIGNAL, &raw const action, ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
-extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+pub(super) extern "C" fn on_signal(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
     // SAFETY: the thread's own `errno`, which the interrupted code may be about to read.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
@@ -199,7 +182,8 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context
     unsafe { *errno = before };
 }
 
-/// Takes a sample of the code that the handler interrupted. Calls nothing that is not safe in a signal handler.
+/// A tick: takes a sample of the code that the handler interrupted, if that is not asleep. Calls nothing that is not safe in a
+/// signal handler.
 fn take(context: *mut c_void) {
     // SAFETY: null, or set by `enlist`, which is still running below us on this thread.
     let Some(seat) = (unsafe { SEAT.get().as_ref() }) else {
@@ -209,17 +193,22 @@ fn take(context: *mut c_void) {
         return;
     };
     let used = nanos_of(libc::CLOCK_THREAD_CPUTIME_ID);
-    let nanos = used.saturating_sub(ring.used.load(Ordering::Relaxed));
-    ring.used.store(used, Ordering::Relaxed);
-    let laziness = ring.laziness.load(Ordering::Relaxed);
-    let awaited = ring.every.load(Ordering::Relaxed) << laziness;
-    if nanos < awaited / HARDLY {
-        if laziness < LAZY {
-            ring.pace(laziness + 1);
-        }
-    } else if laziness > 0 {
-        ring.pace(0);
+    let sleeps = seat.asleep.load(Ordering::Relaxed) != 0;
+    if !sleeps {
+        let nanos = used.saturating_sub(ring.used.swap(used, Ordering::Relaxed));
+        sample(seat, ring, nanos, context);
     }
+    ring.look(used);
+    let spent = nanos_of(libc::CLOCK_THREAD_CPUTIME_ID).saturating_sub(used);
+    ring.cost.fetch_add(spent, Ordering::Relaxed);
+    if sleeps {
+        // Nothing of this belongs to what runs next.
+        ring.used.fetch_add(spent, Ordering::Relaxed);
+    }
+}
+
+/// Where the thread has been found, and where it spent the time since the sample before.
+fn sample(seat: &Seat, ring: &Ring, nanos: u64, context: *mut c_void) {
     let mut place = (seat.locate)();
     let at = registers(context);
     let (end, is_coroutine) = if place.stack.contains(&at.stack) {
@@ -243,30 +232,4 @@ fn take(context: *mut c_void) {
         unsafe { walk(&at, at.stack..end, is_coroutine, &mut keep) };
     }
     ring.put(&place, nanos, &frames[..len]);
-    let spent = nanos_of(libc::CLOCK_THREAD_CPUTIME_ID).saturating_sub(used);
-    ring.cost.fetch_add(spent, Ordering::Relaxed);
-}
-
-/// A signal that was not ours goes where it would have gone.
-fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: set before our handler was in force, and never freed.
-    let Some(previous) = (unsafe { PREVIOUS.load(Ordering::Acquire).as_ref() }) else {
-        return;
-    };
-    // SAFETY: the action was in force before ours, and gets what the kernel gave us.
-    let handled = unsafe { hand_on(previous, signal, info, context) };
-    if !handled && previous.sa_sigaction == libc::SIG_DFL {
-        // The default action ends the process: we step aside, and it comes again. But whoever has a handler on top of ours, and
-        // called it, has seen to the signal.
-        // SAFETY: as above; these are safe in a handler.
-        unsafe {
-            let mut now: libc::sigaction = MaybeUninit::zeroed().assume_init();
-            libc::sigaction(signal, ptr::null(), &raw mut now);
-            if now.sa_sigaction != on_signal as *const () as usize {
-                return;
-            }
-            libc::sigaction(signal, ptr::from_ref(previous), ptr::null_mut());
-            libc::raise(signal);
-        }
-    }
 }

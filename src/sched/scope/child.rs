@@ -146,7 +146,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         let outcome = &self.packet.outcome;
         if !outcome.is_done() {
             let (wait, waiter) = wait::prepare(WaitKind::Join, self.coroutine.head.id as usize)?;
-            self.packet.joiner.wake_at_end(outcome, waiter);
+            self.packet.joiner.wake_at_end(waiter, || outcome.ask());
             if let wait::Outcome::Interrupted(interrupt) = wait.suspend() {
                 self.packet.joiner.forget();
                 interrupt.raise();

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::record::{self, CoroRef, Head, Name, Record, Run};
+use super::super::{current, runtime};
 use super::{HOUR, MS, simulate, simulate_some};
 use crate::{Builder, JoinError, Placement, Runtime, sleep, spawn, spawn_local, yield_now};
 
@@ -262,5 +264,33 @@ fn on_a_stack_of_any_size() {
             });
             assert_eq!(child.join().unwrap(), 7, "{bytes}");
         }
+    });
+}
+
+/// Between a coroutine's last word and its end, another thread may let go of its handle: there is no telling when, so the
+/// steps are taken by hand here.
+#[test]
+fn a_value_that_loses_its_heir_at_the_last_moment_is_dropped_where_it_may_wait() {
+    struct Slow(crate::sync::channel::Sender<u64>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            sleep(MS);
+            self.0.send(current::id()).unwrap();
+        }
+    }
+    simulate(|| {
+        let (sender, dropped) = crate::sync::channel::unbounded();
+        let name = Name {
+            given: None,
+            site: std::panic::Location::caller(),
+        };
+        let head = Head::new(name, 0, u64::MAX >> 1, runtime::here(), 1 << 16, 0, false);
+        let (newborn, heir) = CoroRef::create(|| Record { head }, || Run::new(|| ()), |run| run);
+        let [one, two] = record::adopt(newborn);
+        one.discard(JoinError::Panicked(Box::new(Slow(sender))));
+        drop(heir);
+        record::publish(one, two);
+        let by = dropped.recv().unwrap();
+        assert!(by != 0 && by != current::id(), "by a coroutine of its own");
     });
 }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::swallow;
 use crate::context::stack;
 use crate::sync::Event;
-use crate::{Builder, JoinError, Placement, Runtime, RuntimeBuilder, SpawnError, spawn, yield_now};
+use crate::{
+    Builder, JoinError, Placement, Runtime, RuntimeBuilder, RuntimeHandle, SpawnError, registry,
+    spawn, yield_now,
+};
 
 /// The name of the thread of each of three workers.
 fn thread_names(runtime: Runtime) -> Vec<String> {
@@ -141,4 +145,33 @@ fn no_more_stacks_than_wished_keep_their_memory() {
     assert_eq!(kept(Runtime::builder()), 8);
     assert_eq!(kept(Runtime::builder().max_pooled_stacks(2)), 2);
     assert_eq!(kept(Runtime::builder().max_pooled_stacks(0)), 0);
+}
+
+#[test]
+fn accounts_are_turned_off_and_on_while_it_runs() {
+    Runtime::builder().workers(1).build().unwrap().run(|| {
+        let runtime = RuntimeHandle::current().unwrap();
+        let me = || registry::coroutine(registry::current().unwrap()).unwrap();
+        // More than the worker needs to notice.
+        let yields = |count| {
+            let before = me().switches;
+            (0..count).for_each(|_| yield_now());
+            me().switches - before
+        };
+        assert!(runtime.accounting());
+        assert_eq!(yields(1000), 1000);
+        runtime.set_accounting(false);
+        assert!(yields(1000) <= 256);
+        assert_eq!(yields(1000), 0);
+        let off = me();
+        assert_eq!((off.age, off.runs_for), (Duration::ZERO, None));
+        let young = spawn(|| ());
+        runtime.set_accounting(true);
+        let age = registry::coroutine(young.id()).unwrap().age;
+        assert!(age <= me().age, "it seems to have begun now: {age:?}");
+        assert!(me().age < Duration::from_secs(3600), "{:?}", me().age);
+        yields(1000);
+        assert_eq!(yields(1000), 1000);
+        assert!(me().runs_for.is_some() && me().cpu >= off.cpu);
+    });
 }

@@ -7,7 +7,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::registry::{self, Frame, Stall};
-use crate::{Builder, CoroutineId, Placement, Runtime, RuntimeBuilder, yield_now};
+use crate::{
+    Builder, CoroutineId, Placement, Runtime, RuntimeBuilder, sleep, spawn, with_timeout, yield_now,
+};
 
 /// More than anything here takes, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -222,5 +224,42 @@ fn what_does_not_stop_is_described_with_its_place() {
         assert!(text.contains("refuses_to_stop"), "{text}");
         refuser.interrupt();
         // It does not hear it, so the runtime leaves it behind.
+    });
+}
+
+/// The spawner carries more than the worker that is held, and so hands over to that one.
+#[test]
+fn who_was_placed_on_a_worker_that_is_held_starts_on_another() {
+    watched().build().unwrap().run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = stop.clone();
+        let (sender, runs) = mpsc::channel();
+        let hog = Builder::new()
+            .placement(Placement::Worker(1))
+            .spawn(move || {
+                sender.send(()).unwrap();
+                computes_until(&stops);
+            });
+        let idle = || Builder::new().placement(Placement::Worker(0));
+        let crowd = [(); 20].map(|()| idle().spawn(|| sleep(PATIENCE)));
+        until("it holds its worker", || runs.try_recv().ok());
+        let where_it_runs = || std::thread::current().id();
+        let placed = [(); 10].map(|()| spawn(where_it_runs));
+        for coroutine in placed {
+            let ran = with_timeout(PATIENCE, || coroutine.join().unwrap());
+            assert_eq!(ran, Ok(where_it_runs()));
+        }
+        assert!(!hog.is_finished());
+        // One that is for this worker alone stays.
+        let own = Builder::new().placement(Placement::Worker(1));
+        let own = own.spawn(where_it_runs);
+        until("the watchdog has looked again", || {
+            let stalls = registry::stalls();
+            stalls.into_iter().find(|stall| stall.id == hog.id())
+        });
+        assert!(!own.is_finished());
+        stop.store(true, Ordering::Relaxed);
+        assert_ne!(own.join().unwrap(), where_it_runs());
+        crowd.iter().for_each(|it| it.interrupt());
     });
 }

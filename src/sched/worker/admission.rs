@@ -6,7 +6,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::super::join::JoinError;
 use super::super::record::{self, CoroRef, Newborn};
 use super::super::{balance, raise};
-use super::{START, STRIKE, Worker};
+use super::{START, Worker};
 use crate::context::{Context, cycles};
 use crate::testing;
 
@@ -21,7 +21,7 @@ impl Worker {
             return self.admit(newborn);
         }
         if let Some(other) = balance::better_than(self.shared, self.mine) {
-            return other.hand_over(newborn);
+            return other.place(newborn);
         }
         {
             let mut table = self.mine.table.lock();
@@ -60,12 +60,7 @@ impl Worker {
     /// Makes those this worker's that others handed over.
     #[cold]
     pub(super) fn admit_assigned(&self) {
-        let assigned = {
-            let mut table = self.mine.table.lock();
-            self.mine.assigned.store(0, Ordering::Relaxed);
-            std::mem::take(&mut table.assigned)
-        };
-        for newborn in assigned {
+        for newborn in self.mine.take_assigned() {
             self.admit(newborn);
         }
     }
@@ -122,24 +117,22 @@ impl Worker {
         Ok(Context::new(stack, coroutine.body().entry()))
     }
 
-    /// An ended coroutine leaves the table, at once or a little later.
+    /// An ended coroutine leaves the table, and then whoever joins may know.
     #[inline]
     pub(super) fn forget(&self, coroutine: CoroRef) {
-        coroutine.head.stack_start.store(0, Ordering::Relaxed);
-        coroutine.head.own.get().scopes.clear();
+        let head = &coroutine.head;
+        let own = head.own.get();
+        head.stack_start.store(0, Ordering::Relaxed);
+        own.scopes.clear();
+        let slot = own.slot.get();
+        self.spare.borrow_mut()[slot] = None;
         self.mine.live.store(
             self.mine.live.load(Ordering::Relaxed) - 1,
             Ordering::Relaxed,
         );
         raise(&self.mine.figures.ended, 1);
-        let ended = {
-            let mut ended = self.ended.borrow_mut();
-            ended.push(coroutine);
-            ended.len()
-        };
-        if ended >= STRIKE {
-            self.strike_ended();
-        }
+        let in_table = self.mine.table.lock().live.remove(slot);
+        record::publish(coroutine, in_table);
     }
 
     /// There is no stack for it.
@@ -150,22 +143,6 @@ impl Worker {
         log::error!("coroutine '{name}' (#{id}) cannot start, for there is no stack: {error}");
         coroutine.discard(JoinError::NoStack(error));
         self.forget(coroutine);
-    }
-
-    /// Strikes ended coroutines off the table.
-    pub(super) fn strike_ended(&self) {
-        let mut ended = self.ended.borrow_mut();
-        if ended.is_empty() {
-            return;
-        }
-        let mut spare = self.spare.borrow_mut();
-        let mut table = self.mine.table.lock();
-        for coroutine in ended.drain(..) {
-            let slot = coroutine.head.own.get().slot.get();
-            spare[slot] = None;
-            // Nothing of the application's is left in a record that has ended, so this may be done under the lock.
-            CoroRef::drop_both(coroutine, table.live.remove(slot));
-        }
     }
 
     /// Gives back what a crowd of coroutines that has gone needed beside its records: places in tables and queues.

@@ -104,6 +104,7 @@ impl Worker {
         }
         self.shared.idle.leave(self.mine.index);
         self.stamp.set(end);
+        self.probe.slept(end);
         let slept = cycles::scale().nanos(end.wrapping_sub(start));
         if slept < SHORT && self.mine.has_mail() && self.shared.may_spin {
             self.awake.set(true);
@@ -144,6 +145,7 @@ impl Worker {
 
     pub(super) fn poll_for(&self, timeout: Option<Duration>) {
         raise(&self.mine.figures.polls, 1);
+        self.probe.poll(self.stamp.get(), &self.mine.delays);
         self.poller
             .borrow_mut()
             .poll(timeout, &self.mine.reactor, &mut |waiter| {

@@ -11,6 +11,7 @@
 
 mod admission;
 mod chance;
+mod delay;
 mod idle;
 mod simulation;
 mod soonest;
@@ -39,6 +40,7 @@ use crate::time::clock::Clock;
 use crate::time::wheel::{TimerKey, Wheel};
 use crate::trace::stream::Tape;
 pub(crate) use chance::random;
+use delay::Probe;
 pub(crate) use simulation::ClockHeld;
 pub(crate) use soonest::soonest_timers;
 pub(crate) use thread::main;
@@ -51,8 +53,6 @@ const SLICE: u64 = 200_000;
 const UNSTAMPED: u32 = 16;
 /// Unstarted coroutines that are started at once; what waits in the queue can still be stolen.
 const START: usize = 32;
-/// Ended coroutines that are struck off the table at once.
-const STRIKE: usize = 32;
 /// When so many were woken at once, the memory of the next ones is fetched while one runs: it may well be cold.
 const CROWD: usize = 8;
 /// Calls in a row that a coroutine completes without suspending before it must go through the poller.
@@ -100,8 +100,6 @@ pub(crate) struct Worker {
     next: Cell<Next>,
     /// By slot, a reference to the coroutine there that its next wait's waiter takes, so that a wait need not count any.
     spare: RefCell<Vec<Option<CoroRef>>>,
-    /// Coroutines that have ended and are still in the table: they are struck off some at a time.
-    ended: RefCell<Vec<CoroRef>>,
     stacks: RefCell<StackPool>,
     poller: RefCell<Poller>,
     /// Next id, and the end of the block it is from.
@@ -133,6 +131,10 @@ pub(crate) struct Worker {
     awake: Cell<bool>,
     /// Rounds in a row in which it did not look at the poller.
     unpolled: Cell<u32>,
+    /// As its runtime had it at the beginning of this turn.
+    accounting: Cell<bool>,
+    /// How long coroutines wait for it.
+    probe: Probe,
     /// Where it writes what happens, if that is recorded.
     tape: Tape,
     /// Picks the next ready coroutine in a simulation.
@@ -259,7 +261,7 @@ pub(crate) fn launch(newborn: Newborn, placement: Placement) {
             (_, Placement::Worker(index)) => {
                 shared.workers[index % shared.workers.len()].hand_over(newborn);
             }
-            (None, _) => balance::least_loaded(shared).hand_over(newborn),
+            (None, _) => balance::least_loaded(shared).place(newborn),
         }
     });
 }
@@ -282,7 +284,6 @@ impl Worker {
             clock,
             next: Cell::new(Next::Wait),
             spare: RefCell::default(),
-            ended: RefCell::default(),
             stacks: RefCell::new(StackPool::new(
                 shared.config.stack_size,
                 shared.config.max_pooled_stacks,
@@ -310,6 +311,8 @@ impl Worker {
             unpolled: Cell::new(0),
             yields: Cell::new(0),
             held: Cell::new(0),
+            accounting: Cell::new(shared.accounting.is_on()),
+            probe: Probe::new(cycles::now(), shared.config.seed.is_some()),
             tape: Tape::default(),
             shuffle: shared
                 .config
@@ -408,7 +411,7 @@ impl Worker {
             id = self.shared.next_id.fetch_add(IDS, Ordering::Relaxed);
             end = id + IDS;
             // Who spawns without end shall not date them all by its latest resume.
-            if self.shared.config.accounting {
+            if self.accounting.get() {
                 self.stamp.set(cycles::now());
             }
         }
@@ -448,11 +451,13 @@ impl Worker {
     /// That comes after `BUDGET` resumes, and after a slice of time if everything that was ready at the poller's last turn
     /// has had its own since: what the poller finds queues behind it anyway, and looking costs a system call.
     fn run_ready(&self) -> bool {
-        if hooks::is_on() {
-            // What was woken meanwhile shall not seem to run before.
+        let accounting = self.shared.accounting.is_on();
+        if self.accounting.replace(accounting) != accounting || hooks::is_on() {
+            // Nobody's time has run meanwhile, and what was woken shall not seem to run before that.
             self.stamp.set(cycles::now());
         }
         let start = self.stamp.get();
+        let mut left = self.probe.begin(start, self.ready.borrow().len());
         let mut slice_is_over = false;
         while self.resumed.get() < BUDGET {
             let turn = self.resumed.replace(self.resumed.get() + 1);
@@ -464,8 +469,12 @@ impl Worker {
                 self.next_ready()
             });
             let Some(coroutine) = next else { break };
+            left = left.wrapping_sub(1);
+            if left == 0 {
+                self.probe.resumed(self.stamp.get(), &self.mine.delays);
+            }
             self.run_one(coroutine);
-            if !self.shared.config.accounting && turn.is_multiple_of(UNSTAMPED) {
+            if !self.accounting.get() && turn.is_multiple_of(UNSTAMPED) {
                 self.stamp.set(cycles::now());
             }
             if self.stamp.get().wrapping_sub(start) > self.slice {
@@ -473,7 +482,7 @@ impl Worker {
                 break;
             }
         }
-        self.strike_ended();
+        self.probe.pause(left);
         if self.mine.unstarted.load(Ordering::Relaxed) > 0 && self.shared.idle.any().is_some() {
             self.rouse_thief();
         }
@@ -520,7 +529,7 @@ impl Worker {
         raise(&figures.resumes, 1);
         self.selfish.set(0);
         let before = self.stamp.get();
-        if self.shared.config.accounting {
+        if self.accounting.get() {
             figures.resumed.store(before, Ordering::Relaxed);
         }
         if hooks::is_on() {
@@ -530,7 +539,7 @@ impl Worker {
         if hooks::is_on() {
             hooks::left(&coroutine, switched);
         }
-        if self.shared.config.accounting {
+        if self.accounting.get() {
             let after = cycles::now();
             self.stamp.set(after);
             // Nobody asks what one that has ended came to.
@@ -540,8 +549,8 @@ impl Worker {
                 raise(&head.switches, 1);
             }
         }
-        if hooks::is_on() {
-            self.tell_left(&coroutine, context.as_ref(), switched, before);
+        if hooks::is_on() && matches!(switched, Switched::Suspended) {
+            self.tell_suspended(&coroutine, context.as_ref(), before);
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
@@ -564,39 +573,41 @@ impl Worker {
                 }
             }
             Switched::Ended(by) => {
-                self.count_end(EndedBy::from_u8(by));
+                let by = EndedBy::from_u8(by);
+                let told = hooks::is_on().then(|| coroutine.clone());
+                self.count_end(by);
                 let stack = context.take().expect("ran").into_stack();
                 drop(context);
                 self.stacks.borrow_mut().put(stack);
                 self.forget(coroutine);
+                // Last, since its end wakes whoever joins it.
+                if let Some(coroutine) = told {
+                    hooks::ended(&coroutine, by, before, self.stamp_of_switch());
+                }
             }
         }
     }
 
-    /// Tells what hangs on a switch of one.
-    #[cold]
-    fn tell_left(
-        &self,
-        coroutine: &CoroRef,
-        context: Option<&Context>,
-        switched: Switched,
-        before: u64,
-    ) {
-        let head = &coroutine.head;
-        if !self.shared.config.accounting {
+    /// When the latest switch was, for what hangs on it: without accounting, now.
+    fn stamp_of_switch(&self) -> u64 {
+        if !self.accounting.get() {
             self.stamp.set(cycles::now());
         }
-        let after = self.stamp.get();
-        let leaves = match (switched, self.next.get()) {
-            (Switched::Ended(by), _) => {
-                return hooks::ended(coroutine, EndedBy::from_u8(by), before, after);
-            }
-            (Switched::Suspended, Next::Wait) => {
+        self.stamp.get()
+    }
+
+    /// Tells what hangs on the suspension of one.
+    #[cold]
+    fn tell_suspended(&self, coroutine: &CoroRef, context: Option<&Context>, before: u64) {
+        let head = &coroutine.head;
+        let after = self.stamp_of_switch();
+        let leaves = match self.next.get() {
+            Next::Wait => {
                 let kind = WaitKind::from_u8(head.waits_for.load(Ordering::Relaxed));
                 Leaves::For(kind, head.waits_on.load(Ordering::Relaxed))
             }
-            (Switched::Suspended, Next::Again) => Leaves::Yields,
-            (Switched::Suspended, Next::AfterPoll) => Leaves::ThroughPoller,
+            Next::Again => Leaves::Yields,
+            Next::AfterPoll => Leaves::ThroughPoller,
         };
         let owner = context.and_then(Context::lent).and_then(Owner::read);
         hooks::suspended(coroutine, leaves, owner, before, after);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::join::JoinError;
-use super::super::record::CoroRef;
+use super::super::record::{self, CoroRef};
 use super::Worker;
 
 impl Worker {
@@ -45,6 +45,7 @@ impl Worker {
             // Suspended for ever: dropping it leaves the stack as it is.
             coroutine.head.own.get().context.replace(None);
             coroutine.discard(JoinError::Interrupted);
+            record::publish(coroutine.clone(), coroutine);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a rendezvous channel is one of capacity 0, and no newcomer takes what was granted to somebody else.
 
 use super::error::{TryRecvError, TrySendError};
+use crate::registry::lints::QueueGrowth;
 use crate::sync::wait_queue::{Ticket, WaitQueue, WaitStatistics};
 use std::collections::VecDeque;
 
@@ -25,6 +26,8 @@ pub(super) struct State<T> {
     pub(super) send_queue: WaitQueue<T>,
     pub(super) recv_queue: WaitQueue<()>,
     sent: u64,
+    /// Whether it only grows.
+    growth: QueueGrowth,
 }
 
 /// What a channel says of itself.
@@ -59,6 +62,7 @@ impl<T> State<T> {
             send_queue: WaitQueue::new(),
             recv_queue: WaitQueue::new(),
             sent: 0,
+            growth: QueueGrowth::none(),
         }
     }
 
@@ -169,13 +173,25 @@ impl<T> State<T> {
 
     fn accept(&mut self, message: T) {
         self.sent += 1;
+        if self.buffer.len() == self.buffer.capacity() {
+            self.grow();
+        }
         self.buffer.push_back(message);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.buffer.reserve(1);
+        if self.capacity == usize::MAX {
+            self.growth.grew(self.buffer.len());
+        }
     }
 
     fn pop(&mut self) -> Option<T> {
         let message = self.buffer.pop_front();
         if self.buffer.is_empty() && self.buffer.capacity() > KEEP {
             self.buffer = VecDeque::new();
+            self.growth = QueueGrowth::none();
         }
         message
     }
