@@ -7,21 +7,32 @@ use crate::arguments::Arguments;
 use crate::function::{Error, Function};
 
 pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
-    let known = ["seed", "seeds", "network", "real", "workers", "leaks"];
+    let known = [
+        "seed",
+        "seeds",
+        "network",
+        "real",
+        "workers",
+        "leaks",
+        "deny_lints",
+    ];
     let arguments = Arguments::parse(arguments, &known)?;
     let function = Function::parse(item)?;
-    let may_leak = may_leak(&arguments)?;
+    let (may_leak, deny_lints) = (may_leak(&arguments)?, arguments.flag("deny_lints")?);
+    let rules = quote! {
+        ::grapeshot::__macros::Rules { may_leak: #may_leak, deny_lints: #deny_lints }
+    };
     let name = &function.name;
     let call = if arguments.flag("real")? {
         let only = "only a simulation has that; leave out `real`";
         arguments.refuse(&["seed", "seeds", "network"], only)?;
         let workers = workers(&arguments)?;
-        quote! { ::grapeshot::__macros::test_for_real(#workers, #may_leak, #name) }
+        quote! { ::grapeshot::__macros::test_for_real(#workers, #rules, #name) }
     } else {
         let why = "a simulation has one worker; write `real`, too, to have a runtime with more";
         arguments.refuse(&["workers"], why)?;
         let (simulation, seeds) = simulation(&arguments)?;
-        quote! { ::grapeshot::__macros::test_simulated(#simulation, #seeds, #may_leak, #name) }
+        quote! { ::grapeshot::__macros::test_simulated(#simulation, #seeds, #rules, #name) }
     };
     let Function {
         attributes,
@@ -125,6 +136,7 @@ mod tests {
             ("real = 2", "`real` has no value"),
             ("leaks = deny", "can only be `allow`, not `deny`"),
             ("leaks", "`leaks` needs a value"),
+            ("deny_lints = all", "`deny_lints` has no value"),
         ] {
             let item = quote! { fn f() {} };
             let error = test(arguments.parse().unwrap(), item)
@@ -146,6 +158,7 @@ mod tests {
             "seed = 7,",
             "seeds = 0..9, network, leaks = allow",
             "real, workers = 2",
+            "real, deny_lints",
         ] {
             test(arguments.parse().unwrap(), quote! { fn f() {} }).unwrap();
         }

@@ -47,6 +47,31 @@ use proc_macro::TokenStream;
 /// | `real` | no simulation: a runtime with the real clock, and as many workers as there are processors |
 /// | `workers = 2` | that many workers; with `real` |
 /// | `leaks = allow` | coroutines may outlive the test |
+/// | `deny_lints` | a lint that was raised by the end of the test fails it: see `registry::lints` |
+///
+/// With `deny_lints` locks are watched closely (`registry::watch_closely`), so locks that are taken in different orders
+/// fail the test though nobody was ever stuck in it. What takes time to be noticed, such as a selfish coroutine, is noticed
+/// with `real` only, by a test that goes on for long enough: the watchdog looks twice a second.
+///
+/// ```
+/// use grapeshot::sync::Mutex;
+/// use std::sync::Arc;
+///
+/// #[grapeshot::test(deny_lints)]
+/// #[should_panic(expected = "lock order inverted")]
+/// fn both_take_purse_and_sword() {
+///     let (purse, sword) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+///     let (own_purse, own_sword) = (Arc::clone(&purse), Arc::clone(&sword));
+///     let thief = grapeshot::spawn(move || {
+///         let _first = own_purse.lock();
+///         let _then = own_sword.lock();
+///     });
+///     thief.join().unwrap();
+///     let _first = sword.lock();
+///     let _then = purse.lock();
+/// }
+/// # fn main() {}
+/// ```
 ///
 /// ```
 /// use grapeshot::net::{TcpListener, TcpStream};

@@ -102,6 +102,8 @@ const report = (() => {
       set(next);
     });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', colours);
+    // Another page of the same origin chose another: one that frames this report, or a report beside it.
+    addEventListener('storage', event => { if (event.key === 'grapeshot-theme') set(order.includes(remembered()) ? remembered() : ''); });
     set(order.includes(remembered()) ? remembered() : '');
   }
 

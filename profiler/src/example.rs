@@ -104,32 +104,20 @@ pub(crate) fn example() -> Profile {
             ..Profile::default()
         },
     };
-    maker.group(
-        "npc-*",
-        2_000,
-        8_100_000_000,
-        &[
-            ("mutex", 9_300_000_000_000, 41_000),
-            ("sleep", 10_400_000_000_000, 60_000),
-            ("ready", 240_000_000_000, 101_000),
-        ],
-    );
-    maker.group(
-        "connection-*",
-        64,
-        2_600_000_000,
-        &[
-            ("read", 590_000_000_000, 12_000),
-            ("write", 4_000_000_000, 300),
-            ("ready", 9_000_000_000, 12_300),
-        ],
-    );
-    maker.group(
-        "save",
-        1,
-        900_000_000,
-        &[("sleep", 8_900_000_000, 9), ("ready", 1_000_000, 9)],
-    );
+    let npcs = [
+        ("mutex", 9_300_000_000_000, 41_000),
+        ("sleep", 10_400_000_000_000, 60_000),
+        ("ready", 240_000_000_000, 101_000),
+    ];
+    let connections = [
+        ("read", 590_000_000_000, 12_000),
+        ("write", 4_000_000_000, 300),
+        ("ready", 9_000_000_000, 12_300),
+    ];
+    let saves = [("sleep", 8_900_000_000, 9), ("ready", 1_000_000, 9)];
+    maker.group("npc-*", 2_000, 8_100_000_000, &npcs);
+    maker.group("connection-*", 64, 2_600_000_000, &connections);
+    maker.group("save", 1, 900_000_000, &saves);
     maker.group("main", 1, 1_000_000, &[("join", 9_999_000_000, 1)]);
 
     let npc = format!("{START} > world::npc::live@src/npc.rs:88");

@@ -38,6 +38,9 @@
 //! All workers of the process are in it, those that start meanwhile too. Left out are plain threads (those of
 //! [`unblock`](grapeshot::unblock) among them) and the console's own runtime. Only Linux samples.
 //!
+//! [`run`] takes a profile of a piece of code, [`start`] and [`stop`] of the time between them; [`OnDemand`] has whoever runs
+//! the program ask for one, by the environment or by a signal.
+//!
 //! Each view states its losses and its cost: [`Profile::lost`], [`Profile::cost`].
 #![forbid(unsafe_code)]
 
@@ -47,12 +50,14 @@ mod example;
 mod export;
 mod fold;
 mod model;
+mod on_demand;
 pub mod report;
 mod symbols;
 
 pub use collect::{NotRunning, Options, QUEUED, StartError, discard, is_running, run, start, stop};
-pub use export::Half;
+pub use export::{Form, Half, UnknownForm};
 pub use fold::{Function, Node, Weight};
 pub use model::{
     Cost, Frame, Group, LoadError, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
 };
+pub use on_demand::{Attendant, OnDemand, VARIABLE};

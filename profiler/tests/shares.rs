@@ -124,3 +124,43 @@ fn signals_inside_malloc_do_no_harm() {
     let found = below(&profile, profile.on.iter().filter(its), "churn");
     assert!(found as f64 > 0.95 * total as f64, "{found} of {total}");
 }
+
+/// A worker that sleeps nearly all the time. The ticks find it asleep, and yet what it does in between has the time.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_runs_between_two_sleeps_has_the_time_and_not_the_sleep() {
+    const ROUNDS: u32 = 400;
+    let _alone = alone();
+    let burn = Duration::from_micros(200);
+    let (used, profile) = on_two_workers(move || {
+        let there = Builder::new().name("step").placement(Placement::Worker(1));
+        let steps = move || {
+            let step = there.spawn(move || {
+                let before = common::used();
+                for _ in 0..ROUNDS {
+                    grapeshot::sleep(Duration::from_millis(2));
+                    find_a_path(burn);
+                }
+                common::used() - before
+            });
+            step.join().unwrap()
+        };
+        run(Options::new().hertz(5_000), steps).unwrap()
+    });
+    let on = |stack: &&Stack| stack.worker == 1;
+    let total: u64 = profile.on.iter().filter(on).map(|stack| stack.nanos).sum();
+    let found = below(&profile, profile.on.iter().filter(on), "find_a_path");
+    let truth = (burn * ROUNDS).as_nanos() as f64 / used.as_nanos() as f64;
+    let share = found as f64 / total as f64;
+    assert!(
+        share > 0.85 * truth && share > 0.3,
+        "{share:.3} of {total} ns, and it was {truth:.3} of {used:?}"
+    );
+    let asleep = below(&profile, profile.on.iter().filter(on), "epoll_wait");
+    assert!(asleep * 5 < total, "{asleep} of {total} ns");
+    // Nothing is lost on the way: what was used in a sleep, or before it, goes to the sample after it.
+    assert!(
+        total as f64 > 0.8 * (burn * ROUNDS).as_nanos() as f64,
+        "{total} ns of {used:?}"
+    );
+}

@@ -114,7 +114,8 @@ pub(crate) fn serve(shared: &'static Shared, worker: &'static WorkerShared, body
     if shared.config.host.is_some() {
         return body();
     }
-    ticker::enlist(&worker.ring, tally::locate, || {
+    let asleep = &worker.figures.asleep;
+    ticker::enlist(&worker.ring, asleep, tally::locate, || {
         {
             let mut control = CONTROL.lock();
             control.take_on(shared, worker);
@@ -138,20 +139,10 @@ pub(crate) fn serve(shared: &'static Shared, worker: &'static WorkerShared, body
         {
             seat.timer = None;
             let now = cycles::now();
-            seat.idle_after = Some(idle(worker, now));
+            seat.idle_after = Some(worker.figures.idle_until(now));
             seat.ended = Some(now);
         }
     });
-}
-
-/// Nanoseconds that a worker has slept so far.
-pub(super) fn idle(worker: &WorkerShared, now: u64) -> u64 {
-    let figures = &worker.figures;
-    let asleep = match figures.asleep.load(Ordering::Relaxed) {
-        0 => 0,
-        since => cycles::scale().nanos(now.saturating_sub(since)),
-    };
-    figures.idle.load(Ordering::Relaxed) + asleep
 }
 
 /// Is a profile being taken?
@@ -279,7 +270,7 @@ impl Running {
             worker,
             shelf: Arc::new(BiasedMutex::new(Some(tally))),
             timer: None,
-            idle_before: idle(worker, cycles::now()),
+            idle_before: worker.figures.idle_until(cycles::now()),
             idle_after: None,
             began: cycles::now(),
             ended: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::control::{Running, Seat, idle};
+use super::control::{Running, Seat};
 use super::groups::GroupId;
 use super::sampler::{Counts, UNKNOWN};
 use super::tally::{KINDS, READY_KIND, Tally, Totals};
@@ -151,7 +151,8 @@ impl Report {
 
     fn worker(&self, seat: &Seat) -> WorkerTimes {
         let end = seat.ended.unwrap_or(self.end);
-        let slept = seat.idle_after.unwrap_or_else(|| idle(seat.worker, end));
+        let figures = &seat.worker.figures;
+        let slept = seat.idle_after.unwrap_or_else(|| figures.idle_until(end));
         let idle = slept.saturating_sub(seat.idle_before);
         WorkerTimes {
             busy: nanos(end.saturating_sub(seat.began)).saturating_sub(idle),

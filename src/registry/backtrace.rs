@@ -138,7 +138,7 @@ fn of_suspended(
 }
 
 /// Has what runs there not suspended for a while? Without accounting nobody knows.
-fn is_held(worker: &WorkerShared) -> bool {
+pub(super) fn is_held(worker: &WorkerShared) -> bool {
     let figures = &worker.figures;
     let cycles = cycles::now().saturating_sub(figures.resumed.load(Ordering::Relaxed));
     figures.running.load(Ordering::Relaxed) != 0

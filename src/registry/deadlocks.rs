@@ -61,11 +61,12 @@ impl fmt::Display for Deadlock {
 }
 
 /// The coroutines that wait for each other in a circle, each for a [`Mutex`](crate::sync::Mutex) that the next one has, for an
-/// [`RwLock`](crate::sync::RwLock) that it writes, or for its end. **May suspend**, for a few seconds at most.
+/// [`RwLock`](crate::sync::RwLock) that it writes or, if it is to be written, reads, or for its end. **May suspend**, for a few
+/// seconds at most.
 ///
-/// Every circle is real: all in it waited at the same moment. A timeout may still end it. Not seen are circles through the
-/// readers of an `RwLock`, which it does not know, through plain threads, through other primitives, and through
-/// a worker that does not answer because something on it does not suspend.
+/// Every circle is real: all in it waited at the same moment. A timeout may still end it. Of an `RwLock`'s readers one is looked
+/// at, of the four that are known. Not seen are circles through others of them, through plain threads, through other primitives,
+/// and through a worker that does not answer because something on it does not suspend.
 ///
 /// ```
 /// use grapeshot::sync::Mutex;
@@ -152,7 +153,12 @@ impl Edge {
             WaitKind::Join => Some(head.waits_on.load(Ordering::Relaxed) as u64),
             WaitKind::Mutex | WaitKind::RwLockRead | WaitKind::RwLockWrite => {
                 let context = own.context.try_borrow().ok()?;
-                Some(Owner::read(context.as_ref()?.lent()?)?)
+                let word = context.as_ref()?.lent()?;
+                // Who waits to read while others read waits for a writer that came before, and may give up.
+                if Owner::is_shared(word) && waits_for(&coroutine) == WaitKind::RwLockRead {
+                    return None;
+                }
+                Some(Owner::read(word)?)
             }
             _ => return None,
         };
@@ -170,7 +176,8 @@ fn waits_for(coroutine: &CoroRef) -> WaitKind {
     WaitKind::from_u8(coroutine.head.waits_for.load(Ordering::Relaxed))
 }
 
-/// Has each worker look at those of `coroutines` that are its own.
+/// Has each worker look at those of `coroutines` that are its own: at some of them, and when it has answered at the next, so
+/// that no worker is held up by a million.
 pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap<u64, Edge> {
     let mut per_worker: Vec<Vec<CoroRef>> = shared.workers.iter().map(|_| Vec::new()).collect();
     for coroutine in coroutines {
@@ -184,21 +191,26 @@ pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap
         }
     }
     let (answer, answers) = channel::unbounded();
-    for (worker, list) in shared.workers.iter().zip(per_worker) {
-        for some in list.chunks(CHUNK) {
-            let (some, answer) = (some.to_vec(), answer.clone());
-            worker.call(Box::new(move || {
+    let ask = |index: usize, list: &mut Vec<CoroRef>| {
+        let some = list.split_off(list.len().saturating_sub(CHUNK));
+        let (any, answer) = (!some.is_empty(), answer.clone());
+        if any {
+            shared.workers[index].call(Box::new(move || {
                 let edges: Vec<Edge> = some.into_iter().filter_map(Edge::of).collect();
                 // Whoever asked may have given up.
-                let _ = answer.send(edges);
+                let _ = answer.send((index, edges));
             }));
         }
-    }
-    drop(answer);
+        usize::from(any)
+    };
+    let lists = per_worker.iter_mut().enumerate();
+    let mut asked: usize = lists.map(|(index, list)| ask(index, list)).sum();
     let mut edges = HashMap::new();
-    let next = || crate::with_timeout(PATIENCE, || answers.recv());
-    while let Ok(Ok(some)) = next() {
+    while asked > 0
+        && let Ok(Ok((index, some))) = crate::with_timeout(PATIENCE, || answers.recv())
+    {
         edges.extend(some.into_iter().map(|edge| (edge.coroutine.head.id, edge)));
+        asked = asked - 1 + ask(index, &mut per_worker[index]);
     }
     edges
 }

@@ -26,8 +26,8 @@ pub struct LockInfo {
     pub kind: &'static str,
     /// Where it is in memory, as [`WaitFor::object`](super::WaitFor::object) has it.
     pub address: u64,
-    /// Who has it: a mutex's owner or the one who writes an `RwLock`, if that is a coroutine of this runtime. Readers, and
-    /// whoever has a semaphore's permits, are not known.
+    /// Who has it: a mutex's owner, the one who writes an `RwLock`, or one of those who read it, if that is a coroutine of this
+    /// runtime. Whoever has a semaphore's permits is not known.
     pub owner: Option<CoroutineId>,
     /// The owner's name.
     pub owner_name: Option<String>,

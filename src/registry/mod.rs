@@ -7,6 +7,7 @@
 pub(crate) mod backtrace;
 mod deadlocks;
 mod descriptors;
+mod latency;
 pub(crate) mod lints;
 mod locks;
 mod memory;
@@ -35,7 +36,8 @@ use crate::sched::{Shared, WorkerShared, current as running, worker};
 pub use self::backtrace::{BacktraceError, backtrace};
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::descriptors::DescriptorInfo;
-pub use self::lints::{Lint, LintKind, lints};
+pub use self::latency::{Delays, Latency, latency};
+pub use self::lints::{CloseWatch, Lint, LintKind, lints, watch_closely};
 pub use self::locks::LockInfo;
 pub use self::memory::MemoryInfo;
 pub use self::sites::{SiteInfo, sites};
@@ -253,7 +255,6 @@ pub(crate) fn info(coroutine: &CoroRef) -> CoroutineInfo {
 
 fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
     let head = &coroutine.head;
-    let since = |cycles: u64| Duration::from_nanos(scale.nanos(now.saturating_sub(cycles)));
     let home = head.home.load(Ordering::Acquire);
     let worker = head.runtime.workers.get(home as usize);
     let runs =
@@ -266,22 +267,21 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         () if waits => State::Waiting,
         () => State::Ready,
     };
-    let accounting = head.runtime.config.accounting;
+    let accounting = &head.runtime.accounting;
+    let age = |then: u64| accounting.age(then, now).unwrap_or_default();
     let kind = WaitKind::from_u8(head.waits_for.load(Ordering::Relaxed));
     let waits_for = (state == State::Waiting).then(|| WaitFor {
         operation: kind.name(),
         object: head.waits_on.load(Ordering::Relaxed) as u64,
-        since: if accounting {
-            since(head.since.load(Ordering::Relaxed))
-        } else {
-            Duration::ZERO
-        },
+        since: age(head.since.load(Ordering::Relaxed)),
         number: kind.object_is_number(),
     });
     let mut cpu = Duration::from_nanos(scale.nanos(head.cpu.load(Ordering::Relaxed)));
-    if let (true, true, Some(worker)) = (accounting, runs, worker) {
-        cpu += since(worker.figures.resumed.load(Ordering::Relaxed));
-    }
+    let resumed = |worker: &WorkerShared| worker.figures.resumed.load(Ordering::Relaxed);
+    let runs_for = worker
+        .filter(|_| runs)
+        .and_then(|worker| accounting.age(resumed(worker), now));
+    cpu += runs_for.unwrap_or_default();
     CoroutineInfo {
         id: CoroutineId(head.id),
         name: head.name.with(str::to_owned),
@@ -291,14 +291,8 @@ fn describe(coroutine: &CoroRef, scale: Scale, now: u64) -> CoroutineInfo {
         worker: worker.map(|worker| worker.index),
         state,
         waits_for,
-        runs_for: worker
-            .filter(|_| accounting && runs)
-            .map(|worker| since(worker.figures.resumed.load(Ordering::Relaxed))),
-        age: if accounting {
-            since(head.spawned)
-        } else {
-            Duration::ZERO
-        },
+        runs_for,
+        age: age(head.spawned),
         cpu,
         switches: head.switches.load(Ordering::Relaxed),
         stack_size: head.stack_size,
@@ -391,8 +385,7 @@ pub fn workers() -> Vec<WorkerInfo> {
 }
 
 fn workers_of(shared: &Shared) -> Vec<WorkerInfo> {
-    let (scale, now) = (cycles::scale(), cycles::now());
-    let since = |cycles: u64| Duration::from_nanos(scale.nanos(now.saturating_sub(cycles)));
+    let now = cycles::now();
     let uptime = shared.base.elapsed();
     let running = |id: u64| (id != 0).then_some(CoroutineId(id));
     let info = |worker: &WorkerShared| {
@@ -401,8 +394,12 @@ fn workers_of(shared: &Shared) -> Vec<WorkerInfo> {
         WorkerInfo {
             index: worker.index,
             running: running(figures.running.load(Ordering::Relaxed)),
-            runs_for: (shared.config.accounting && figures.running.load(Ordering::Relaxed) != 0)
-                .then(|| since(figures.resumed.load(Ordering::Relaxed))),
+            runs_for: (figures.running.load(Ordering::Relaxed) != 0)
+                .then(|| {
+                    let resumed = figures.resumed.load(Ordering::Relaxed);
+                    shared.accounting.age(resumed, now)
+                })
+                .flatten(),
             sleeping: worker.is_sleeping(),
             coroutines: worker.live.load(Ordering::Relaxed),
             ready: figures.ready.load(Ordering::Relaxed),

@@ -91,7 +91,7 @@ impl fmt::Display for Stuck {
 /// The coroutines that do not go on, the surest first. **May suspend**, for a few seconds at most.
 ///
 /// *Proved* are those that wait for a [`Mutex`](crate::sync::Mutex), for an [`RwLock`](crate::sync::RwLock) that another one
-/// writes, for another's end, or for the end of their scope's children, where whoever would have to go on first is in the same
+/// writes (or, to write it, one that another one reads), for another's end, or for the end of their scope's children, where whoever would have to go on first is in the same
 /// state: circles, and those who wait for one in a circle. One with a timeout around it is never among them, nor one whose
 /// scope could still interrupt it. Only an interrupt from outside ends such a wait. (A lock counts as its locker's, even if the
 /// guard was moved into a coroutine of [`spawn_local`](crate::spawn_local).)

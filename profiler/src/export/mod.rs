@@ -1,7 +1,10 @@
 //! Profiles for other tools.
 
 mod firefox;
+mod form;
 mod text;
+
+pub use form::{Form, UnknownForm};
 
 use crate::model::{Profile, Stack};
 
