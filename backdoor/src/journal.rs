@@ -1,8 +1,7 @@
 //! What the console logs, written by a thread of its own: the application's logger may be the very thing that hangs.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +10,25 @@ use log::Level;
 /// Lines that wait for the logger. What comes then is counted instead.
 const QUEUED: usize = 1024;
 
-enum Entry {
-    Line(Level, String),
-    /// Everything before it has been written.
-    Flush(SyncSender<()>),
+/// Lines on their way to the logger.
+#[derive(Default)]
+struct Queue {
+    lines: Mutex<Lines>,
+    /// There is one to write.
+    more: Condvar,
+    /// One was written.
+    fewer: Condvar,
 }
 
-static LOST: AtomicU64 = AtomicU64::new(0);
+#[derive(Default)]
+struct Lines {
+    waiting: VecDeque<(Level, String)>,
+    /// How many were taken in so far, and how many of those are written.
+    taken: u64,
+    written: u64,
+    /// Those that came when there was no room, since that was last told.
+    lost: u64,
+}
 
 pub(crate) fn info(text: String) {
     write(Level::Info, text);
@@ -29,11 +40,14 @@ pub(crate) fn warn(text: String) {
 
 /// Waits until what was logged is written, but not for longer than `limit`.
 pub(crate) fn flush(limit: Duration) {
-    let (done, is_done) = mpsc::sync_channel(1);
-    if let Some(queue) = queue()
-        && queue.try_send(Entry::Flush(done)).is_ok()
-    {
-        let _ = is_done.recv_timeout(limit);
+    if let Some(queue) = queue() {
+        let lines = queue.lock();
+        let all = lines.taken;
+        drop(
+            queue
+                .fewer
+                .wait_timeout_while(lines, limit, |lines| lines.written < all),
+        );
     }
 }
 
@@ -43,37 +57,57 @@ fn write(level: Level, text: String) {
     if level > log::max_level() {
         return;
     }
-    match queue().map(|queue| queue.try_send(Entry::Line(level, text))) {
-        Some(Ok(())) => {}
-        Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => {
-            LOST.fetch_add(1, Ordering::Relaxed);
-        }
+    let Some(queue) = queue() else {
+        return;
+    };
+    let mut lines = queue.lock();
+    if lines.waiting.len() >= QUEUED {
+        lines.lost += 1;
+        return;
     }
+    lines.taken += 1;
+    lines.waiting.push_back((level, text));
+    queue.more.notify_one();
 }
 
 /// `None` where the system has no thread for it.
-fn queue() -> Option<&'static SyncSender<Entry>> {
-    static QUEUE: OnceLock<Option<SyncSender<Entry>>> = OnceLock::new();
+fn queue() -> Option<&'static Queue> {
+    static QUEUE: OnceLock<Queue> = OnceLock::new();
+    static HAS_THREAD: OnceLock<bool> = OnceLock::new();
+    let queue = QUEUE.get_or_init(Queue::default);
     let start = || {
-        let (queue, entries) = mpsc::sync_channel(QUEUED);
         let thread = thread::Builder::new().name("backdoor-log".into());
-        thread.spawn(move || write_all(&entries)).ok()?;
-        Some(queue)
+        thread.spawn(|| queue.write_all()).is_ok()
     };
-    QUEUE.get_or_init(start).as_ref()
+    HAS_THREAD.get_or_init(start).then_some(queue)
 }
 
-fn write_all(entries: &Receiver<Entry>) {
-    for entry in entries {
-        match entry {
-            Entry::Line(level, text) => log::log!(level, "{text}"),
-            Entry::Flush(done) => drop(done.try_send(())),
-        }
-        let lost = LOST.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            log::warn!(
-                "console: {lost} lines are missing here: the logger was slower than they came"
-            );
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all(&self) {
+        loop {
+            let lines = self.lock();
+            let waited = self
+                .more
+                .wait_while(lines, |lines| lines.waiting.is_empty());
+            let mut lines = waited.unwrap_or_else(PoisonError::into_inner);
+            let line = lines.waiting.pop_front();
+            let lost = std::mem::take(&mut lines.lost);
+            // The logger may take its time, and may be one that logs here.
+            drop(lines);
+            if let Some((level, text)) = line {
+                log::log!(level, "{text}");
+            }
+            if lost > 0 {
+                log::warn!(
+                    "console: {lost} lines are missing here: the logger was slower than they came"
+                );
+            }
+            self.lock().written += 1;
+            self.fewer.notify_all();
         }
     }
 }

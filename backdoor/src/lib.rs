@@ -35,6 +35,9 @@ mod look;
 mod network;
 mod pace;
 mod probe;
+// Pages look at more of it than consoles do.
+#[cfg_attr(not(feature = "web"), allow(dead_code))]
+mod profiles;
 pub mod protocol;
 pub mod render;
 mod rights;

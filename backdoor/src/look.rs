@@ -249,6 +249,27 @@ macro_rules! scalars {
     };
 }
 
+/// What has parts; what is said of it before they come is not needed.
+macro_rules! wholes {
+    ($($method:ident($($said:ty),*);)*) => {
+        $(fn $method(self, $(_: $said),*) -> Result<Inside<'a>, LookError> { Ok(self.inside()) })*
+    };
+}
+
+macro_rules! variants {
+    ($($method:ident;)*) => {$(
+        fn $method(
+            self,
+            _: &'static str,
+            _: u32,
+            variant: &'static str,
+            _: usize,
+        ) -> Result<Variant<'a>, LookError> {
+            Variant::of(self, variant)
+        }
+    )*};
+}
+
 impl<'a> Serializer for Look<'a> {
     type Ok = Found;
     type Error = LookError;
@@ -327,44 +348,17 @@ impl<'a> Serializer for Look<'a> {
         inside.end(false)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Inside<'a>, LookError> {
-        Ok(self.inside())
+    wholes! {
+        serialize_seq(Option<usize>);
+        serialize_tuple(usize);
+        serialize_tuple_struct(&'static str, usize);
+        serialize_map(Option<usize>);
+        serialize_struct(&'static str, usize);
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Inside<'a>, LookError> {
-        Ok(self.inside())
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Inside<'a>, LookError> {
-        Ok(self.inside())
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Variant<'a>, LookError> {
-        Variant::of(self, variant)
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Inside<'a>, LookError> {
-        Ok(self.inside())
-    }
-
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside<'a>, LookError> {
-        Ok(self.inside())
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Variant<'a>, LookError> {
-        Variant::of(self, variant)
+    variants! {
+        serialize_tuple_variant;
+        serialize_struct_variant;
     }
 }
 

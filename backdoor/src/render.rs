@@ -77,7 +77,7 @@ pub fn value(value: &Value, style: Style) -> String {
             };
             fields.iter().map(line).collect::<Vec<_>>().join("\n")
         }
-        Value::String(text) => text::printable_lines(text),
+        Value::String(text) => text::wrapped(&text::printable_lines(text), style.width, 0),
         other => text::inline(other),
     }
 }
@@ -145,15 +145,18 @@ pub fn error(
             style.red("^")
         );
     }
+    // As wide as `error: `, under which the hint stands.
+    const BEFORE: usize = 7;
+    let wrapped = |said: &str| text::wrapped(&text::printable_lines(said), style.width, BEFORE);
     shown.push_str(&style.red("error: "));
-    shown.push_str(&text::printable_lines(message));
+    shown.push_str(&wrapped(message));
     if let Some((line, _)) = place
         && lines.len() > 1
     {
         shown.push_str(&style.dim(&format!(" (line {line})")));
     }
     if let Some(hint) = hint {
-        shown.push_str(&format!("\n       {}", text::printable_lines(hint)));
+        shown.push_str(&format!("\n{}{}", " ".repeat(BEFORE), wrapped(hint)));
     }
     shown
 }

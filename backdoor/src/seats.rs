@@ -1,20 +1,27 @@
-//! How many sessions there may be at once, whatever they came by.
+//! Who sits at the backdoor, whatever they came by: how many there may be at once, and what the log says of them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::journal;
+use crate::transport::Visitor;
 
 /// The seats of a backdoor.
 pub(crate) struct Seats {
     most: usize,
-    taken: Arc<AtomicUsize>,
+    sitting: Sitting,
     numbers: AtomicU64,
 }
+
+/// The numbers of the sessions, and who they are.
+type Sitting = Arc<Mutex<BTreeMap<u64, Visitor>>>;
 
 impl Seats {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
-            taken: Arc::default(),
+            sitting: Arc::default(),
             numbers: AtomicU64::new(0),
         }
     }
@@ -28,35 +35,77 @@ impl Seats {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A seat for as long as it is held; `None` if all are taken.
-    pub(crate) fn take(&self) -> Option<Seat> {
-        let room = |taken| (taken < self.most).then_some(taken + 1);
-        let order = Ordering::Relaxed;
-        self.taken.fetch_update(order, order, room).ok()?;
-        Some(Seat(Arc::clone(&self.taken)))
+    /// A seat for as long as it is held; `None` if all are taken. The log tells of its beginning and its end.
+    pub(crate) fn take(&self, number: u64, visitor: &Visitor) -> Option<Seat> {
+        let mut sitting = lock(&self.sitting);
+        if sitting.len() >= self.most {
+            return None;
+        }
+        // Told while nobody else can: whoever has left came before.
+        journal::info(format!(
+            "console session {number}: attached: {visitor}, may {}",
+            visitor.rights
+        ));
+        sitting.insert(number, visitor.clone());
+        Some(Seat {
+            number,
+            sitting: Arc::clone(&self.sitting),
+        })
+    }
+
+    /// The backdoor closes. Its sessions end some time later, when nobody may be there any more to tell of it.
+    pub(crate) fn close(&self) {
+        for (number, visitor) in std::mem::take(&mut *lock(&self.sitting)) {
+            journal::info(format!(
+                "console session {number}: closed with the backdoor: {visitor}"
+            ));
+        }
     }
 }
 
+fn lock(sitting: &Sitting) -> MutexGuard<'_, BTreeMap<u64, Visitor>> {
+    sitting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One session's seat.
-pub(crate) struct Seat(Arc<AtomicUsize>);
+pub(crate) struct Seat {
+    number: u64,
+    sitting: Sitting,
+}
 
 impl Drop for Seat {
+    /// Also runs when the session is killed.
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let number = self.number;
+        if let Some(visitor) = lock(&self.sitting).remove(&number) {
+            journal::info(format!("console session {number}: left: {visitor}"));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rights::Rights;
 
     #[test]
     fn a_seat_that_is_left_is_free_again() {
+        let visitor = Visitor {
+            name: "ann".to_owned(),
+            from: "tcp".to_owned(),
+            rights: Rights::observe(),
+        };
         let seats = Seats::new(2);
-        let (first, second) = (seats.take(), seats.take());
-        assert!(first.is_some() && second.is_some() && seats.take().is_none());
+        let take = || seats.take(seats.next_number(), &visitor);
+        let (first, second) = (take(), take());
+        assert!(first.is_some() && second.is_some() && take().is_none());
         drop(first);
-        assert!(seats.take().is_some());
-        assert_eq!((seats.next_number(), seats.next_number()), (1, 2));
+        let third = take();
+        assert!(third.is_some() && take().is_none());
+        assert_eq!(seats.next_number(), 6);
+        // Who is told of already is not told of again.
+        seats.close();
+        assert!(lock(&seats.sitting).is_empty());
+        drop((second, third));
     }
 }

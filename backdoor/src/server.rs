@@ -125,6 +125,7 @@ impl Served {
         if let Some(runtime) = runtime {
             self.file.remove();
             self.shared.runtimes.calls.close();
+            self.shared.seats.close();
             runtime.dismiss();
             journal::flush(limits::LAST_LINES);
         }

@@ -60,7 +60,7 @@ pub(crate) fn run(
     visitor: Visitor,
     number: u64,
 ) {
-    let Some(_seat) = shared.seats.take() else {
+    let Some(_seat) = shared.seats.take(number, &visitor) else {
         let most = shared.seats.most();
         journal::warn(format!(
             "console session {number}: refused {visitor}: {most} are attached already"
@@ -70,16 +70,7 @@ pub(crate) fn run(
             format!("{most} consoles are attached already, which is the limit; close one of them"),
         );
     };
-    journal::info(format!(
-        "console session {number}: attached: {visitor}, may {}",
-        visitor.rights
-    ));
-    let mut session = Session::open(shared, transport, visitor, number);
-    session.serve();
-    journal::info(format!(
-        "console session {number}: left: {}",
-        session.visitor
-    ));
+    Session::open(shared, transport, visitor, number).serve();
 }
 
 /// What runs now in a session.

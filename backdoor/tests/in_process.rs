@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use grapeshot_backdoor::protocol::{
     ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
@@ -151,55 +151,6 @@ fn as_many_sessions_as_the_application_allows() {
             matches!(second.receive(), Some(ServerMessage::Refused { message }) if message.contains("limit"))
         );
     });
-}
-
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-#[test]
-fn sessions_and_statements_are_logged() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
-    });
-    with_backdoor("log", Backdoor::new("logged"), |path| {
-        let mut peer = Peer::attach(path);
-        peer.ask("\"one\" +\n\"two\" // INFO forged\x1b[2J");
-    });
-    let log = LOG.0.lock().unwrap();
-    let statement = log
-        .iter()
-        .find(|line| line.contains("forged"))
-        .expect("the statement is logged");
-    assert!(
-        statement.starts_with("INFO console session "),
-        "{statement}"
-    );
-    assert!(
-        !statement.contains(['\n', '\x1b']),
-        "a statement cannot forge a line of the log: {statement:?}"
-    );
-    assert!(
-        log.iter().any(|line| line.contains(": attached: uid "))
-            && log.iter().any(|line| line.contains("listening at"))
-    );
 }
 
 #[test]
@@ -413,5 +364,34 @@ fn a_profile_is_taken_looked_at_and_saved() {
         let nowhere = error_of(peer.ask("profile.save(\"/nowhere/at/all.html\")"));
         assert!(nowhere.contains("No such file"), "{nowhere}");
         assert!(error_of(peer.ask("profile.save(\"x.doc\")")).contains(".firefox.json"));
+        assert!(error_of(peer.ask("profile.take(-1)")).contains("from 0 to"));
+
+        // The profile itself, in pieces.
+        let (mut text, mut message) = (String::new(), peer.ask("profile.text()"));
+        while let ServerMessage::Rows { rows, .. } = message {
+            rows.iter()
+                .for_each(|row| text.push_str(row.as_str().unwrap()));
+            message = peer.receive().unwrap();
+        }
+        assert!(matches!(message, ServerMessage::Result { .. }));
+        let profile = grapeshot_profiler::Profile::from_json(&text).unwrap();
+        assert!(profile.strings.iter().any(|name| name == "main"));
+
+        // A long one is ended by Ctrl-C, and there is none then.
+        let source = "profile.take(3600)".into();
+        let rows = None;
+        peer.send(&ClientMessage::Eval {
+            id: 1,
+            source,
+            rows,
+        });
+        let begun = Instant::now();
+        while !grapeshot_profiler::is_running() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it never begins");
+            std::thread::yield_now();
+        }
+        peer.send(&ClientMessage::Interrupt { id: 1 });
+        assert!(error_of(peer.receive().unwrap()).contains("interrupted"));
+        assert!(!grapeshot_profiler::is_running());
     });
 }

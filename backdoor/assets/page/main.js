@@ -8,6 +8,7 @@ import { Groups, Log, Sites, Trouble } from './lists.js';
 import { Detail } from './detail.js';
 import { Values, View } from './answers.js';
 import { Console } from './terminal.js';
+import { Profiler } from './profiler.js';
 
 const $ = id => document.getElementById(id);
 const link = new Link();
@@ -82,9 +83,12 @@ function look() {
 link.addEventListener('me', () => {
   document.title = `${link.me.application} · Grapeshot`;
   write($('application'), link.me.application);
+  const { user } = link.me;
+  $('user').hidden = $('leave').hidden = !user;
+  write($('user'), user ?? '');
   if (views.some(view => view.name === 'values')) return;
   // What there is besides depends on the application and on what this visitor may do.
-  const more = [new Values(page, link.me.exposed), ...link.me.views.map(one => new View(page, one)), new Console(page)];
+  const more = [new Values(page, link.me.exposed), ...link.me.views.map(one => new View(page, one)), new Profiler(page), new Console(page)];
   views.push(...more);
   more.forEach(add);
   route();
@@ -102,7 +106,7 @@ link.addEventListener('snapshot', ({ detail: snapshot }) => {
   for (const one of views) one.figures?.(figures, before, seconds);
   if (view) current.update(view);
   if (snapshot.detail && snapshot.detail.id === open) detail.update(snapshot.detail);
-  for (const answer of answers) toast(answer.text, !answer.done);
+  for (const answer of answers) if (answer.text) toast(answer.text, !answer.done);
 });
 
 link.addEventListener('state', () => {
@@ -117,6 +121,8 @@ link.addEventListener('state', () => {
     unknown: 'The server does not know this page any more: it was started anew, with a new token. Open the address that it printed.',
   }[state];
   $('notice').hidden = !notice;
+  // Who came by name is asked for it again.
+  if (state === 'unknown' && link.me?.user) location.reload();
   write($('notice'), notice ?? '');
 });
 
@@ -207,6 +213,10 @@ $('tabs').addEventListener('keydown', event => {
   next.tab.focus();
 });
 $('pause').addEventListener('click', pause);
+$('leave').addEventListener('click', async () => {
+  await fetch('/logout', { method: 'POST' });
+  location.reload();
+});
 $('theme').addEventListener('click', () => theme(true));
 $('help').addEventListener('click', () => $('keys').showModal());
 addEventListener('hashchange', route);

@@ -27,11 +27,14 @@ use crate::output::Output;
 use crate::target::Target;
 use crate::terminal;
 
-/// How long the server may take to greet, and to answer what needs no evaluation.
+/// How long the server may take to greet, and to answer a login.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tab must not hang: rather no candidates than late ones.
-const COMPLETION_PATIENCE: Duration = Duration::from_secs(1);
+/// What is asked while somebody types must not hang, for Ctrl-C is only a key then: rather no candidates than late ones.
+const TYPING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a server may take to stop a statement before the person is told what else there is.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no session, in words for the person who wanted one.
 #[derive(Debug)]
@@ -265,9 +268,23 @@ impl Connection {
             source: source.to_owned(),
             rows,
         })?;
-        let mut interrupted = false;
+        let (mut interrupted, mut told) = (false, false);
         loop {
-            match self.events.recv().map_err(|_| gone(None))? {
+            let patience = if interrupted && !told {
+                STOPPING_PATIENCE
+            } else {
+                Duration::MAX
+            };
+            let event = match self.events.recv_timeout(patience) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Disconnected) => return Err(gone(None)),
+                Err(RecvTimeoutError::Timeout) => {
+                    told = true;
+                    output.note("it has not stopped yet; Ctrl-C again leaves the server to itself");
+                    continue;
+                }
+            };
+            match event {
                 Event::Interrupt if interrupted => {
                     return Err(Lost(
                         "left; the server may still be busy with the statement".into(),
@@ -331,7 +348,7 @@ impl Connection {
             source: source.to_owned(),
         });
         asked.is_ok()
-            && self.answer(PATIENCE, |message| match message {
+            && self.answer(TYPING_PATIENCE, |message| match message {
                 ServerMessage::Incomplete { id: of } if of == id => Some(true),
                 ServerMessage::Ready { id: of } if of == id => Some(false),
                 _ => None,
@@ -347,7 +364,7 @@ impl Connection {
             cursor,
         });
         let answer = asked.ok().and_then(|()| {
-            self.answer(COMPLETION_PATIENCE, |message| match message {
+            self.answer(TYPING_PATIENCE, |message| match message {
                 ServerMessage::Completions {
                     id: of,
                     start,

@@ -7,6 +7,7 @@ mod dial;
 mod output;
 mod postmortem;
 mod process;
+mod profile;
 mod prompt;
 mod report;
 mod target;
@@ -45,7 +46,6 @@ struct Arguments {
     program: Option<Program>,
 
     /// Where the server's backdoor is: a socket's path, tcp://HOST:PORT (or HOST:PORT), tls://HOST:PORT.
-    #[arg(required_unless_present = "pid")]
     server: Option<OsString>,
 
     /// Attach to the backdoor of this process instead.
@@ -70,6 +70,15 @@ struct Arguments {
     /// Lay tables out for a terminal of this many columns.
     #[arg(long, value_name = "COLUMNS")]
     width: Option<usize>,
+
+    /// Take a profile of the server for so many seconds, and write it to a file here: a report for the browser.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["command", "echo"])]
+    profile: Option<f64>,
+
+    /// Where the profile goes [default: profile.html]; the end of the name says in which form: .html, .json, .firefox.json,
+    /// .folded, .off.folded (waits), .perf.
+    #[arg(short, long, value_name = "FILE", requires = "profile")]
+    output: Option<PathBuf>,
 
     /// Show at most this many rows of a table [default: 200 at the prompt, all with -c].
     #[arg(long, value_name = "ROWS")]
@@ -146,9 +155,23 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Lost> {
     let target = match (&arguments.server, arguments.pid) {
         (Some(named), _) => Target::parse(named)?,
         (None, Some(pid)) => Target::Path(process::backdoor_of(pid)?),
-        (None, None) => return Err(Lost::new("say where the server is, or --pid".into())),
+        (None, None) => {
+            return Err(Lost::new(
+                "say where the server's backdoor is: `console PATH` of its socket, `console tcp://HOST:PORT`, or \
+                 `console --pid N` of its process. `console --help` tells more"
+                    .into(),
+            ));
+        }
     };
     let mut connection = Connection::open(&arguments.login.at(target)?)?;
+    if let Some(seconds) = arguments.profile {
+        return profile::run(
+            &mut connection,
+            &mut output,
+            seconds,
+            arguments.output.as_deref(),
+        );
+    }
     let mut statements = arguments.command.clone();
     if statements.is_empty() {
         if std::io::stdin().is_terminal() {

@@ -15,9 +15,11 @@ use rustix::net::sockopt::socket_peercred;
 
 use crate::connection::Lost;
 
+/// Processes that are looked at below one that serves no backdoor.
+const MOST: usize = 64;
+
 /// Where the backdoor of this process is.
 pub(crate) fn backdoor_of(process: u32) -> Result<PathBuf, Lost> {
-    let folder = PathBuf::from(format!("/proc/{process}"));
     let explain = |error: io::Error| {
         Lost::new(match error.kind() {
             io::ErrorKind::NotFound => format!("there is no process {process}"),
@@ -27,9 +29,29 @@ pub(crate) fn backdoor_of(process: u32) -> Result<PathBuf, Lost> {
             _ => format!("cannot look at process {process}: {error}"),
         })
     };
-    let owned = sockets_of(&folder).map_err(explain)?;
-    let listening = fs::read_to_string(folder.join("net/unix")).map_err(explain)?;
-    let here = fs::read_link(folder.join("cwd")).map_err(explain)?;
+    if let Some(path) = find(process).map_err(explain)? {
+        return Ok(path);
+    }
+    // `cargo run`, a shell or a supervisor: what it has started was meant.
+    let serves = |child: &u32| matches!(find(*child), Ok(Some(_)));
+    Err(Lost::new(
+        match started_by(process).into_iter().find(serves) {
+            Some(child) => format!(
+                "process {process} serves no backdoor itself, but what it has started does: `console --pid {child}`"
+            ),
+            None => format!(
+                "process {process} serves no backdoor on a Unix socket that can be found from here; give the socket's path"
+            ),
+        },
+    ))
+}
+
+/// The socket of its backdoor, if it has one.
+fn find(process: u32) -> io::Result<Option<PathBuf>> {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let owned = sockets_of(&folder)?;
+    let listening = fs::read_to_string(folder.join("net/unix"))?;
+    let here = fs::read_link(folder.join("cwd"))?;
     let mut candidates = BTreeSet::new();
     for name in listening.lines().filter_map(|line| bound_to(line, &owned)) {
         let name = here.join(name);
@@ -38,12 +60,25 @@ pub(crate) fn backdoor_of(process: u32) -> Result<PathBuf, Lost> {
         candidates.extend(around.into_iter().flat_map(sockets_in));
         candidates.insert(name);
     }
-    let found = candidates.into_iter().find(|path| is_of(path, process));
-    found.ok_or_else(|| {
-        Lost::new(format!(
-            "process {process} serves no backdoor on a Unix socket that can be found from here; give the socket's path"
-        ))
-    })
+    Ok(candidates.into_iter().find(|path| is_of(path, process)))
+}
+
+/// Its children, theirs, and so on.
+fn started_by(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    let mut at = 0;
+    while let Some(parent) = all.get(at).filter(|_| all.len() < MOST) {
+        let threads = fs::read_dir(format!("/proc/{parent}/task"));
+        let children = threads.into_iter().flatten().flatten().map(|thread| {
+            let children = fs::read_to_string(thread.path().join("children"));
+            children.unwrap_or_default()
+        });
+        let children: Vec<String> = children.collect();
+        let numbers = children.iter().flat_map(|it| it.split_whitespace());
+        all.extend(numbers.filter_map(|number| number.parse::<u32>().ok()));
+        at += 1;
+    }
+    all.split_off(1)
 }
 
 /// The inodes of its sockets.

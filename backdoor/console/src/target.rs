@@ -53,7 +53,7 @@ impl Target {
         match Address::parse(rest.trim_end_matches('/'), tls) {
             Some(address) => Ok(Self::Network(address)),
             None => Err(Lost::new(format!(
-                "{text} names no port: it must be like tcp://127.0.0.1:7777, tcp://[::1]:7777 or tls://ann@example.org:7778"
+                "{text} is no address with a port: it must be like tcp://127.0.0.1:7777, tcp://[::1]:7777 or tls://ann@example.org:7778"
             ))),
         }
     }

@@ -209,7 +209,7 @@ fn groups(console: &Console) -> Answer {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for Seen {
         info: coroutine, ..
-    } in console.shared.runtimes.coroutines()
+    } in console.shared.runtimes.walk()
     {
         console.step()?;
         let group = groups.entry(without_numbers(&coroutine.name)).or_default();

@@ -134,20 +134,20 @@ struct Before {
     at: Option<Instant>,
     /// Of each coroutine, by id: nanoseconds of processor time, switches.
     used: Vec<(u64, u64, u64)>,
+    /// There were more.
+    is_part: bool,
     /// Of each worker: its busy time, its resumes.
     workers: Vec<(Duration, u64)>,
     backdoor: Duration,
 }
 
 impl Before {
-    /// What this coroutine had used. One that was not there had used nothing; of one beyond those that are remembered, nobody
-    /// knows.
+    /// What this coroutine had used. One that was not there had used nothing; if not all are remembered, nobody knows.
     fn used(&self, id: u64) -> Option<(u64, u64)> {
         let found = self.used.binary_search_by_key(&id, |(id, ..)| *id);
-        let is_full = self.used.len() == limits::GLANCE_REMEMBERED;
         match found {
             Ok(at) => Some((self.used[at].1, self.used[at].2)),
-            Err(at) if is_full && at == self.used.len() => None,
+            Err(_) if self.is_part => None,
             Err(_) => Some((0, 0)),
         }
     }
@@ -232,13 +232,15 @@ fn glance(console: &Console, wanted: &Wanted) -> Answer {
     let mut lines = Vec::new();
     let mut groups: HashMap<String, Line> = HashMap::new();
     let (mut total, mut matching) = (0, 0);
-    for seen in runtimes.coroutines() {
+    for seen in runtimes.walk() {
         console.step()?;
         total += 1;
         let info = &seen.info;
         let nanos = u64::try_from(info.cpu.as_nanos()).unwrap_or(u64::MAX);
         if next.used.len() < limits::GLANCE_REMEMBERED {
             next.used.push((info.id.0, nanos, info.switches));
+        } else {
+            next.is_part = true;
         }
         if !wanted.takes(info) {
             continue;
@@ -277,8 +279,14 @@ fn glance(console: &Console, wanted: &Wanted) -> Answer {
                 seen: Some(seen),
                 ..line
             });
+            if lines.len() >= 4 * limits::GLANCE_ROWS {
+                keep_first(&mut lines, wanted);
+            }
         }
     }
+    // One that starts meanwhile may come twice.
+    next.used.sort_unstable_by_key(|(id, ..)| *id);
+    next.used.dedup_by_key(|(id, ..)| *id);
     lines.extend(groups.into_values());
     let groups = lines.len();
     keep_first(&mut lines, wanted);

@@ -25,6 +25,7 @@ mod workers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use grapeshot::CoroutineId;
 use rhai::{Dynamic, Engine, EvalAltResult, INT, Scope};
@@ -151,6 +152,27 @@ impl Console {
         self.pace
             .step()
             .map_err(|stop| terminated(&stop.to_string()))
+    }
+
+    /// Sleeps, which is not what the time limit is for. May suspend.
+    ///
+    /// # Errors
+    /// If the evaluation has to stop.
+    pub(crate) fn rest(&self, time: Duration) -> Result<(), Box<EvalAltResult>> {
+        /// How often it looks whether it was asked to end.
+        const LOOK: Duration = Duration::from_millis(100);
+        let until = grapeshot::time::now() + time;
+        grapeshot::shield(|| {
+            while grapeshot::time::now() < until {
+                self.pace.renew();
+                self.pace
+                    .check()
+                    .map_err(|stop| terminated(&stop.to_string()))?;
+                let rest = until.saturating_duration_since(grapeshot::time::now());
+                grapeshot::sleep(rest.min(LOOK));
+            }
+            Ok(())
+        })
     }
 
     /// The tag of rows with these columns; see [`record`](crate::value::record).

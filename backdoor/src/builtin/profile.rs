@@ -1,14 +1,16 @@
 //! `profile`: taking a profile of the server, and looking at it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use grapeshot_profiler::{Half, Options, Profile, QUEUED, report};
+use grapeshot_profiler::{Form, QUEUED};
 use rhai::{Array, Dynamic, INT, ImmutableString};
 
 use super::fields::count;
 use super::{Answer, Binder, Console, Entry};
 use crate::language::failed;
+use crate::limits;
+use crate::profiles::{self, Kept, Started};
 use crate::rights::Right;
 use crate::value::duration;
 
@@ -42,7 +44,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "take",
         call: "profile.take(seconds)",
         about: "takes a profile for so long: profile.start(), then profile.stop()",
-        more: "Ctrl-C ends it without one.",
+        more: "An hour at most. Ctrl-C ends it without one.",
         right: Right::Trace,
         bind: |to| {
             bind(to, |console, _: &mut Profiler| take(console, 10.0));
@@ -80,6 +82,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         bind: |to| bind(to, |console, _: &mut Profiler| waits(console)),
     },
     Entry {
+        name: "text",
+        call: "profile.text()",
+        about: "that profile itself, as JSON in pieces: what console --profile writes to a file of its own",
+        more: "32 MiB at most.",
+        right: Right::Trace,
+        bind: |to| bind(to, |console, _: &mut Profiler| text(console)),
+    },
+    Entry {
         name: "save",
         call: "profile.save(path)",
         about: "writes that profile to a file on the server; the end of its name says in which form",
@@ -99,6 +109,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// Seconds that `take` may take.
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// Bytes in a row of `text()`.
+const PIECE: usize = 64 << 10;
+
 /// What the methods are called on.
 #[derive(Clone)]
 struct Profiler;
@@ -112,12 +127,9 @@ fn bind(
     to.add(call);
 }
 
-/// The one that was ended last. A profile is the process's, as this is.
-static LATEST: Mutex<Option<Arc<Profile>>> = Mutex::new(None);
-
-fn latest() -> Result<Arc<Profile>, Box<rhai::EvalAltResult>> {
-    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-    latest.clone().ok_or_else(|| {
+/// The one that was ended last.
+fn latest() -> Result<Arc<Kept>, Box<rhai::EvalAltResult>> {
+    profiles::latest().ok_or_else(|| {
         failed(match grapeshot_profiler::is_running() {
             true => "the profile is being taken still: profile.stop() ends it",
             false => "there is no profile: profile.start() takes one, and profile.stop() ends it",
@@ -125,18 +137,26 @@ fn latest() -> Result<Arc<Profile>, Box<rhai::EvalAltResult>> {
     })
 }
 
-fn start(_console: &Console, hertz: INT) -> Answer {
+fn begin(
+    console: &Console,
+    hertz: INT,
+    lasts: Option<Duration>,
+) -> Result<Started, Box<rhai::EvalAltResult>> {
     let hertz = u32::try_from(hertz).map_err(|_| failed("profile.start(hz): from 0 to 10000"))?;
-    grapeshot_profiler::start(Options::new().hertz(hertz))
-        .map_err(|error| failed(&error.to_string()))?;
+    profiles::start(&console.shared.name, &console.visitor, hertz, lasts)
+        .map_err(|error| failed(&error.to_string()))
+}
+
+fn start(console: &Console, hertz: INT) -> Answer {
+    begin(console, hertz, None)?.leave();
     Ok(Dynamic::UNIT)
 }
 
 fn stop(console: &Console) -> Answer {
     // Symbols are read from the disk.
-    let profile = console.elsewhere("profile.stop", grapeshot_profiler::stop)?;
-    let profile = Arc::new(profile.map_err(|error| failed(&error.to_string()))?);
-    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&profile));
+    let kept = console.elsewhere("profile.stop", profiles::stop)?;
+    let kept = kept.map_err(|error| failed(&error.to_string()))?;
+    let profile = &kept.profile;
     profile.notes.iter().for_each(|note| console.print(note));
     let samples = profile.on.iter().map(|stack| stack.count).sum();
     Ok(console.record([
@@ -154,20 +174,19 @@ fn stop(console: &Console) -> Answer {
 }
 
 fn take(console: &Console, seconds: f64) -> Answer {
-    /// The evaluation was ended meanwhile.
-    struct Forget;
-    impl Drop for Forget {
-        fn drop(&mut self) {
-            grapeshot_profiler::discard();
-        }
+    let time = Duration::try_from_secs_f64(seconds).ok();
+    let time = time.filter(|time| *time <= LONGEST).ok_or_else(|| {
+        let most = LONGEST.as_secs();
+        failed(&format!(
+            "profile.take(seconds): from 0 to {most}, not {seconds}"
+        ))
+    })?;
+    // Dropped with the evaluation, if that is ended meanwhile.
+    let started = begin(console, 1_000, Some(time))?;
+    if started.wait(time) {
+        return stop(console);
     }
-    let time = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| failed("profile.take(seconds): a number that is not negative"))?;
-    let _ = start(console, 1_000)?;
-    let forget = Forget;
-    grapeshot::sleep(time);
-    std::mem::forget(forget);
-    stop(console)
+    Err(failed("somebody else ended the profile meanwhile"))
 }
 
 fn nanos(nanos: u64) -> Dynamic {
@@ -175,7 +194,8 @@ fn nanos(nanos: u64) -> Dynamic {
 }
 
 fn top(console: &Console, rows: INT) -> Answer {
-    let profile = latest()?;
+    let kept = latest()?;
+    let profile = &kept.profile;
     let functions = profile.functions(&profile.on);
     let all: u64 = profile.on.iter().map(|stack| stack.nanos).sum();
     let mut lines = Array::new();
@@ -200,7 +220,8 @@ fn top(console: &Console, rows: INT) -> Answer {
 }
 
 fn groups(console: &Console) -> Answer {
-    let profile = latest()?;
+    let kept = latest()?;
+    let profile = &kept.profile;
     let mut groups: Vec<_> = profile
         .groups
         .iter()
@@ -228,7 +249,8 @@ fn groups(console: &Console) -> Answer {
 }
 
 fn waits(console: &Console) -> Answer {
-    let profile = latest()?;
+    let kept = latest()?;
+    let profile = &kept.profile;
     let groups = profile.groups.iter();
     let mut waits: Vec<_> = groups
         .flat_map(|group| group.waits.iter().map(move |wait| (group, wait)))
@@ -247,23 +269,30 @@ fn waits(console: &Console) -> Answer {
     Ok(Dynamic::from_array(lines))
 }
 
+fn text(console: &Console) -> Answer {
+    let kept = latest()?;
+    let text = console.elsewhere("profile.text", move || kept.profile.to_json())?;
+    if text.len() > limits::STRING_BYTES {
+        return Err(failed(&format!(
+            "the profile has {} MiB, more than a console takes: profile.save(path) writes it on the server",
+            text.len() >> 20
+        )));
+    }
+    let (mut pieces, mut rest) = (Array::new(), text.as_str());
+    while !rest.is_empty() {
+        console.step()?;
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+        pieces.push(piece.into());
+        rest = after;
+    }
+    Ok(Dynamic::from_array(pieces))
+}
+
 fn save(console: &Console, path: &str) -> Answer {
-    let form: fn(&Profile) -> String = match path {
-        _ if path.ends_with(".html") => report::html,
-        _ if path.ends_with(".firefox.json") => Profile::firefox,
-        _ if path.ends_with(".json") => Profile::to_json,
-        _ if path.ends_with(".off.folded") => |profile| profile.folded(Half::Off),
-        _ if path.ends_with(".folded") => |profile| profile.folded(Half::On),
-        _ if path.ends_with(".perf") => Profile::perf_script,
-        _ => {
-            return Err(failed(
-                "profile.save(path): the path ends in .html, .json, .firefox.json, .folded, .off.folded or .perf",
-            ));
-        }
-    };
-    let (profile, path) = (latest()?, path.to_owned());
+    let form = Form::of(path).map_err(|error| failed(&format!("profile.save: {error}")))?;
+    let (kept, path) = (latest()?, path.to_owned());
     let written = console.elsewhere("profile.save", move || {
-        let text = form(&profile);
+        let text = form.text(&kept.profile);
         std::fs::write(&path, &text).map(|()| text.len())
     })?;
     let bytes = written.map_err(|error| failed(&format!("profile.save: {error}")))?;

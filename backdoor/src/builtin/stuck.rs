@@ -24,7 +24,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         call: "lints()",
         about: "what the program had better not do, with the line and a remedy",
         more: "Selfish coroutines and foreign locks (see stalls()), workers out of balance, calls that wait for a thread of unblock(),\n\
-           stacks nearly full. Of the same kind at the same place, the latest.",
+           stacks nearly full, locks held across I/O, long delays (see latency()), coroutines that wait by yielding, groups and\n\
+           queues that only grow; locks taken in different orders, if the program watches closely. Of the same kind at the same\n\
+           place, the latest.",
         right: Right::Observe,
         bind: |to| to.add(lints),
     },

@@ -191,8 +191,6 @@ fn watch_closure_whole(
     watch_closure(console, context, closure, seconds as f64)
 }
 
-/// How often a watch that sleeps looks whether it was asked to end.
-const LOOK: Duration = Duration::from_millis(100);
 /// A watch does not evaluate more often.
 const FASTEST: f64 = 0.1;
 
@@ -217,16 +215,7 @@ fn watch(console: &Console, seconds: f64, mut evaluate: impl FnMut() -> Answer) 
                 console.print(if value.is_null() { "()" } else { &text });
                 before = Some(value);
             }
-            let next = grapeshot::time::now() + every;
-            while grapeshot::time::now() < next {
-                console.pace.renew();
-                console
-                    .pace
-                    .check()
-                    .map_err(|stop| terminated(&stop.to_string()))?;
-                let rest = next.saturating_duration_since(grapeshot::time::now());
-                grapeshot::sleep(rest.min(LOOK));
-            }
+            console.rest(every)?;
         }
     })
 }

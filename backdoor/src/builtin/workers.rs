@@ -1,9 +1,11 @@
 //! The runtime itself: its workers and its figures.
 
+use grapeshot::registry::{Delays, Latency};
 use rhai::Dynamic;
 
 use super::fields::{count, id_value};
 use super::{Answer, Console, Entry};
+use crate::journal;
 use crate::rights::Right;
 use crate::value::{bytes, duration};
 
@@ -24,7 +26,48 @@ pub(super) const ENTRIES: &[Entry] = &[
         right: Right::Observe,
         bind: |to| to.add(stats),
     },
+    Entry {
+        name: "accounting",
+        call: "accounting()",
+        about: "is processor time counted?",
+        more: "",
+        right: Right::Observe,
+        bind: |to| to.add(accounting),
+    },
+    Entry {
+        name: "accounting",
+        call: "accounting(on)",
+        about: "has it counted, or not: accounting(false) saves a reading of the clock a switch",
+        more: "Without it ps() has no times. Waits and lives that begin meanwhile seem to have begun when it is turned on again.",
+        right: Right::Operate,
+        bind: |to| to.add(set_accounting),
+    },
+    Entry {
+        name: "latency",
+        call: "latency()",
+        about: "how long what could run waited for its worker",
+        more: "queued: from ready to resumed, by samples, each standing for all that were queued with it. unseen: between two looks at\n\
+           the poller, as share of the time; so long may an event of a descriptor wait before it makes anyone ready. Since the\n\
+           start; half (p50), nine of ten (p90), 99 of a hundred (p99) took no longer. The row without a worker is all of them.",
+        right: Right::Observe,
+        bind: |to| to.add(latency),
+    },
 ];
+
+fn accounting(console: &Console) -> Answer {
+    Ok(console.shared.runtimes.application.accounting().into())
+}
+
+fn set_accounting(console: &Console, on: bool) -> Answer {
+    console.shared.runtimes.application.set_accounting(on);
+    journal::warn(format!(
+        "console session {}: {} turned accounting {}",
+        console.pace.session(),
+        console.visitor,
+        if on { "on" } else { "off" }
+    ));
+    accounting(console)
+}
 
 fn workers(console: &Console) -> Answer {
     let lines = console
@@ -69,4 +112,30 @@ fn stats(console: &Console) -> Answer {
             stats.resident_bytes.map_or(Dynamic::UNIT, bytes),
         ),
     ]))
+}
+
+fn latency(console: &Console) -> Answer {
+    let workers = console.shared.runtimes.application.latency();
+    let all: Latency = workers.iter().cloned().collect();
+    let line = |worker: Dynamic, what: &str, delays: &Delays| {
+        console.record([
+            ("worker", worker),
+            ("what", what.into()),
+            ("count", count(delays.count())),
+            ("p50", duration(delays.p50())),
+            ("p90", duration(delays.p90())),
+            ("p99", duration(delays.p99())),
+            ("max", duration(delays.max())),
+        ])
+    };
+    let mut rows = Vec::with_capacity(2 * workers.len() + 2);
+    let mut add = |worker: Dynamic, latency: &Latency| {
+        rows.push(line(worker.clone(), "queued", &latency.queued));
+        rows.push(line(worker, "unseen", &latency.unseen));
+    };
+    for (index, latency) in workers.iter().enumerate() {
+        add(count(index as u64), latency);
+    }
+    add(Dynamic::UNIT, &all);
+    Ok(Dynamic::from_array(rows))
 }

@@ -246,3 +246,48 @@ fn json_has_plain_durations() {
         json!({"a": [1.5, 9], "b": {"$duration": 2, "c": 3}})
     );
 }
+
+#[test]
+fn prose_is_broken_between_words() {
+    let help = "ps(): all coroutines; ps(\"text\"): those with that in the name\n  since: how long it has waited\nend";
+    let want = [
+        "ps(): all coroutines;",
+        "ps(\"text\"): those with",
+        "that in the name",
+        "  since: how long it",
+        "  has waited",
+        "end",
+    ];
+    assert_eq!(value(&json!(help), narrow(22)), want.join("\n"));
+    assert_eq!(value(&json!(help), PLAIN), help);
+    for width in 0..80 {
+        let shown = value(&json!(help), narrow(width));
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&shown), words(help), "{width}");
+    }
+    // JSON is for programs, and a word is not broken.
+    for text in [
+        "{\"a\": \"one two three four\"}",
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+    ] {
+        assert_eq!(value(&json!(text), narrow(22)), text);
+    }
+    let shown = error(
+        "it cannot be called like this",
+        None,
+        Some("it is kill(id), with a number"),
+        "",
+        narrow(24),
+    );
+    let want = [
+        "error: it cannot be",
+        "       called like this",
+        "       it is kill(id),",
+        "       with a number",
+    ];
+    assert_eq!(shown, want.join("\n"));
+}

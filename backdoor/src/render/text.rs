@@ -180,3 +180,36 @@ pub fn cut(text: &str, width: Option<usize>) -> String {
     }
     shown
 }
+
+/// Text whose lines are broken between words where they are longer than the width. What goes on stands as far to the right as
+/// its line began, and `before` columns further: those that something else takes in front of the text. Words that are longer
+/// than a line, and JSON, are left to the terminal.
+pub(super) fn wrapped(text: &str, width: Option<usize>, before: usize) -> String {
+    let Some(width) = width.filter(|width| *width > 2 * before) else {
+        return text.to_owned();
+    };
+    let lines = text.split('\n').map(|line| {
+        let content = line.trim_start_matches(' ');
+        let indent = before + line.len() - content.len();
+        if before + line.width() <= width
+            || 2 * indent > width
+            || content.starts_with(['{', '[', '"'])
+        {
+            return line.to_owned();
+        }
+        let mut shown = line[..line.len() - content.len()].to_owned();
+        let mut used = indent;
+        for word in content.split_inclusive(' ') {
+            if used > indent && used + word.trim_end().width() > width {
+                shown.truncate(shown.trim_end().len());
+                shown.push('\n');
+                shown.push_str(&" ".repeat(indent));
+                used = indent;
+            }
+            shown.push_str(word);
+            used += word.width();
+        }
+        shown
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

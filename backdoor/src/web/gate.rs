@@ -1,4 +1,5 @@
-//! Who may come in: the host that a request names, the page that it comes from, and the token of this start. Performs no I/O.
+//! Who may come in: the host that a request names, the page that it comes from, and the token of this start or a login by
+//! name. Performs no I/O.
 //!
 //! | against | what is asked for |
 //! |---|---|
@@ -8,10 +9,13 @@
 //! | a script that got into the page | the cookie is `HttpOnly`, and the policy of the page loads nothing from elsewhere |
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use grapeshot_http::Request;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use super::logins::{Logins, Who};
 
 /// The parameter of the address that carries the token.
 const PARAMETER: &str = "token";
@@ -25,6 +29,8 @@ pub(crate) struct Gate {
     hosts: Vec<String>,
     /// Served by https.
     secure: bool,
+    /// Those who came by name and password, if that is a way in.
+    logins: Option<Logins>,
 }
 
 /// What is said to a request.
@@ -79,7 +85,18 @@ impl Gate {
             cookie: format!("{prefix}grapeshot-{port}"),
             hosts,
             secure,
+            logins: None,
         }
+    }
+
+    /// Lets in whoever logs in by name, too.
+    pub(crate) fn with_logins(mut self) -> Self {
+        self.logins = Some(Logins::default());
+        self
+    }
+
+    pub(crate) fn takes_logins(&self) -> bool {
+        self.logins.is_some()
     }
 
     pub(crate) fn judge(&self, asked: Credentials<'_>) -> Verdict {
@@ -110,11 +127,40 @@ impl Gate {
         }
     }
 
-    /// The header that a browser keeps the login by.
+    /// Who this is, of those who logged in by name.
+    pub(crate) fn named(&self, asked: Credentials<'_>, now: Instant) -> Option<Who> {
+        let secret = self.in_cookies(asked.cookies?)?;
+        self.logins.as_ref()?.find(secret, now)
+    }
+
+    /// Knows `who` by this secret from now on; gives the header that the browser keeps it by.
+    pub(crate) fn enter(&self, secret: &str, who: Who, now: Instant) -> String {
+        if let Some(logins) = &self.logins {
+            logins.add(secret, who, now);
+        }
+        self.cookie(secret)
+    }
+
+    /// Forgets a login by name; gives the header that makes the browser forget.
+    pub(crate) fn leave(&self, asked: Credentials<'_>) -> String {
+        let secret = asked.cookies.and_then(|list| self.in_cookies(list));
+        if let (Some(logins), Some(secret)) = (&self.logins, secret) {
+            logins.remove(secret);
+        }
+        format!("{}; Max-Age=0", self.cookie(""))
+    }
+
+    /// The header that a browser keeps the token's login by.
     pub(crate) fn set_cookie(&self) -> String {
+        self.cookie(&self.kept())
+    }
+
+    fn cookie(&self, value: &str) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
-        let (name, value) = (&self.cookie, self.kept());
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}")
+        format!(
+            "{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}",
+            self.cookie
+        )
     }
 
     /// What the cookie holds: it proves the token and does not tell it.
@@ -345,6 +391,30 @@ mod tests {
             Verdict::ForeignPage
         );
         assert_eq!(from(None, Some("cross-site"), "/"), Verdict::Known);
+    }
+
+    #[test]
+    fn a_login_by_name_is_known_by_its_cookie_until_it_leaves() {
+        let (gate, now) = (gate().with_logins(), Instant::now());
+        let ann = Who {
+            name: "ann".into(),
+            rights: crate::Rights::observe(),
+        };
+        let cookie = gate.enter("0123", ann.clone(), now);
+        assert_eq!(parsed(&cookie).http_only(), Some(true));
+        let pair = cookie.split(';').next().unwrap();
+        let asked = Credentials {
+            cookies: Some(pair),
+            ..asked(HOST, "/live")
+        };
+        assert_eq!(gate.judge(asked), Verdict::Unknown, "it is no token");
+        assert_eq!(gate.named(asked, now), Some(ann));
+        let gone = gate.leave(asked);
+        assert_eq!(parsed(&gone).value(), "");
+        assert!(gone.contains("Max-Age=0"));
+        assert_eq!(gate.named(asked, now), None);
+        let without = super::tests::gate();
+        assert!(!without.takes_logins() && without.named(asked, now).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!    │                        ◀───────────────────────────────────────────────────    snapshot{number}
 //!    │ seen{number}           ──▶   the next one may go ─────────────────────────▶
 //!    │ kill{id, why}          ──▶   asks the coroutine to end, if the token has that right
+//!    │ profile{seconds}       ──▶   starts a profile, if the token has that right; it goes on without the page
 //! ```
 //!
 //! What the desk allows is in [`desk`](super::desk). The three end together.
@@ -21,8 +22,8 @@ use serde_json::{Value, json};
 
 use super::asker::Asker;
 use super::desk::{Desk, Due};
-use super::snapshot;
 use super::view::{Ask, View};
+use super::{profiler, snapshot};
 use crate::backdoor::Shared;
 use crate::journal;
 use crate::limits;
@@ -140,12 +141,23 @@ impl Page {
                 self.desk().saw(number);
                 self.to_tell.ring();
             }
-            Ask::Kill { id, why } => {
-                let answer = self.kill(id, &why);
-                self.desk().answer(answer);
-                self.to_tell.ring();
+            Ask::Kill { id, why } => self.answer(self.kill(id, &why)),
+            Ask::Profile { seconds, hertz } => self.answer(profiler::start(
+                &self.shared.name,
+                &self.visitor,
+                self.number,
+                seconds,
+                hertz,
+            )),
+            Ask::StopProfile { keep } => {
+                self.answer(profiler::stop(&self.visitor, self.number, keep));
             }
         }
+    }
+
+    fn answer(&self, answer: Value) {
+        self.desk().answer(answer);
+        self.to_tell.ring();
     }
 
     fn kill(&self, id: u64, why: &str) -> Value {

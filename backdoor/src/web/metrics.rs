@@ -2,8 +2,9 @@
 
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use grapeshot::registry::WorkerInfo;
+use grapeshot::registry::{Delays, Latency, WorkerInfo};
 
 use super::snapshot::{self, Group};
 use crate::backdoor::Shared;
@@ -27,6 +28,7 @@ pub(crate) fn text(shared: &Arc<Shared>, own: Own) -> String {
     let mut page = Page::default();
     runtime(&mut page, shared);
     workers(&mut page, &shared.runtimes.application.workers());
+    latency(&mut page, &shared.runtimes.application.latency());
     groups(&mut page, snapshot::groups(shared));
     page.family("grapeshot_pages", "gauge", "Live pages that are open.")
         .value(&[], own.pages);
@@ -171,6 +173,28 @@ fn workers(page: &mut Page, workers: &[WorkerInfo]) {
     }
 }
 
+fn latency(page: &mut Page, workers: &[Latency]) {
+    type Figure = fn(&Latency) -> &Delays;
+    let families: [(&str, &str, Figure); 2] = [
+        (
+            "grapeshot_worker_queued_seconds",
+            "From ready to resumed: by samples, each standing for all that were queued with it.",
+            |it| &it.queued,
+        ),
+        (
+            "grapeshot_worker_unseen_seconds",
+            "Between two looks at the poller, one for each 50 us.",
+            |it| &it.unseen,
+        ),
+    ];
+    for (name, help, figure) in families {
+        page.family(name, "histogram", help);
+        for (worker, latency) in workers.iter().enumerate() {
+            page.histogram(name, worker, figure(latency));
+        }
+    }
+}
+
 fn groups(page: &mut Page, mut groups: Vec<Group>) {
     if groups.len() > GROUPS {
         // They come with the largest first.
@@ -241,6 +265,27 @@ impl Page {
             .expect("a string takes everything");
         Family { page, name }
     }
+
+    /// The buckets of one worker. Ours end at powers of two nanoseconds, so these do: each is four times as long as the one
+    /// before, from 4 µs to 17 s.
+    fn histogram(&mut self, name: &str, worker: usize, delays: &Delays) {
+        let page = &mut self.0;
+        let mut put = |suffix: &str, label: &str, value: &dyn Display| {
+            writeln!(
+                page,
+                "{name}_{suffix}{{worker=\"{worker}\"{label}}} {value}"
+            )
+            .expect("a string takes everything");
+        };
+        for power in (12..=34).step_by(2) {
+            let end = Duration::from_nanos(1 << power);
+            let label = format!(",le=\"{}\"", end.as_secs_f64());
+            put("bucket", &label, &delays.within(end));
+        }
+        put("bucket", ",le=\"+Inf\"", &delays.count());
+        put("sum", "", &delays.sum().as_secs_f64());
+        put("count", "", &delays.count());
+    }
 }
 
 impl Family<'_> {
@@ -276,6 +321,34 @@ mod tests {
             page.0,
             "# HELP x y\n# TYPE x gauge\nx{group=\"a\\\"b\\\\c\\nd\",worker=\"3\"} 1.5\n"
         );
+    }
+
+    #[test]
+    fn a_histogram_counts_everything_in_its_last_bucket() {
+        let delays = grapeshot::run(|| {
+            loop {
+                let latency: Latency = grapeshot::registry::latency().into_iter().collect();
+                if latency.unseen.count() > 9 {
+                    return latency.unseen;
+                }
+                grapeshot::yield_now();
+            }
+        });
+        let mut page = Page::default();
+        page.histogram("x", 3, &delays);
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse().unwrap();
+        let buckets: Vec<u64> = page
+            .0
+            .lines()
+            .filter(|line| line.starts_with("x_bucket{worker=\"3\",le="))
+            .map(value)
+            .collect();
+        assert_eq!(buckets.len(), 13, "{}", page.0);
+        assert!(buckets.is_sorted(), "{}", page.0);
+        assert_eq!(buckets.last(), Some(&delays.count()));
+        let end = format!("x_count{{worker=\"3\"}} {}\n", delays.count());
+        assert!(page.0.ends_with(&end), "{}", page.0);
+        assert!(page.0.contains("le=\"0.001048576\""), "{}", page.0);
     }
 
     #[test]

@@ -2,23 +2,29 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `gate.rs` | who may come in; no I/O |
-//! | `site.rs` | what is answered to which request |
+//! | `gate.rs`, `logins.rs` | who may come in, and who logged in by name; no I/O |
+//! | `site.rs`, `files.rs` | what is answered to which request; the parts of the page |
+//! | `entrance.rs` | logging in by name, and out |
 //! | `live.rs` | the WebSocket of a page |
 //! | `desk.rs` | what a page is owed and when; no I/O, no clock |
 //! | `view.rs` | what pages may say; no I/O |
 //! | `snapshot.rs`, `pick.rs`, `asker.rs` | what they are shown |
 //! | `terminal.rs` | a session of the console in the page |
+//! | `profiler.rs` | profiles: taking them, and serving them as files |
 //! | `metrics.rs`, `logs.rs` | figures for Prometheus; the latest lines of the log |
 //! | `../../assets/page/`, `../../assets/xterm/` | the page itself, and its terminal |
 
 mod asker;
 mod desk;
+mod entrance;
+mod files;
 mod gate;
 mod live;
+mod logins;
 mod logs;
 mod metrics;
 mod pick;
+mod profiler;
 mod site;
 mod snapshot;
 mod terminal;
@@ -67,7 +73,7 @@ const RATE: u32 = 2;
 /// Whoever has the token of this start, which is in the address that [`Handle::page`](crate::Handle::page) gives and the log
 /// tells. The browser keeps it as a cookie that no script can read; scripts and Prometheus send it as `Authorization: Bearer
 /// …`. A wrong one is logged and answered late. The page is asked for by an address, `localhost` or a [name](Self::host) that
-/// was given, and its WebSocket opened from that page only.
+/// was given, and its WebSocket opened from that page only. With [`Web::users`], people log in by name and password instead.
 ///
 /// Without TLS, anybody on the way reads the token and all else: serve other machines by [`Web::on`] with a listener of
 /// `grapeshot-tls`, or through a tunnel such as `ssh -L`.
@@ -77,6 +83,7 @@ pub struct Web {
     hosts: Vec<String>,
     token: Option<String>,
     rate: u32,
+    users: bool,
 }
 
 enum Place {
@@ -132,6 +139,7 @@ impl Web {
             hosts: Vec::new(),
             token: None,
             rate: RATE,
+            users: false,
         }
     }
 
@@ -165,6 +173,17 @@ impl Web {
         self
     }
 
+    /// Asks people for a name and a password: lets in the backdoor's [users](crate::Backdoor::user), each with the rights
+    /// that both have, that one and the page. The token still opens it, too, for scripts and for whoever reads the log.
+    ///
+    /// What is typed goes over the wire, so [`serve_unix`](crate::Backdoor::serve_unix) refuses it with `InvalidInput` for an
+    /// address that other machines reach, unless it is `https`. A login is good for twelve hours, or until one logs out.
+    #[must_use]
+    pub fn users(mut self) -> Self {
+        self.users = true;
+        self
+    }
+
     /// How often a second a page is told what is new, at most; 2 unless set, between 1 and 20.
     #[must_use]
     pub fn updates_per_second(mut self, rate: u32) -> Self {
@@ -179,14 +198,21 @@ impl Web {
             None => new_token()?,
         };
         let (carrier, origin): (Box<dyn Carrier>, Origin) = match self.place {
-            Place::On(carrier, origin) => (carrier, origin),
+            Place::On(carrier, origin) => {
+                check_logins(self.users, shared, origin.secure || origin.is_here())?;
+                (carrier, origin)
+            }
             Place::At(address) => {
+                check_logins(self.users, shared, address.ip().is_loopback())?;
                 let (listener, origin) = listen(address)?;
                 (Box::new(listener), origin)
             }
         };
         let address = format!("{}/?token={token}", origin.text);
-        let gate = Gate::new(token, origin.port, self.hosts, origin.secure);
+        let mut gate = Gate::new(token, origin.port, self.hosts, origin.secure);
+        if self.users {
+            gate = gate.with_logins();
+        }
         let pause = Duration::from_secs(1) / self.rate;
         let site = Site::new(Arc::clone(shared), gate, self.rights, pause);
         let server = site.server();
@@ -198,6 +224,23 @@ impl Web {
         log::info!("console: the live page is at {address}");
         Ok(address)
     }
+}
+
+/// # Errors
+/// `InvalidInput` if people are to log in and nobody could, or anybody on the way could read how.
+fn check_logins(users: bool, shared: &Shared, is_private: bool) -> io::Result<()> {
+    let wrong = |text: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if users && shared.users.is_empty() {
+        return wrong(
+            "nobody could log in to the live page: name users with Backdoor::user, or leave out Web::users",
+        );
+    }
+    if users && !is_private {
+        return wrong(
+            "passwords for the live page would go over the network as they are: serve it with TLS by Web::on, or on 127.0.0.1",
+        );
+    }
+    Ok(())
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, Origin)> {
@@ -239,6 +282,14 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, Origin)> {
 }
 
 impl Origin {
+    /// Browsers reach it on this machine only.
+    fn is_here(&self) -> bool {
+        let host = self.text.trim_start_matches("http://");
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let bare = name.trim_matches(['[', ']']);
+        name == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
     /// With the host, without its port.
     fn parse(text: &str) -> Option<(String, Self)> {
         let text = text.trim_end_matches('/');
@@ -263,7 +314,7 @@ impl Origin {
     }
 }
 
-fn new_token() -> io::Result<String> {
+pub(crate) fn new_token() -> io::Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
     grapeshot::random::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -308,6 +359,24 @@ mod tests {
         ] {
             assert!(parse(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn passwords_go_over_no_wire_that_others_read() {
+        let here = |text| Origin::parse(text).expect("an origin").1.is_here();
+        assert!(
+            here("http://localhost:9002") && here("http://127.0.0.1") && here("http://[::1]:80")
+        );
+        assert!(!here("http://10.0.0.7:9002") && !here("http://localhost.example"));
+        let nobody = Shared::of(crate::Backdoor::new("arcade")).expect("nobody logs in");
+        assert!(check_logins(false, &nobody, false).is_ok());
+        let refused = check_logins(true, &nobody, true).expect_err("nobody could");
+        assert!(refused.to_string().contains("Backdoor::user"));
+        let ann = crate::Backdoor::new("arcade").user("ann", "sesame", Rights::all());
+        let ann = Shared::of(ann).expect("a user");
+        assert!(check_logins(true, &ann, true).is_ok());
+        let refused = check_logins(true, &ann, false).expect_err("anybody could");
+        assert!(refused.to_string().contains("TLS"));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! | path | what is there |
 //! |---|---|
-//! | `/` | the page; without a token, a form that asks for it |
+//! | `/` | the page; without a token, a form that asks for it, or for a name and a password |
+//! | `/login`, `/logout` | where that form goes, and the way out |
 //! | `/page/…` | its parts |
 //! | `/live` | its WebSocket |
 //! | `/session` | the WebSocket of its terminal |
+//! | `/profile/…` | profiles that were taken, as files |
 //! | `/metrics` | figures for Prometheus |
 //! | `/me` | whether the token is still good, and what it may do |
 
@@ -17,7 +19,10 @@ use grapeshot_http::{Handler, HandlerError, Limits, Request, Response, Server, S
 use grapeshot_websocket::{Upgrade, WebSocket};
 use serde_json::{Value, json};
 
+use super::files::{FILES, HTML, INDEX, LOGIN_SCRIPT, SCRIPT, headers, plain};
 use super::gate::{Credentials, Gate, Verdict};
+use super::logins::Who;
+use super::profiler::Reports;
 use super::terminal::Messages;
 use super::{asker, live, metrics};
 use crate::backdoor::Shared;
@@ -33,56 +38,20 @@ const CONNECTIONS: usize = 128;
 const PAGES: usize = 16;
 /// Bytes of a page's message.
 const MESSAGE: u64 = 16 << 10;
+/// Bytes of a login: a name and a password, however they are written.
+const LOGIN_FORM: u64 = 8 << 10;
 /// How long a wrong token waits for its answer.
-const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
+pub(super) const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(1);
 
-/// Nothing from elsewhere, nothing inside others. The terminal writes styles of its own into the page, which is why those may
-/// be inline; scripts may not.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-const HTML: &str = "text/html; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-
-macro_rules! page_files {
-    ($($folder:literal $name:literal: $type:expr,)*) => {
-        &[$(($name, $type, include_str!(concat!("../../assets/", $folder, "/", $name)))),*]
-    };
-}
-
-/// The parts of the page.
-const FILES: &[(&str, &str, &str)] = page_files! {
-    "page" "page.css": STYLE,
-    "page" "main.js": SCRIPT,
-    "page" "link.js": SCRIPT,
-    "page" "format.js": SCRIPT,
-    "page" "table.js": SCRIPT,
-    "page" "chart.js": SCRIPT,
-    "page" "overview.js": SCRIPT,
-    "page" "coroutines.js": SCRIPT,
-    "page" "lists.js": SCRIPT,
-    "page" "detail.js": SCRIPT,
-    "page" "answers.js": SCRIPT,
-    "page" "session.js": SCRIPT,
-    "page" "terminal.js": SCRIPT,
-    "page" "editor.js": SCRIPT,
-    "page" "plain.js": SCRIPT,
-    "xterm" "xterm.mjs": SCRIPT,
-    "xterm" "addon-fit.mjs": SCRIPT,
-    "xterm" "xterm.css": STYLE,
-};
-const INDEX: &str = include_str!("../../assets/page/index.html");
-const LOGIN: &str = include_str!("../../assets/page/login.html");
-
-type Answer = Result<(), HandlerError>;
+pub(super) type Answer = Result<(), HandlerError>;
 
 pub(crate) struct Site {
-    shared: Arc<Shared>,
-    gate: Gate,
-    rights: Rights,
+    pub(super) shared: Arc<Shared>,
+    pub(super) gate: Gate,
+    pub(super) rights: Rights,
     /// Between two snapshots.
     pause: Duration,
+    reports: Reports,
     pages: AtomicUsize,
     numbers: AtomicU64,
     refused: AtomicU64,
@@ -104,6 +73,7 @@ impl Site {
             gate,
             rights,
             pause,
+            reports: Reports::new(),
             pages: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -113,23 +83,36 @@ impl Site {
     pub(crate) fn server(self) -> Server {
         let mut limits = Limits::default();
         limits.connections = CONNECTIONS;
-        limits.body = 0;
+        limits.body = if self.gate.takes_logins() {
+            LOGIN_FORM
+        } else {
+            0
+        };
         limits.headers = 16 << 10;
         limits.idle = Duration::from_secs(20);
         limits.first_byte = Duration::from_secs(5);
         Server::builder().limits(limits).build(self)
     }
 
-    fn answer(&self, request: &mut Request<'_>, response: Response<'_>, login: bool) -> Answer {
-        let response = headers(response);
-        if !self.rights.contains(Right::Observe) {
+    fn answer(
+        &self,
+        request: &mut Request<'_>,
+        response: Response<'_>,
+        who: &Who,
+        login: bool,
+    ) -> Answer {
+        if !who.rights.contains(Right::Observe) {
             return Ok(plain(
-                response,
+                headers(response),
                 Status::FORBIDDEN,
-                "this token gives no right to look",
+                "there is no right to look",
             )?);
         }
         let path = request.path();
+        if let Some(name) = path.strip_prefix("/profile/") {
+            return self.reports.send(name, response);
+        }
+        let response = headers(response);
         if let Some(name) = path.strip_prefix("/page/") {
             let file = FILES.iter().find(|(known, ..)| *known == name);
             let sent = match file {
@@ -148,7 +131,7 @@ impl Site {
                 Ok(response.header("Content-Type", HTML).send(INDEX)?)
             }
             "/me" => {
-                let me = self.me().to_string();
+                let me = self.me(who).to_string();
                 Ok(response
                     .header("Content-Type", "application/json")
                     .send(me)?)
@@ -163,8 +146,8 @@ impl Site {
                     .header("Content-Type", metrics::CONTENT_TYPE)
                     .send(text)?)
             }
-            "/live" => self.live(request, response),
-            "/session" => self.session(request, response),
+            "/live" => self.live(request, response, who),
+            "/session" => self.session(request, response, who),
             _ => Ok(plain(
                 response,
                 Status::NOT_FOUND,
@@ -174,8 +157,8 @@ impl Site {
     }
 
     /// What there is, and what this visitor may do with it.
-    fn me(&self) -> Value {
-        let rights: Vec<&str> = self.rights.iter().map(Right::name).collect();
+    fn me(&self, who: &Who) -> Value {
+        let rights: Vec<&str> = who.rights.iter().map(Right::name).collect();
         let views = asker::views().map(|entry| json!({"name": entry.name, "about": entry.about}));
         let exposed = self.shared.functions.iter().map(|function| {
             json!({
@@ -184,20 +167,20 @@ impl Site {
             })
         });
         json!({
-            "application": self.shared.name, "pid": std::process::id(), "rights": rights,
+            "application": self.shared.name, "pid": std::process::id(), "rights": rights, "user": self.gate.takes_logins().then_some(&who.name),
             "pause": self.pause.as_secs_f64(), "version": env!("CARGO_PKG_VERSION"),
             "views": views.collect::<Value>(), "exposed": exposed.collect::<Value>(),
         })
     }
 
-    fn live(&self, request: &mut Request<'_>, response: Response<'_>) -> Answer {
+    fn live(&self, request: &mut Request<'_>, response: Response<'_>, who: &Who) -> Answer {
         let Some(_place) = self.place() else {
             let text =
                 format!("{PAGES} pages are open already, which is the limit; close one of them");
             return Ok(plain(response, Status::SERVICE_UNAVAILABLE, &text)?);
         };
         let (visitor, number) = (
-            self.visitor(request),
+            visitor(request, who),
             self.numbers.fetch_add(1, Ordering::Relaxed) + 1,
         );
         let socket = upgrade(request, response, MESSAGE)?;
@@ -206,8 +189,8 @@ impl Site {
     }
 
     /// A console in the page.
-    fn session(&self, request: &mut Request<'_>, response: Response<'_>) -> Answer {
-        let visitor = self.visitor(request);
+    fn session(&self, request: &mut Request<'_>, response: Response<'_>, who: &Who) -> Answer {
+        let visitor = visitor(request, who);
         let socket = upgrade(request, response, u64::from(MAX_CLIENT_MESSAGE))?;
         let transport = Arc::new(Messages(socket));
         if session::is_greeted(&*transport) {
@@ -217,10 +200,10 @@ impl Site {
         Ok(())
     }
 
-    fn visitor(&self, request: &Request<'_>) -> Visitor {
-        Visitor {
+    /// Whoever has the token.
+    fn holder(&self) -> Who {
+        Who {
             name: "page".to_owned(),
-            from: format!("web {}", request.peer()),
             rights: self.rights,
         }
     }
@@ -233,7 +216,7 @@ impl Site {
             .map(|_| Place(&self.pages))
     }
 
-    fn refuse(&self, request: &Request<'_>, why: &str) {
+    pub(super) fn refuse(&self, request: &Request<'_>, why: &str) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         // What a stranger wrote is quoted, so that it cannot forge another line.
         let (peer, host, path) = (request.peer(), request.host(), request.path());
@@ -245,21 +228,43 @@ impl Site {
 
 impl Handler for Site {
     fn handle(&self, request: &mut Request<'_>, response: Response<'_>) -> Answer {
-        if !matches!(request.method(), "GET" | "HEAD") {
-            let response = headers(response).header("Allow", "GET, HEAD");
-            return Ok(plain(
-                response,
-                Status::METHOD_NOT_ALLOWED,
-                "there is nothing to send here",
-            )?);
+        let asked = Credentials::of(request);
+        let verdict = self.gate.judge(asked);
+        let is_ours = matches!(verdict, Verdict::Known | Verdict::Login | Verdict::Unknown);
+        match (request.method(), request.path()) {
+            ("GET" | "HEAD", _) => {}
+            ("POST", "/login") if is_ours && self.gate.takes_logins() => {
+                return self.log_in(request, response);
+            }
+            ("POST", "/logout") if is_ours && self.gate.takes_logins() => {
+                return self.log_out(request, response);
+            }
+            _ if is_ours => {
+                let response = headers(response).header("Allow", "GET, HEAD");
+                return Ok(plain(
+                    response,
+                    Status::METHOD_NOT_ALLOWED,
+                    "there is nothing to send here",
+                )?);
+            }
+            _ => {}
         }
-        match self.gate.judge(Credentials::of(request)) {
-            Verdict::Known => self.answer(request, response, false),
-            Verdict::Login => self.answer(request, response, true),
-            Verdict::Unknown if request.path() == "/" => Ok(headers(response)
-                .status(Status::UNAUTHORIZED)
-                .header("Content-Type", HTML)
-                .send(LOGIN)?),
+        let named = match verdict {
+            Verdict::Unknown => self.gate.named(asked, grapeshot::time::now()),
+            _ => None,
+        };
+        if let Some(who) = named {
+            return self.answer(request, response, &who, false);
+        }
+        match verdict {
+            Verdict::Known => self.answer(request, response, &self.holder(), false),
+            Verdict::Login => self.answer(request, response, &self.holder(), true),
+            Verdict::Unknown if request.path() == "/" => {
+                self.ask_who(response, Status::UNAUTHORIZED, "")
+            }
+            Verdict::Unknown if request.path() == "/login.js" => Ok(headers(response)
+                .header("Content-Type", SCRIPT)
+                .send(LOGIN_SCRIPT)?),
             Verdict::Unknown => {
                 let text = "who are you? Open the address with the token that the server printed, or send it as `Authorization: Bearer …`";
                 let response = headers(response).header("WWW-Authenticate", "Bearer");
@@ -292,6 +297,14 @@ impl Handler for Site {
     }
 }
 
+fn visitor(request: &Request<'_>, who: &Who) -> Visitor {
+    Visitor {
+        name: who.name.clone(),
+        from: format!("web {}", request.peer()),
+        rights: who.rights,
+    }
+}
+
 /// A WebSocket that takes messages of so many bytes.
 fn upgrade(
     request: &mut Request<'_>,
@@ -301,20 +314,6 @@ fn upgrade(
     let mut limits = grapeshot_websocket::Limits::default();
     (limits.message, limits.frame) = (longest, longest);
     Upgrade::new().limits(limits).accept(request, response)
-}
-
-/// What every answer has.
-fn headers(response: Response<'_>) -> Response<'_> {
-    response
-        .header("Content-Security-Policy", POLICY)
-        .header("Cache-Control", "no-store")
-        .header("Referrer-Policy", "no-referrer")
-        .header("X-Content-Type-Options", "nosniff")
-        .header("Cross-Origin-Resource-Policy", "same-origin")
-}
-
-fn plain(response: Response<'_>, status: Status, text: &str) -> Result<(), grapeshot_http::Error> {
-    response.status(status).send_text(&format!("{text}\n"))
 }
 
 #[cfg(test)]

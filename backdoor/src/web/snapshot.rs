@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grapeshot::CoroutineId;
-use grapeshot::registry::{CoroutineInfo, Stall, State};
+use grapeshot::registry::{CoroutineInfo, Delays, Latency, Stall, State};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::asker::Asker;
 use super::logs;
 use super::pick::{Pick, since};
+use super::profiler;
 use super::view::{Panel, Search};
 use crate::backdoor::Shared;
 use crate::backtrace;
@@ -41,6 +42,7 @@ pub(crate) struct Figures {
     timeouts: u64,
     resident_bytes: Option<u64>,
     stalls: usize,
+    latency: Waits,
     workers: Vec<Worker>,
 }
 
@@ -58,6 +60,39 @@ struct Worker {
     stolen: u64,
     busy: f64,
     stacks_pooled: usize,
+    latency: Waits,
+}
+
+/// How long what could run waited for a worker: see `registry::latency`.
+#[derive(Serialize)]
+struct Waits {
+    queued: Lengths,
+    unseen: Lengths,
+}
+
+#[derive(Serialize)]
+struct Lengths {
+    count: u64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl From<&Latency> for Waits {
+    fn from(latency: &Latency) -> Self {
+        let lengths = |delays: &Delays| Lengths {
+            count: delays.count(),
+            p50: delays.p50().as_secs_f64(),
+            p90: delays.p90().as_secs_f64(),
+            p99: delays.p99().as_secs_f64(),
+            max: delays.max().as_secs_f64(),
+        };
+        Self {
+            queued: lengths(&latency.queued),
+            unseen: lengths(&latency.unseen),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -103,7 +138,9 @@ pub(crate) struct Group {
 pub(crate) fn figures(shared: &Shared) -> Figures {
     let application = shared.runtimes.application;
     let stats = application.stats();
+    let latency = application.latency();
     let worker = |it: grapeshot::registry::WorkerInfo| Worker {
+        latency: (&latency[it.index]).into(),
         worker: it.index,
         running: it.running.map(|id| id.0),
         runs_for: it.runs_for.map(|it| it.as_secs_f64()),
@@ -127,6 +164,7 @@ pub(crate) fn figures(shared: &Shared) -> Figures {
         timeouts: stats.timeouts,
         resident_bytes: stats.resident_bytes,
         stalls: application.stalls().len(),
+        latency: (&latency.iter().cloned().collect::<Latency>()).into(),
         workers: application.workers().into_iter().map(worker).collect(),
     }
 }
@@ -139,6 +177,7 @@ pub(crate) fn panel(panel: &Panel, shared: &Arc<Shared>, asker: &mut Asker, pace
         Panel::Groups => json!({"panel": "groups", "rows": groups(shared)}),
         Panel::Sites => sites(shared),
         Panel::Trouble => trouble(shared, pace),
+        Panel::Profiler => profiler::view(),
         Panel::Answers { of } => json!({"panel": "answers", "answers": asker.answers(of, shared)}),
         Panel::Log { after } => {
             let (lines, next, lost) = logs::after(*after, MOST_LINES);

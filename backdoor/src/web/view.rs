@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::profiler;
+
 /// The longest text of a search or a reason, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 200;
 /// Rows of one page of a table.
@@ -21,6 +23,10 @@ pub(crate) enum Ask {
     Seen { number: u64 },
     /// Ask this coroutine to end.
     Kill { id: u64, why: String },
+    /// Take a profile for so many seconds, with so many samples a second.
+    Profile { seconds: u32, hertz: u32 },
+    /// End the one that is being taken.
+    StopProfile { keep: bool },
 }
 
 /// What a page shows.
@@ -49,6 +55,8 @@ pub(crate) enum Panel {
     Log {
         after: u64,
     },
+    /// Profiles.
+    Profiler,
     /// What these functions of the console answer.
     Answers {
         of: Vec<String>,
@@ -108,7 +116,11 @@ impl Ask {
                 ..
             }) => of.truncate(MOST_ANSWERS),
             Self::Kill { why, .. } => cut(why),
-            Self::View(_) | Self::Seen { .. } => {}
+            Self::Profile { seconds, hertz } => {
+                *seconds = (*seconds).clamp(1, profiler::LONGEST);
+                *hertz = (*hertz).min(profiler::MOST_HERTZ);
+            }
+            Self::View(_) | Self::Seen { .. } | Self::StopProfile { .. } => {}
         }
         Ok(ask)
     }
@@ -150,6 +162,13 @@ mod tests {
             panic!("no kill");
         };
         assert_eq!(why.len(), LONGEST_TEXT);
+        assert_eq!(
+            read(json!({"type": "profile", "seconds": 0, "hertz": u32::MAX})),
+            Ask::Profile {
+                seconds: 1,
+                hertz: profiler::MOST_HERTZ
+            }
+        );
     }
 
     #[test]

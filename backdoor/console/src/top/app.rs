@@ -1,35 +1,23 @@
 //! What the live view knows and what was chosen in it. Performs no I/O and reads no clock: keys and answers in, questions out.
 
+mod answers;
+mod choices;
+
 use std::time::{Duration, Instant};
 
 use ratatui::widgets::TableState;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::asker::{About, Answer, Question};
+use super::asker::{About, Question};
 use super::glance::{Frame, Glance, Info, Row};
 use super::history::{Histories, Series};
 use crate::connection::Greeting;
-
-/// Refresh intervals that + and - go through.
-pub(super) const INTERVALS: [Duration; 7] = [
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-];
 
 /// How long a note stands in the last line.
 const NOTE: Duration = Duration::from_secs(6);
 
 /// Rows that are asked for, at most; the server gives no more.
 const MOST_ROWS: usize = 1_000;
-
-/// A server that takes long to answer is asked less often: it works for us at most a quarter of the time.
-const REST: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
@@ -51,25 +39,6 @@ pub(super) enum By {
 }
 
 impl By {
-    const OF_COROUTINES: &[By] = &[
-        By::Load,
-        By::Cpu,
-        By::Since,
-        By::Rate,
-        By::Switches,
-        By::Id,
-        By::Name,
-    ];
-    const OF_GROUPS: &[By] = &[
-        By::Load,
-        By::Cpu,
-        By::Since,
-        By::Rate,
-        By::Switches,
-        By::Coroutines,
-        By::Name,
-    ];
-
     /// As the server calls it, and the person too.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -307,272 +276,9 @@ impl App {
             self.tab == Tab::Groups,
         )
     }
-
-    pub(super) fn take(&mut self, answer: Answer) {
-        match answer {
-            Answer::Lost(why) => {
-                self.outstanding.clear();
-                self.kill = None;
-                self.link = Link::Lost {
-                    why,
-                    since: self.now,
-                };
-            }
-            Answer::Connected { pid, application } => {
-                self.link = Link::Up;
-                self.due = self.now;
-                self.forced = true;
-                if pid == self.pid {
-                    return self.say("connected again", false);
-                }
-                self.say(format!("a new process: {pid}, it was {}", self.pid), false);
-                self.pid = pid;
-                self.application = application;
-                self.glance = None;
-                self.open = None;
-                self.dialog = None;
-                self.workers = Histories::default();
-                self.coroutines = Histories::default();
-                self.groups = Histories::default();
-            }
-            Answer::Value(about, value) => {
-                let asked = self.outstanding.iter().find(|(it, _)| *it == about);
-                let asked = asked.map_or(self.now, |(_, asked)| *asked);
-                self.outstanding.retain(|(it, _)| *it != about);
-                match about {
-                    About::Glance => self.take_glance(value, asked),
-                    About::Info(id) => self.take_info(id, value),
-                    About::Backtrace(id) => self.take_backtrace(id, value),
-                    About::Kill => match value {
-                        Ok(said) => self.say(said.as_str().unwrap_or("asked it to end"), false),
-                        Err(why) => self.say(why, true),
-                    },
-                }
-            }
-        }
-    }
-
-    fn take_glance(&mut self, value: Result<Value, String>, asked: Instant) {
-        let took = self.now.saturating_duration_since(asked);
-        self.due = (asked + self.every).max(self.now + took * REST);
-        let glance: Glance = match value.and_then(read) {
-            Ok(glance) => glance,
-            Err(why) => return self.say(why, true),
-        };
-        let loads = glance.workers.iter();
-        let loads = loads.filter_map(|worker| Some((worker.worker, worker.load?)));
-        self.workers.push(loads);
-        let rows = glance.rows.iter();
-        // A change of tab may have come in between.
-        if glance.groups.is_some() {
-            let loads = rows.filter_map(|row| Some((row.name.clone(), row.load?)));
-            self.groups.push(loads);
-        } else {
-            let loads = rows.filter_map(|row| Some((row.id?, row.load?)));
-            self.coroutines.push(loads);
-        }
-        self.glance = Some(glance);
-        self.follow();
-    }
-
-    /// Puts the selection where its row is now.
-    fn follow(&mut self) {
-        let key = self.follows.as_ref();
-        let place = key.and_then(|key| self.rows().iter().position(|row| key_of(row) == *key));
-        let last = self.rows().len().saturating_sub(1);
-        let stays = if key.is_some() {
-            self.table.selected().unwrap_or(0)
-        } else {
-            0
-        };
-        self.table.select(Some(place.unwrap_or(stays).min(last)));
-    }
-
-    fn take_info(&mut self, id: u64, value: Result<Value, String>) {
-        let now = self.now;
-        let Some(open) = self.open.as_mut().filter(|open| open.id == id) else {
-            return;
-        };
-        match value.and_then(read::<Info>) {
-            Ok(info) => {
-                if let Some((cpu, at)) = open.latest {
-                    let past = now.saturating_duration_since(at).as_secs_f64();
-                    open.load.push((info.cpu - cpu) / past.max(1e-6));
-                }
-                open.latest = Some((info.cpu, now));
-                open.name.clone_from(&info.name);
-                open.info = Some(info);
-            }
-            // The only reason that there is, but for a server that is no more.
-            Err(_) => open.ended = true,
-        }
-    }
-
-    fn take_backtrace(&mut self, id: u64, value: Result<Value, String>) {
-        let Some(open) = self.open.as_mut().filter(|open| open.id == id) else {
-            return;
-        };
-        match value.and_then(read::<Vec<Frame>>) {
-            Ok(frames) => {
-                open.frames = frames;
-                open.no_frames = None;
-            }
-            Err(_) if open.ended => {}
-            Err(why) => {
-                open.frames.clear();
-                open.no_frames = Some(why);
-            }
-        }
-        open.scroll = open.scroll.min(open.frames.len().saturating_sub(1));
-    }
-
-    /// Moves the selection by so many rows.
-    pub(super) fn step(&mut self, rows: isize) {
-        if let Some(open) = &mut self.open {
-            let last = open.frames.len().saturating_sub(1);
-            open.scroll = open.scroll.saturating_add_signed(rows).min(last);
-            return;
-        }
-        let last = self.rows().len().saturating_sub(1);
-        let at = self.table.selected().unwrap_or(0);
-        let at = at.saturating_add_signed(rows).min(last);
-        self.table.select(Some(at));
-        self.follows = (at > 0).then(|| self.selected().map(key_of)).flatten();
-        // There may be more rows than were asked for.
-        if at + self.fits > self.rows().len() {
-            self.forced = true;
-        }
-    }
-
-    /// Another order, another filter or other rows: from the top again.
-    pub(super) fn begin_again(&mut self) {
-        self.follows = None;
-        self.table = TableState::default().with_selected(0);
-        self.forced = true;
-    }
-
-    pub(super) fn sort_by(&mut self, by: By) {
-        let known = match self.tab {
-            Tab::Coroutines => By::OF_COROUTINES,
-            Tab::Groups => By::OF_GROUPS,
-        };
-        if !known.contains(&by) {
-            return;
-        }
-        if self.by() == by {
-            self.reverse = !self.reverse;
-        } else {
-            self.by[self.tab as usize] = by;
-            self.reverse = false;
-        }
-        self.begin_again();
-    }
-
-    /// The next order, or the one before.
-    pub(super) fn turn_order(&mut self, forward: bool) {
-        let known = match self.tab {
-            Tab::Coroutines => By::OF_COROUTINES,
-            Tab::Groups => By::OF_GROUPS,
-        };
-        let at = known.iter().position(|by| *by == self.by()).unwrap_or(0);
-        let steps = if forward { 1 } else { known.len() - 1 };
-        self.sort_by(known[(at + steps) % known.len()]);
-    }
-
-    pub(super) fn show_tab(&mut self, tab: Tab) {
-        if self.tab != tab {
-            self.tab = tab;
-            self.glance
-                .iter_mut()
-                .for_each(|glance| glance.rows.clear());
-            self.reverse = false;
-            self.begin_again();
-        }
-    }
-
-    /// Opens the selected coroutine; of a group, shows its coroutines.
-    pub(super) fn open_selected(&mut self) {
-        let Some(row) = self.selected().cloned() else {
-            return;
-        };
-        let Some(id) = row.id else {
-            self.filter = longest_piece(&row.name).to_owned();
-            return self.show_tab(Tab::Coroutines);
-        };
-        self.open = Some(Open {
-            id,
-            name: row.name,
-            info: None,
-            frames: Vec::new(),
-            no_frames: None,
-            ended: false,
-            scroll: 0,
-            load: self.coroutines.of(&id).cloned().unwrap_or_default(),
-            latest: None,
-        });
-        self.forced = true;
-    }
-
-    /// Asks the person whether to end the coroutine that is open or selected.
-    pub(super) fn propose_kill(&mut self) {
-        let open = self.open.as_ref().filter(|open| !open.ended);
-        let open = open.map(|open| (open.id, open.name.clone()));
-        let chosen = open.or_else(|| {
-            let row = self.selected().filter(|_| self.open.is_none())?;
-            Some((row.id?, row.name.clone()))
-        });
-        match chosen {
-            Some((id, name)) => self.dialog = Some(Dialog::Kill { id, name }),
-            None if self.open.is_some() => self.say("it has ended", false),
-            None => self.say(
-                "open a group with Enter, then choose a coroutine of it",
-                false,
-            ),
-        }
-    }
-
-    pub(super) fn kill(&mut self, id: u64) {
-        self.kill = Some(id);
-        self.forced = true;
-    }
-
-    pub(super) fn pause(&mut self) {
-        self.paused = !self.paused;
-        self.due = self.now;
-    }
-
-    /// Looks more often, or less.
-    pub(super) fn change_interval(&mut self, slower: bool) {
-        let mut next = INTERVALS
-            .iter()
-            .filter(|it| (**it > self.every) == slower && **it != self.every);
-        let next = if slower {
-            next.next()
-        } else {
-            next.next_back()
-        };
-        self.every = next.copied().unwrap_or(self.every);
-        self.due = self.due.min(self.now + self.every);
-        let every = super::view::interval(self.every);
-        self.say(format!("looks every {every}"), false);
-    }
 }
 
 /// What names a row in every order.
 fn key_of(row: &Row) -> String {
     row.id.map_or_else(|| row.name.clone(), |id| id.to_string())
-}
-
-/// The part of a group's name that the names of its coroutines have in common, as far as a filter can say it.
-fn longest_piece(group: &str) -> &str {
-    group
-        .split('*')
-        .rev()
-        .max_by_key(|piece| piece.len())
-        .unwrap_or("")
-}
-
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_json::from_value(value)
-        .map_err(|error| format!("the server's answer is not understood: {error}"))
 }

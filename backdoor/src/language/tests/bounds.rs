@@ -1,0 +1,118 @@
+//! What a statement may take: time, memory, depth.
+
+use super::*;
+
+#[test]
+fn loops_end_at_the_time_limit() {
+    let mut bench = Bench::limited(Duration::from_millis(50));
+    for endless in [
+        "loop {}",
+        "while true { }",
+        "fn f() { loop { } } f()",
+        "try { loop {} } catch { 1 }",
+        "let a = [3,2,1]; loop { a.sort(|x, y| x - y) }",
+        "watch(|| { loop {} }, 1)",
+    ] {
+        let complaint = bench.complaint(endless);
+        assert_eq!(
+            complaint.message, "stopped after 0.05 s, the time limit of this console",
+            "{endless}"
+        );
+    }
+    assert_eq!(bench.value("1"), json!(1));
+}
+
+#[test]
+fn an_interrupt_ends_a_loop() {
+    let mut bench = Bench::new();
+    let pace = Arc::clone(&bench.interpreter.pace);
+    let register = move || pace.interrupt();
+    bench
+        .interpreter
+        .engine
+        .register_fn("interrupt_now", register);
+    assert_eq!(
+        bench.complaint("interrupt_now(); loop {}").message,
+        "interrupted"
+    );
+}
+
+#[test]
+fn memory_and_depth_are_limited() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        let too_large = "is more than a console may hold";
+        for greedy in [
+            "let s = \"x\"; loop { s += s; }",
+            "let a = [1]; loop { a += a; }",
+            "let a = []; a.pad(1000000, 7); a",
+        ] {
+            let complaint = bench.complaint(greedy);
+            assert!(
+                complaint.message.contains(too_large),
+                "{greedy}: {complaint:?}"
+            );
+        }
+        let complaint = bench.complaint("fn f(n) { f(n + 1) } f(0)");
+        assert_eq!(complaint.message, "calls are nested deeper than 64");
+        let deep = format!("{}1{}", "(".repeat(500), ")".repeat(500));
+        assert_eq!(
+            bench.complaint(&deep).message,
+            "expressions are nested too deep"
+        );
+        bench.complaint("import \"/etc/passwd\" as p;");
+    });
+}
+
+#[test]
+fn deeply_nested_values_meet_the_time_limit_before_the_stacks_end() {
+    // Each turn copies and measures the whole value, so depth grows with the root of time: what holds for a second
+    // on a sixth of the stack holds for thirty on all of it.
+    let (limit, share) = (Duration::from_secs(1), limits::STACK_SIZE / 6);
+    assert!(limits::TIME_LIMIT <= limit * 36);
+    for nesting in [
+        "let a = []; loop { a = [a]; }",
+        "let m = #{}; loop { m = #{m: m}; }",
+    ] {
+        let nested = move || {
+            let mut bench = Bench::limited(limit);
+            let complaint = bench.complaint(nesting);
+            assert!(
+                complaint.message.starts_with("stopped after 1 s"),
+                "{nesting}: {complaint:?}"
+            );
+        };
+        std::thread::Builder::new()
+            .stack_size(share)
+            .spawn(nested)
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_all_variables_take_is_bounded() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        // 16 MiB: less than a value may be.
+        bench.value("let s = \"xxxxxxxx\"; for n in 0..21 { s += s; } let kept = 1;");
+        let many: String = (0..20)
+            .map(|n| format!("let v{n} = s + \"{n}\"; "))
+            .collect();
+        assert_eq!(bench.complaint(&many).message, TOO_HEAVY);
+        let mut left = bench.interpreter.variables();
+        left.sort();
+        assert_eq!(left, ["kept", "s"]);
+        let deep = "fn f(n, s) { let t = s + \"x\"; f(n + 1, s) + t.len() } f(0, s)";
+        assert_eq!(bench.complaint(deep).message, TOO_HEAVY);
+        // One statement at a time it is no more.
+        let mut statements = (0..20).map(|n| format!("let w{n} = s + \"{n}\"; w{n}.len()"));
+        let refused = statements.position(|it| matches!(bench.outcome(&it), Outcome::Failed(_)));
+        assert!(
+            refused.is_some_and(|n| (10..18).contains(&n)),
+            "{refused:?}"
+        );
+        assert_eq!(bench.value("kept"), json!(1));
+    });
+}
