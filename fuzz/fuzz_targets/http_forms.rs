@@ -1,10 +1,10 @@
 #![no_main]
-//! Multipart content, ranges, parameters of headers, and the head of the PROXY protocol.
+//! Multipart content, ranges, and parameters of headers.
 
+use grapeshot_http::MultipartLimits;
 use grapeshot_http::auth::parameters;
 use grapeshot_http::multipart::{Decoder, Event};
 use grapeshot_http::range::{self, Ranges};
-use grapeshot_http::{MultipartLimits, proxy_protocol};
 use libfuzzer_sys::fuzz_target;
 
 /// What the decoder finds, fed `step` bytes at a time: the names of parts and their content.
@@ -35,20 +35,15 @@ fuzz_target!(|bytes: &[u8]| {
 
     if let Ranges::Some(ranges) = range::parse(bytes, 1000) {
         assert!(!ranges.is_empty() && ranges.len() <= range::MOST_RANGES);
-        assert!(ranges.iter().all(|range| range.start < range.end && range.end <= 1000));
+        assert!(
+            ranges
+                .iter()
+                .all(|range| range.start < range.end && range.end <= 1000)
+        );
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         for separator in [',', ';'] {
             let _ = parameters::parse(text, separator);
         }
-    }
-    match proxy_protocol::codec::parse(bytes) {
-        Ok(Some(head)) => {
-            assert!(head.len <= bytes.len());
-            assert_eq!(proxy_protocol::codec::parse(&bytes[..head.len]), Ok(Some(head)));
-            assert_eq!(proxy_protocol::codec::parse(&bytes[..head.len - 1]), Ok(None));
-        }
-        Ok(None) => assert!(bytes.len() < 3000, "a head has its longest length"),
-        Err(_) => {}
     }
 });

@@ -26,7 +26,11 @@ fn read(wire: &[u8], step: usize, limits: &Limits) -> Reading {
 }
 
 #[allow(clippy::type_complexity)]
-fn read_one(wire: &[u8], step: usize, limits: &Limits) -> Result<Option<((String, String, Vec<u8>), usize)>, Refusal> {
+fn read_one(
+    wire: &[u8],
+    step: usize,
+    limits: &Limits,
+) -> Result<Option<((String, String, Vec<u8>), usize)>, Refusal> {
     let mut scanner = Scanner::default();
     let mut end = 0;
     let range = loop {
@@ -44,7 +48,13 @@ fn read_one(wire: &[u8], step: usize, limits: &Limits) -> Result<Option<((String
     let view = head.view(bytes);
     // What an intermediary could read otherwise must not have come through.
     assert!(bytes.ends_with(b"\r\n\r\n") && !bytes.contains(&0));
-    assert_eq!(memchr(bytes, b'\r'), memchr(bytes, b'\n').iter().map(|at| at - 1).collect::<Vec<_>>());
+    assert_eq!(
+        memchr(bytes, b'\r'),
+        memchr(bytes, b'\n')
+            .iter()
+            .map(|at| at - 1)
+            .collect::<Vec<_>>()
+    );
     let lengths = view.values("content-length").count();
     let codings = view.values("transfer-encoding").count();
     assert!(lengths + codings <= 1);
@@ -74,7 +84,12 @@ fn read_one(wire: &[u8], step: usize, limits: &Limits) -> Result<Option<((String
 }
 
 fn memchr(bytes: &[u8], wanted: u8) -> Vec<usize> {
-    bytes.iter().enumerate().filter(|(_, byte)| **byte == wanted).map(|(at, _)| at).collect()
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == wanted)
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fuzz_target!(|input: (u8, &[u8])| {

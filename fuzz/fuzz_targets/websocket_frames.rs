@@ -42,7 +42,11 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
     for event in whole.0 {
         if let Event::Message(message) = &event {
             assert!(message.as_bytes().len() as u64 <= limits.message);
-            encode_message(&mut again, message, if client { None } else { Some([1, 2, 3, 4]) });
+            encode_message(
+                &mut again,
+                message,
+                if client { None } else { Some([1, 2, 3, 4]) },
+            );
             want.push(event);
         }
     }

@@ -15,8 +15,11 @@ const HIGH_WATER: usize = 32 << 10;
 /// From this size on, content is written from where it lies and not copied.
 const COPY_UP_TO: usize = 8 << 10;
 
-/// Bytes of a file that the kernel is told to send at a time.
-const PIECE: u64 = 128 << 10;
+/// Bytes of a file that the kernel is told to send at a time: enough that who receives them is woken seldom, and not so many
+/// that a worker is away for long.
+const PIECE: u64 = 512 << 10;
+/// The kernel reads at least so far ahead.
+const READ_AHEAD: u64 = 128 << 10;
 
 /// Answers on their way out.
 #[derive(Debug, Default)]
@@ -110,7 +113,8 @@ impl Output {
         while start < part.end {
             let mut piece = start..part.end.min(start + PIECE);
             // What is not in memory is brought there by a thread, so that the worker need not wait for the disk.
-            for probe in [piece.start, piece.end - 1] {
+            let probes = piece.clone().step_by(READ_AHEAD as usize);
+            for probe in probes.chain([piece.end - 1]) {
                 if file.read_at(&mut [0], probe)? == 0 {
                     return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
                 }

@@ -366,14 +366,15 @@ impl<'c> Response<'c> {
         let mut output = exchange.output.borrow_mut();
         let out = output.buffer();
         encode_start(out, status, exchange.now);
+        let headers = self.draft().headers.borrow();
         if let Some(media_type) = self.draft().media_type.get()
-            && !self.has_header("Content-Type")
+            && (headers.is_empty() || find_header(&headers, "Content-Type").is_none())
         {
             out.extend_from_slice(b"Content-Type: ");
             out.extend_from_slice(media_type.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(&self.draft().headers.borrow());
+        out.extend_from_slice(&headers);
         match length {
             _ if status.is_bodyless() => {}
             Some(length) => encode_length(out, length),

@@ -60,26 +60,30 @@ pub(crate) fn split<'a>(method: &str, target: &'a str) -> Option<Parts<'a>> {
 
 /// How many bytes from the first `?` to the end, if there is one. `None` if anything is not allowed in a target.
 fn find_query(target: &[u8]) -> Option<Option<usize>> {
-    const PLAIN: u8 = 0;
-    const QUERY: u8 = 1;
-    const WRONG: u8 = 2;
-    const CLASSES: [u8; 256] = {
-        let mut classes = [PLAIN; 256];
-        let mut byte = 0x80;
-        while byte < 256 {
-            classes[byte] = WRONG;
-            byte += 1;
-        }
-        classes[b'#' as usize] = WRONG;
-        classes[b'?' as usize] = QUERY;
-        classes
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The highest bits of those bytes that are this one, and maybe of some behind the first of them.
+    let are = |eight: u64, wanted: u8| {
+        let differing = eight ^ u64::from_ne_bytes([wanted; 8]);
+        differing.wrapping_sub(HIGH >> 7) & !differing & HIGH
+    };
+    let (eights, rest) = target.as_chunks();
+    let is_plain = |eight: &[u8; 8]| {
+        let eight = u64::from_le_bytes(*eight);
+        (eight & HIGH) | are(eight, b'#') | are(eight, b'?') == 0
+    };
+    // Most targets are short and have nothing of all this.
+    let plain = eights.iter().take_while(|eight| is_plain(eight)).count();
+    let rest = if plain == eights.len() {
+        rest
+    } else {
+        &target[8 * plain..]
     };
     let mut query = None;
-    for (at, &byte) in target.iter().enumerate() {
-        match CLASSES[usize::from(byte)] {
-            PLAIN => {}
-            QUERY => _ = query.get_or_insert(target.len() - at),
-            _ => return None,
+    for (at, &byte) in rest.iter().enumerate() {
+        match byte {
+            b'#' | 0x80.. => return None,
+            b'?' => _ = query.get_or_insert(rest.len() - at),
+            _ => {}
         }
     }
     Some(query)
@@ -173,6 +177,32 @@ mod tests {
             "",
         ] {
             assert_eq!(split("GET", wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_found_wherever_it_is() {
+        for length in 0..40 {
+            let mut target = vec![b'a'; length];
+            assert_eq!(find_query(&target), Some(None));
+            for at in 0..length {
+                target[at] = b'?';
+                assert_eq!(find_query(&target), Some(Some(length - at)));
+                for other in 0..length {
+                    for (byte, found) in [
+                        (b'?', Some(Some(length - at.min(other)))),
+                        (b'#', None),
+                        (0x80, None),
+                    ] {
+                        if other != at {
+                            let before = std::mem::replace(&mut target[other], byte);
+                            assert_eq!(find_query(&target), found, "{target:?}");
+                            target[other] = before;
+                        }
+                    }
+                }
+                target[at] = b'a';
+            }
         }
     }
 

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client_support::{client, on_network, read_head, scripted, serve, served};
+use client_support::{client, on_network, read_head, scripted, serve, served, tortured};
 use grapeshot::net::{TcpListener, TcpStream};
 use grapeshot::testing::{self, NetworkConfig, Simulation, host};
 use grapeshot::{sleep, spawn, with_timeout};
 use grapeshot_http::client::{Client, Error, ErrorKind, Phase, RequestBuilder, Retries};
-use grapeshot_http::{HandlerError, Request, Response, Server};
+use grapeshot_http::{HandlerError, Request, Response};
 
 fn gets<'b>(
     client: &'b Client,
@@ -459,22 +459,10 @@ fn it_may_be_left_while_it_waits_and_goes_on_then() {
 
 #[test]
 fn tortured_a_pipeline_loses_at_most_what_failed() {
-    let torture =
-        Simulation::new(3)
-            .network(NetworkConfig::new())
-            .torture(|| -> Result<(), Error> {
-                host("server", || {
-                    let serve = || Server::new(mirror).serve(TcpListener::bind("0.0.0.0:80")?);
-                    while serve().is_err() {
-                        sleep(Duration::from_millis(10));
-                    }
-                });
-                sleep(Duration::from_millis(50));
-                let client = client();
-                // One call fails, which costs one answer at most; its server may have said that it failed, too.
-                let right = ask_mirror(&client, 0);
-                assert!(right >= 11, "{right}");
-                Ok(())
-            });
-    println!("tortured: {torture}");
+    tortured(mirror, |client| {
+        // One call fails, which costs one answer at most; its server may have said that it failed, too.
+        let right = ask_mirror(client, 0);
+        assert!(right >= 11, "{right}");
+        Ok(())
+    });
 }

@@ -7,12 +7,11 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use client_support::{client, serve};
-use grapeshot::net::TcpListener;
-use grapeshot::testing::{NetworkConfig, Simulation, host};
-use grapeshot::{sleep, with_timeout};
+use client_support::{client, serve, tortured};
+use grapeshot::testing::{NetworkConfig, Simulation};
+use grapeshot::with_timeout;
 use grapeshot_http::client::{Client, Error, Retries};
-use grapeshot_http::{HandlerError, Request, Response, Server};
+use grapeshot_http::{HandlerError, Request, Response};
 
 const LARGE: usize = 60_000;
 
@@ -58,30 +57,18 @@ fn ask(client: &Client, number: usize) -> Result<(), Error> {
 
 #[test]
 fn tortured_an_answer_is_right_or_an_error() {
-    let torture =
-        Simulation::new(3)
-            .network(NetworkConfig::new())
-            .torture(|| -> Result<(), Error> {
-                host("server", || {
-                    let serve = || Server::new(mirror).serve(TcpListener::bind("0.0.0.0:80")?);
-                    while serve().is_err() {
-                        sleep(Duration::from_millis(10));
-                    }
-                });
-                sleep(Duration::from_millis(50));
-                let client = client();
-                let mut failed = None;
-                for number in 0..6 {
-                    if let Err(error) = ask(&client, number) {
-                        // One call fails, so one request may.
-                        assert!(failed.is_none(), "{failed:?}, then {error}");
-                        failed = Some(error);
-                    }
-                }
-                assert_eq!(client.statistics().in_use, 0);
-                failed.map_or(Ok(()), Err)
-            });
-    println!("tortured: {torture}");
+    let torture = tortured(mirror, |client| {
+        let mut failed = None;
+        for number in 0..6 {
+            if let Err(error) = ask(client, number) {
+                // One call fails, so one request may.
+                assert!(failed.is_none(), "{failed:?}, then {error}");
+                failed = Some(error);
+            }
+        }
+        assert_eq!(client.statistics().in_use, 0);
+        failed.map_or(Ok(()), Err)
+    });
     assert!(
         torture.errors > 0 && torture.errors < torture.runs,
         "{torture}"
@@ -90,31 +77,19 @@ fn tortured_an_answer_is_right_or_an_error() {
 
 #[test]
 fn tortured_what_is_safe_is_tried_again_until_it_works() {
-    let torture =
-        Simulation::new(3)
-            .network(NetworkConfig::new())
-            .torture(|| -> Result<(), Error> {
-                host("server", || {
-                    let serve = || Server::new(mirror).serve(TcpListener::bind("0.0.0.0:80")?);
-                    while serve().is_err() {
-                        sleep(Duration::from_millis(10));
-                    }
-                });
-                sleep(Duration::from_millis(50));
-                let client = client();
-                for number in 0..3 {
-                    let get = client
-                        .request("GET", format!("http://server/{number}"))
-                        .retries(Retries::most(2));
-                    // A small answer is there with its head, so that no failure comes behind it.
-                    let text = get.send()?.text();
-                    if let Ok(text) = text {
-                        assert_eq!(text, format!("/{number}|0|"));
-                    }
-                }
-                Ok(())
-            });
-    println!("tortured: {torture}");
+    let torture = tortured(mirror, |client| {
+        for number in 0..3 {
+            let get = client
+                .request("GET", format!("http://server/{number}"))
+                .retries(Retries::most(2));
+            // A small answer is there with its head, so that no failure comes behind it.
+            let text = get.send()?.text();
+            if let Ok(text) = text {
+                assert_eq!(text, format!("/{number}|0|"));
+            }
+        }
+        Ok(())
+    });
     assert_eq!(torture.errors, 0, "{torture}");
 }
 

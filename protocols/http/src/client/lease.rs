@@ -13,7 +13,8 @@ pub(super) type Slot = Arc<Mutex<Option<Lease>>>;
 
 /// The right to use one connection of an origin. Dropped, it gives the connection back, or closes it.
 pub(crate) struct Lease {
-    connection: Option<Connection>,
+    // It goes from hand to hand, and is large.
+    connection: Option<Box<Connection>>,
     /// Both sides want to use the connection again.
     keep: bool,
     back: Option<Slot>,
@@ -52,7 +53,7 @@ impl Lease {
         self.connection.is_some()
     }
 
-    pub(super) fn set(&mut self, connection: Connection) {
+    pub(super) fn set(&mut self, connection: Box<Connection>) {
         self.connection = Some(connection);
     }
 
@@ -86,7 +87,7 @@ impl Lease {
     }
 
     /// Takes the connection away for good: it speaks another protocol from now on.
-    pub(super) fn take(mut self) -> Option<Connection> {
+    pub(super) fn take(mut self) -> Option<Box<Connection>> {
         self.connection.take()
     }
 }

@@ -82,7 +82,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 impl Table {
     /// Takes out the connection that has been idle for longest.
-    fn take_oldest(&mut self) -> Option<(Instant, Connection)> {
+    fn take_oldest(&mut self) -> Option<Idle> {
         let with_idle = self
             .origins
             .iter_mut()
@@ -98,12 +98,15 @@ impl Table {
     }
 }
 
+/// Since when, and which.
+type Idle = (Instant, Box<Connection>);
+
 struct Origin {
     permits: Arc<Semaphore>,
     /// Who uses this entry or waits for a permit; it is forgotten with the last of them and the last idle connection.
     users: usize,
     /// The one that was used last is at the back.
-    idle: VecDeque<(Instant, Connection)>,
+    idle: VecDeque<Idle>,
 }
 
 impl Pool {
@@ -162,7 +165,7 @@ impl Pool {
     }
 
     /// The idle connection that was used last and is still good.
-    fn take_idle(&self, key: &Arc<Key>) -> Option<Connection> {
+    fn take_idle(&self, key: &Arc<Key>) -> Option<Box<Connection>> {
         let now = time::now();
         // Closing is a system call, and nothing to do under the lock.
         let _late = self.take_late(now);
@@ -184,7 +187,7 @@ impl Pool {
     }
 
     /// Takes out what has been idle for too long, or has grown too old.
-    fn take_late(&self, now: Instant) -> Vec<Connection> {
+    fn take_late(&self, now: Instant) -> Vec<Idle> {
         let mut late = Vec::new();
         let mut table = self.table();
         let is_soon = |last| now.saturating_duration_since(last) < SWEEP;
@@ -197,9 +200,9 @@ impl Pool {
             let mut at = 0;
             while at < origin.idle.len() {
                 if self.is_late(now, &origin.idle[at])
-                    && let Some((_, connection)) = origin.idle.remove(at)
+                    && let Some(idle) = origin.idle.remove(at)
                 {
-                    late.push(connection);
+                    late.push(idle);
                 } else {
                     at += 1;
                 }
@@ -210,7 +213,7 @@ impl Pool {
         late
     }
 
-    fn is_late(&self, now: Instant, (since, connection): &(Instant, Connection)) -> bool {
+    fn is_late(&self, now: Instant, (since, connection): &Idle) -> bool {
         now.saturating_duration_since(*since) >= self.limits.idle_time
             || self.is_old(now, connection)
     }
@@ -221,7 +224,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, if there is room for it.
-    pub(super) fn put_idle(&self, key: &Arc<Key>, mut connection: Connection) {
+    pub(super) fn put_idle(&self, key: &Arc<Key>, mut connection: Box<Connection>) {
         let now = time::now();
         if self.limits.idle == 0
             || self.limits.idle_per_origin == 0

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use grapeshot::time;
-use url::{Host, Url};
+use url::Url;
 
 use super::connect::dial;
 use super::content::Content;
@@ -178,13 +178,14 @@ fn answer(
             Ok((answered, lease)) => {
                 let passing =
                     again && idempotent && retry::is_passing_status(answered.head.status());
-                match pause_after(&answered.head, &retries, tries).filter(|_| passing) {
-                    None => return Ok((answered, lease)),
-                    Some(wait) => {
-                        give_up(shared, answered, lease, watch);
-                        wait
-                    }
+                if !passing {
+                    return Ok((answered, lease));
                 }
+                let Some(wait) = pause_after(&answered.head, &retries, tries) else {
+                    return Ok((answered, lease));
+                };
+                give_up(shared, answered, lease, watch);
+                wait
             }
             Err(failure) => {
                 let stale = failure.unanswered && reused && idempotent;
@@ -251,7 +252,7 @@ pub(super) fn open(
     if !lease.is_open() {
         let connection = dial(&*shared.connector, lease.key(), &shared.limits, watch)?;
         shared.pool.counters.opened.fetch_add(1, Ordering::Relaxed);
-        lease.set(connection);
+        lease.set(Box::new(connection));
     }
     let reused = lease.is_reused();
     Ok((lease, reused))
@@ -283,14 +284,13 @@ pub(super) fn key_of(shared: &Shared, outgoing: &Outgoing<'_>) -> Result<Key, Er
 }
 
 fn host_and_port(url: &Url) -> Result<(String, u16), ErrorKind> {
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(ErrorKind::Url("it has no host".to_owned())),
+    let Some(host) = url.host_str() else {
+        return Err(ErrorKind::Url("it has no host".to_owned()));
     };
+    // An address of IPv6 is in brackets there.
+    let host = host.trim_matches(['[', ']']);
     match url.port_or_known_default() {
-        Some(port) if !host.is_empty() => Ok((host, port)),
+        Some(port) if !host.is_empty() => Ok((host.to_owned(), port)),
         _ => Err(ErrorKind::Url("it has no host or no port".to_owned())),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use grapeshot::net::{Peer, Stream};
 
 use super::relay;
+use crate::buffers;
 use crate::client::{self, Client, ErrorKind, PoolLimits, Redirects};
 use crate::head::has_token;
 use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
@@ -162,7 +163,10 @@ impl ReverseProxy {
             Peer::Tcp(address) if address.is_ipv6() => {
                 (address.ip().to_string(), format!("\"[{}]\"", address.ip()))
             }
-            Peer::Tcp(address) => (address.ip().to_string(), address.ip().to_string()),
+            Peer::Tcp(address) => {
+                let text = address.ip().to_string();
+                (text.clone(), text)
+            }
             _ => ("unknown".to_owned(), "unknown".to_owned()),
         };
         let (host, scheme) = (request.host(), self.scheme);
@@ -271,10 +275,17 @@ fn pass_back(mut answer: client::Response, response: Response<'_>) -> Result<(),
         return Ok(response.send("")?);
     }
     let mut writer = response.start()?;
-    let mut chunk = vec![0; CHUNK];
+    // What is short is passed on in a buffer that is at hand.
+    let mut chunk = match declared {
+        Some(length) if length <= buffers::SIZE as u64 => buffers::take(),
+        _ => vec![0; CHUNK],
+    };
     loop {
         match answer.read(&mut chunk)? {
-            0 => return Ok(writer.finish()?),
+            0 => {
+                buffers::give_back(chunk);
+                return Ok(writer.finish()?);
+            }
             count => {
                 writer.write_all(&chunk[..count])?;
                 writer.flush()?;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grapeshot::net::{TcpListener, TcpStream};
-use grapeshot::testing::{NetworkConfig, Simulation, host};
+use grapeshot::testing::{NetworkConfig, Simulation, Torture, host};
 use grapeshot::{sleep, spawn};
-use grapeshot_http::client::{Client, Proxies};
+use grapeshot_http::client::{Client, Error, Proxies};
 use grapeshot_http::{HandlerError, Request, Response, Server};
 
 /// Runs `f` where `http://server` is served by `handler`.
@@ -48,6 +48,33 @@ pub(crate) fn serve(
             .unwrap();
     });
     sleep(Duration::from_millis(1));
+}
+
+/// Runs `f` again and again, with another call on the network failing in each run: the client's, or one of `http://server`,
+/// which listens anew then.
+#[track_caller]
+pub(crate) fn tortured(
+    handler: impl Fn(&mut Request<'_>, Response<'_>) -> Result<(), HandlerError>
+    + Send
+    + Sync
+    + Clone
+    + 'static,
+    f: impl Fn(&Client) -> Result<(), Error> + Send + Sync + 'static,
+) -> Torture {
+    let simulation = Simulation::new(3).network(NetworkConfig::new());
+    let torture = simulation.torture(move || {
+        let handler = handler.clone();
+        host("server", move || {
+            let serve = || Server::new(handler.clone()).serve(TcpListener::bind("0.0.0.0:80")?);
+            while serve().is_err() {
+                sleep(Duration::from_millis(10));
+            }
+        });
+        sleep(Duration::from_millis(50));
+        f(&client())
+    });
+    println!("tortured: {torture}");
+    torture
 }
 
 /// Starts a host that runs `talk` for each connection on port 80, with the connection's number.
