@@ -6,3 +6,4 @@ pub mod crawler;
 pub mod inside;
 pub mod mmo;
 pub mod quadtree;
+pub mod users;

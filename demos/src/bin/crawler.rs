@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use grapeshot::time::{interval, now};
+use grapeshot_backdoor::{Backdoor, Right};
 use grapeshot_demos::crawler::{Crawler, Settings};
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::client::{Client, Phase, PoolLimits, Url};
 use indicatif::HumanBytes;
 
@@ -38,6 +40,8 @@ struct Options {
     /// Name each page
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,17 @@ fn crawl(options: Options) -> ExitCode {
         Ok(_) => {}
         Err(error) => println!("    {error}"),
     });
+    let backdoor = Backdoor::new("crawler").expose("progress", "how far it is", Right::Observe, {
+        let (crawler, client) = (Arc::clone(&crawler), client.clone());
+        move || line(&crawler, &client)
+    });
+    let _inside = match options.inside.serve("crawler", backdoor) {
+        Ok(inside) => inside,
+        Err(error) => {
+            eprintln!("crawler: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let telling = grapeshot::spawn({
         let (crawler, client) = (Arc::clone(&crawler), client.clone());
         move || {

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! curl telnet://127.0.0.1:7777        # and type
+//! cargo run --bin echo -- --backdoor /tmp/echo.sock --page 127.0.0.1:7779
 //! cargo run --bin console -- /tmp/echo.sock -c 'ps()'
 //! ```
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -15,6 +15,7 @@ use grapeshot::Builder;
 use grapeshot::net::{SocketAddr, TcpListener, TcpStream};
 use grapeshot::with_timeout;
 use grapeshot_backdoor::Backdoor;
+use grapeshot_demos::inside::Inside;
 
 #[derive(Parser)]
 #[command(about = "Gives back what it gets")]
@@ -25,18 +26,16 @@ struct Options {
     /// How many seconds a client may say nothing, or leave what it said untaken.
     #[arg(long, default_value_t = 600)]
     patience: u64,
-    /// The console's socket.
-    #[arg(long, default_value = "/tmp/echo.sock")]
-    backdoor: PathBuf,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
     grapeshot::run(move || {
         let listener = TcpListener::bind(options.listen)?;
-        let _console = Backdoor::new("echo").serve_unix(&options.backdoor)?;
+        let _inside = options.inside.serve("echo", Backdoor::new("echo"))?;
         println!("listening on {}", listener.local_addr()?);
-        println!("console: {}", options.backdoor.display());
         let patience = Duration::from_secs(options.patience);
         for stream in listener.incoming() {
             let stream = stream?;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use grapeshot_backdoor::Backdoor;
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::client::{Client, Phase, Progress, Retries, Url};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
@@ -37,6 +39,8 @@ struct Options {
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn get(options: &Options) -> Result<()> {
+    let _inside = options.inside.serve("get", Backdoor::new("get"))?;
     let patience = Duration::from_secs(options.patience);
     let client = Client::builder()
         .timeout(Phase::Answer, patience)

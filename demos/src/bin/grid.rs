@@ -12,6 +12,8 @@ use clap::Parser;
 use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::sync::watch;
 use grapeshot::with_timeout;
+use grapeshot_backdoor::{Backdoor, Right};
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::{
     Event, HandlerError, Html, Rejection, Request, Response, Router, Server, Status, handler,
 };
@@ -31,6 +33,8 @@ struct Options {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9002")]
     listen: SocketAddr,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 /// What everybody sees.
@@ -54,6 +58,14 @@ fn main() -> io::Result<()> {
         let grid = Arc::new(watch::channel(start).0);
         let listener = TcpListener::bind(options.listen)?;
         println!("look at http://{}/", listener.local_addr()?);
+        let shown = Arc::clone(&grid);
+        let backdoor = Backdoor::new("grid").expose(
+            "grid",
+            "where the X is, and how many look",
+            Right::Observe,
+            move || *shown.latest(),
+        );
+        let _inside = options.inside.serve("grid", backdoor)?;
         let (seen, moved) = (Arc::clone(&grid), grid);
         let site = Router::new()
             .get("/", |_| Html(PAGE))

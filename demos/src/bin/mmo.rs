@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use grapeshot_demos::mmo::{options::Options, program};
 
-/// Warnings go to the standard error; the demo needs no more of a log than that.
+/// Warnings go to the standard error, and where a profile went; the demo needs no more of a log than that.
 struct Warnings;
 
 impl log::Log for Warnings {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
+        metadata.level() <= log::Level::Warn || metadata.target().starts_with("grapeshot_profiler")
     }
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
@@ -26,7 +26,7 @@ impl log::Log for Warnings {
 fn main() -> ExitCode {
     let options = Options::parse();
     if log::set_logger(&Warnings).is_ok() {
-        log::set_max_level(log::LevelFilter::Warn);
+        log::set_max_level(log::LevelFilter::Info);
     }
     program::run(options)
 }

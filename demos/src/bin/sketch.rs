@@ -17,6 +17,8 @@ use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::sync::broadcast::{self, RecvError};
 use grapeshot::sync::{Event, RateLimiter};
 use grapeshot::{fs, scope, sleep, spawn};
+use grapeshot_backdoor::{Backdoor, Right};
+use grapeshot_demos::inside::Inside;
 use grapeshot_http::{HandlerError, Request, Response, Server, Status};
 use grapeshot_websocket::{Compression, Limits, Message, Upgrade, WebSocket};
 
@@ -45,6 +47,8 @@ struct Options {
     /// Keep the sheet in this file.
     #[arg(long)]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 fn main() -> io::Result<()> {
@@ -57,6 +61,14 @@ fn main() -> io::Result<()> {
             let board = Arc::clone(&board);
             spawn(move || board.keep_in(&file));
         }
+        let shown = Arc::clone(&board);
+        let backdoor = Backdoor::new("sketch").expose(
+            "lines",
+            "how many are on the sheet",
+            Right::Observe,
+            move || shown.sheet().lines.len(),
+        );
+        let _inside = options.inside.serve("sketch", backdoor)?;
         println!("look at http://{}/", listener.local_addr()?);
         let server = Server::new(move |request, response| match request.path() {
             "/" => {

@@ -17,6 +17,8 @@ use std::time::Duration;
 use clap::Parser;
 use grapeshot::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use grapeshot::{Builder, scope, with_timeout};
+use grapeshot_backdoor::Backdoor;
+use grapeshot_demos::inside::Inside;
 
 #[derive(Parser)]
 #[command(about = "Tells what a client and a server say to each other")]
@@ -29,12 +31,15 @@ struct Options {
     /// Bytes shown of one line; the rest is counted.
     #[arg(long, default_value_t = 160)]
     width: usize,
+    #[command(flatten)]
+    inside: Inside,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
     grapeshot::run(move || {
         let listener = TcpListener::bind(options.listen)?;
+        let _inside = options.inside.serve("spy", Backdoor::new("spy"))?;
         println!("{} -> {}", listener.local_addr()?, options.server);
         for (number, client) in (1..).zip(listener.incoming()) {
             let client = client?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::world::Settings;
+use crate::inside::Doors;
 
 /// A world of wandering coroutines, watched from browsers.
 #[derive(Debug, Clone, Parser)]
@@ -36,6 +37,9 @@ pub struct Options {
     /// Address and port of the live page that looks inside the server, such as 127.0.0.1:9002; none without this
     #[arg(long)]
     pub page: Option<SocketAddr>,
+    /// File of a profile from the start to the end; .html is a report for the browser
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// What chance begins with; the same seed makes the same field
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -45,6 +49,9 @@ pub struct Options {
     /// How long a browser may leave what it is sent untaken before it is dropped
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub patience: Duration,
+    /// Consoles for those who log in
+    #[command(flatten)]
+    pub doors: Doors,
 }
 
 impl Options {

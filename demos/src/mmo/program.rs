@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grapeshot::net::TcpListener;
-use grapeshot::signal::{SIGINT, SIGTERM, Signals};
+use grapeshot::signal::{SIGINT, SIGTERM, SIGUSR2, Signals};
 use grapeshot::sync::Event;
 use grapeshot::{Builder, Runtime};
 use grapeshot_backdoor::Web;
+use grapeshot_profiler::OnDemand;
 
 use super::npc::Population;
 use super::options::Options;
@@ -43,12 +44,18 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 fn serve(options: &Options, started: Instant) -> io::Result<()> {
+    let mut profiles = OnDemand::new().toggled_by(SIGUSR2);
+    if let Some(file) = &options.profile {
+        profiles = profiles.from_start(file, None);
+    }
+    let profiles = profiles.start()?;
     let listener = listen(options)?;
     let address = listener.local_addr()?;
     let world = World::new(options.settings());
     let population = Population::new(Arc::clone(&world));
     let pulses = Pulses::new(Arc::clone(&world));
-    let mut backdoor = console::backdoor(&world, &population, &pulses);
+    let backdoor = console::backdoor(&world, &population, &pulses);
+    let mut backdoor = options.doors.open(backdoor)?;
     if let Some(address) = options.page {
         backdoor = backdoor.web(Web::at(address));
     }
@@ -78,6 +85,9 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
         "attach a console with   cargo run --release --bin console -- {}",
         options.backdoor.display()
     ));
+    for (speaks, address) in backdoor.network() {
+        say(&format!("or log in at   {speaks}://{address}"));
+    }
     match backdoor.page() {
         Some(page) => say(&format!("see inside at   {page}")),
         None => say("see inside with a browser by   --page 127.0.0.1:9002"),
@@ -88,6 +98,7 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
     ));
 
     ending.wait();
+    drop(profiles);
     let stopping = Instant::now();
     for (seat, _) in world.players() {
         seat.dismiss(1001, "the server stops");
