@@ -1,7 +1,11 @@
 //! What the whole-system tests share.
 #![forbid(unsafe_code)]
 
+pub mod serving;
+
 pub use grapeshot_browser as browser;
+
+pub mod nginx;
 
 /// The programs of the README and of the book's chapters, each an item of its own so that a failure names its page.
 #[cfg(doctest)]
@@ -24,6 +28,8 @@ mod pages {
     struct Selfish;
     #[doc = include_str!("../../docs/book/src/hung.md")]
     struct Hung;
+    #[doc = include_str!("../../docs/book/src/profiler.md")]
+    struct Profiler;
     #[doc = include_str!("../../docs/book/src/outside.md")]
     struct Outside;
     #[doc = include_str!("../../docs/book/src/names.md")]

@@ -173,7 +173,7 @@ fn until_noticed() -> String {
             "it was not noticed: {:?}",
             recording.notes
         );
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::yield_now();
     }
 }
 

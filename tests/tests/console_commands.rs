@@ -85,6 +85,34 @@ fn the_exit_status_tells_what_happened() {
 }
 
 #[test]
+fn a_profile_of_the_server_is_written_here() {
+    let server = Server::start();
+    let take = |file: &str| {
+        console()
+            .arg(&server.path)
+            .args(["--profile", "0.2", "-o"])
+            .arg(server.folder.file(file))
+            .output()
+            .unwrap()
+    };
+    let taken = take("arcade.json");
+    assert!(taken.status.success(), "{taken:?}");
+    assert!(String::from_utf8_lossy(&taken.stdout).contains("arcade.json"));
+    let profile = fs::read_to_string(server.folder.file("arcade.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+    assert!(profile["lasted"].as_f64().unwrap() >= 0.2);
+    let names = profile["strings"].as_array().unwrap();
+    assert!(names.contains(&json!("player-*")), "{names:?}");
+    assert!(take("arcade.html").status.success());
+    let page = fs::read_to_string(server.folder.file("arcade.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("player-*"));
+    // Told before anybody waits for it.
+    let refused = take("arcade.doc");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(errors(&refused).contains(".off.folded"), "{refused:?}");
+}
+
+#[test]
 fn statements_come_from_the_standard_input_too() {
     let server = Server::start();
     let mut script = console()
@@ -219,9 +247,22 @@ fn a_process_is_found_by_its_number() {
     };
     let found = attach(server.child.id());
     assert_eq!(String::from_utf8(found.stdout).unwrap(), "3\n");
-    let none = attach(std::process::id());
-    assert_eq!(none.status.code(), Some(2));
-    assert!(errors(&none).contains("serves no backdoor"), "{none:?}");
+    // One that has started a server is told from it.
+    let parent = attach(std::process::id());
+    assert_eq!(parent.status.code(), Some(2));
+    let text = errors(&parent);
+    assert!(
+        text.contains("serves no backdoor itself") && text.contains("console --pid "),
+        "{text}"
+    );
+    let mut none = Command::new("sleep").arg("60").spawn().unwrap();
+    let text = errors(&attach(none.id()));
+    none.kill().unwrap();
+    none.wait().unwrap();
+    assert!(
+        text.contains("serves no backdoor on a Unix socket"),
+        "{text}"
+    );
     // No process has a number as large.
     let text = errors(&attach(u32::MAX));
     assert!(text.contains("there is no process 4294967295"), "{text}");

@@ -3,78 +3,19 @@
 mod console_support;
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
 
-use console_support::{Folder, Terminal, console, errors};
+use console_support::ship::Ship;
+use console_support::{Terminal, console, errors};
 use grapeshot_backdoor::protocol::{MAX_SERVER_MESSAGE, ServerMessage, encode};
-use grapeshot_backdoor::{Backdoor, Rights};
 use grapeshot_tls::demo::Authority;
 use grapeshot_tls::server;
 
 const CTRL_D: &str = "\x04";
-
-/// A backdoor on a thread of the test's process: ann's password is sesame.
-struct Ship {
-    addresses: Vec<(String, SocketAddr)>,
-    folder: Folder,
-    end: Option<grapeshot::sync::channel::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ship {
-    fn sail(doors: impl FnOnce(Backdoor, &Folder) -> Backdoor) -> Self {
-        let folder = Folder::new();
-        let backdoor = Backdoor::new("ship").user("ann", "sesame", Rights::all());
-        let backdoor = doors(backdoor, &folder);
-        let path = folder.file("socket");
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let (end, ended) = grapeshot::sync::channel::bounded::<()>(1);
-        let thread = thread::spawn(move || {
-            grapeshot::run(move || {
-                let handle = backdoor.serve_unix(&path).unwrap();
-                let network = handle.network();
-                let network = network.map(|(scheme, address)| (scheme.to_owned(), address));
-                ready.send(network.collect()).unwrap();
-                // Ends when the test drops its sender.
-                let _ = ended.recv();
-            });
-        });
-        Self {
-            addresses: is_ready.recv().unwrap(),
-            folder,
-            end: Some(end),
-            thread: Some(thread),
-        }
-    }
-
-    fn with_tcp() -> Self {
-        Self::sail(|backdoor, _| backdoor.tcp("127.0.0.1:0"))
-    }
-
-    /// `tcp://127.0.0.1:40112`
-    fn at(&self, scheme: &str) -> String {
-        let port = self
-            .addresses
-            .iter()
-            .find(|it| it.0 == scheme)
-            .unwrap()
-            .1
-            .port();
-        format!("{scheme}://127.0.0.1:{port}")
-    }
-}
-
-impl Drop for Ship {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        let ended = self.thread.take().unwrap().join();
-        assert!(thread::panicking() || ended.is_ok());
-    }
-}
 
 /// `console` as ann, who knows this password.
 fn ann(password: &str) -> Command {
@@ -207,6 +148,29 @@ fn tls_carries_a_console_that_trusts_the_authority() {
     assert!(mixed.contains("tls://"), "{mixed}");
     let mixed = complaint(&ask(&ship.at("tcp").replace("tcp:", "tls:"), ca()));
     assert!(mixed.contains("tcp://"), "{mixed}");
+}
+
+#[test]
+fn strangers_that_never_shake_hands_keep_nobody_out() {
+    let authority = Authority::new().unwrap();
+    let host = authority.host(["127.0.0.1"]).issue().unwrap();
+    let config = server::Config::new(host.chain(), host.key()).unwrap();
+    let ship = Ship::sail(|backdoor, folder| {
+        std::fs::write(folder.file("ca.pem"), authority.certificate_pem()).unwrap();
+        backdoor.tls("127.0.0.1:0", &config)
+    });
+    let address = ship.at("tls");
+    // More than there may be.
+    let strangers: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(&address["tls://".len()..]).unwrap())
+        .collect();
+    let output = ann("sesame")
+        .args([&address, "-c", "6 * 7", "--ca"])
+        .arg(ship.folder.file("ca.pem"))
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"42\n", "{output:?}");
+    drop(strangers);
 }
 
 /// Answers the first connection with these bytes.

@@ -53,15 +53,20 @@ fn tables_line_up_and_fit_the_terminal() {
     };
     assert_eq!(line("name"), line("player-0"), "{screen}");
     assert_eq!(line("────"), line("player-2"), "{screen}");
+    // The whole list stands on a screen that is high enough, however long it becomes.
+    let high: u16 = 400;
+    terminal.resize(high, 50);
     terminal.enter("help()");
-    terminal.wait_for("count_by");
-    terminal.wait_for("…");
+    terminal.wait("the whole list", |screen| {
+        let contents = screen.contents();
+        let list = contents.split_once("\ncall ").map(|(_, list)| list);
+        list.is_some_and(|list| list.contains('…') && list.trim_end().ends_with("arcade>"))
+    });
+    assert!(terminal.contents().contains("count_by"));
     let wrapped = terminal.look(|screen| {
-        let heading = screen
-            .rows(0, 50)
-            .position(|row| row.starts_with("call "))
-            .unwrap();
-        (heading..50).any(|row| screen.row_wrapped(u16::try_from(row).unwrap()))
+        let mut rows = screen.rows(0, 50);
+        let heading = rows.position(|row| row.starts_with("call ")).unwrap();
+        (heading..usize::from(high)).any(|row| screen.row_wrapped(u16::try_from(row).unwrap()))
     });
     assert!(!wrapped, "{}", terminal.contents());
 }

@@ -1,49 +1,18 @@
 //! Server-sent events and uploads, as a browser makes them.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use grapeshot::net::TcpListener;
 use grapeshot_http::{
     Event, HandlerError, Html, MultipartLimits, Router, Server, StaticFiles, Status, handler,
 };
 use grapeshot_tests::browser::Browser;
+use grapeshot_tests::serving::Serving;
 
-/// A server in a runtime of its own.
-struct Serving {
-    server: Server,
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Serving {
-    fn new(site: Router) -> Self {
-        let (tell, told) = std::sync::mpsc::channel();
-        let server = Server::with_handler(site.get("/", |_| Html("<title>test</title>")));
-        let theirs = server.clone();
-        let thread = std::thread::spawn(move || {
-            grapeshot::run(move || {
-                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                theirs.serve(listener).unwrap();
-            });
-        });
-        Self {
-            server,
-            address: told.recv().unwrap(),
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.server.shutdown(Duration::from_secs(1));
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking());
-    }
+/// A site, and an empty page for the scripts to begin at.
+fn serve(site: Router) -> Serving {
+    let site = site.get("/", |_| Html("<title>test</title>"));
+    Serving::new(Server::with_handler(site))
 }
 
 #[test]
@@ -74,7 +43,7 @@ fn events_arrive_and_are_taken_up_where_they_broke_off() {
             Ok(events.finish()?)
         }),
     );
-    let serving = Serving::new(site);
+    let serving = serve(site);
     let browser = Browser::start(400, 300);
     browser.open(&format!("http://{}/", serving.address));
     browser.script(
@@ -116,7 +85,7 @@ fn a_form_and_a_put_arrive_whole_and_are_seen_to_go() {
             }
             Ok::<_, HandlerError>(said.join("; "))
         });
-    let serving = Serving::new(site);
+    let serving = serve(site);
     let browser = Browser::start(400, 300);
     browser.open(&format!("http://{}/", serving.address));
     browser.script(

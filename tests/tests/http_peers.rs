@@ -2,75 +2,16 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use grapeshot::net::TcpListener;
 use grapeshot_http::{HandlerError, Limits, Request, Response, Server, StaticFiles, Status};
+use grapeshot_tests::serving::Serving;
 
 /// Nothing takes this long when it works.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A server in a runtime of its own.
-struct Serving {
-    server: Server,
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Serving {
-    fn new(server: Server) -> Self {
-        let (tell, told) = std::sync::mpsc::channel();
-        let theirs = server.clone();
-        let thread = std::thread::spawn(move || {
-            grapeshot::run(move || {
-                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                theirs.serve(listener).unwrap();
-            });
-        });
-        Self {
-            server,
-            address: told.recv().unwrap(),
-            thread: Some(thread),
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
-    }
-
-    /// Sends `request`, says that nothing follows, and takes everything that comes.
-    fn exchange(&self, request: impl AsRef<[u8]>) -> String {
-        let mut stream = self.connect();
-        stream.write_all(request.as_ref()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.server.shutdown(Duration::from_secs(1));
-        let ended = self.thread.take().unwrap().join();
-        assert!(
-            ended.is_ok() || std::thread::panicking(),
-            "the server's thread panicked"
-        );
-    }
-}
 
 struct Answered {
     output: String,

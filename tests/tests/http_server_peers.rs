@@ -1,20 +1,16 @@
 //! What the web server can do, asked by curl and wget, with nginx in front of it and behind it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use grapeshot_http::auth::{Basic, Digest, User, Users};
 use grapeshot_http::{
     Compressed, ConnectProxy, HandlerError, Limits, MultipartLimits, ProxyProtocol, ReverseProxy,
     Router, Server, Sessions, StaticFiles, Status, handler,
 };
-
-/// Nothing takes this long when it works.
-const PATIENCE: Duration = Duration::from_secs(60);
+use grapeshot_tests::nginx::Nginx;
+use grapeshot_tests::serving::Serving;
 
 /// A folder of a test's own, removed at its end.
 struct Folder(PathBuf);
@@ -42,58 +38,6 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A server of ours in a runtime of its own; `proxied` says whether it wants to hear of a proxy's clients.
-struct Serving {
-    server: Server,
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Serving {
-    fn new(server: Server) -> Self {
-        Self::start(server, false)
-    }
-
-    fn start(server: Server, proxied: bool) -> Self {
-        let (tell, told) = std::sync::mpsc::channel();
-        let theirs = server.clone();
-        let thread = std::thread::spawn(move || {
-            grapeshot::run(move || {
-                let listener = grapeshot::net::TcpListener::bind("127.0.0.1:0").unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                if proxied {
-                    let behind = ProxyProtocol::new(listener).trust("127.0.0.0/8").unwrap();
-                    theirs.serve(behind).unwrap();
-                } else {
-                    theirs.serve(listener).unwrap();
-                }
-            });
-        });
-        let address = told.recv().unwrap();
-        let thread = Some(thread);
-        Self {
-            server,
-            address,
-            thread,
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.server.shutdown(Duration::from_secs(1));
-        let ended = self.thread.take().unwrap().join();
-        assert!(
-            ended.is_ok() || std::thread::panicking(),
-            "the server's thread panicked"
-        );
     }
 }
 
@@ -333,7 +277,9 @@ fn curl_proves_who_it_is_and_decompresses() {
 #[test]
 fn curl_speaks_as_a_proxy_does() {
     let site = Router::new().get("/", |request| request.peer().to_string());
-    let serving = Serving::start(Server::with_handler(site), true);
+    let serving = Serving::behind(Server::with_handler(site), |listener| {
+        ProxyProtocol::new(listener).trust("127.0.0.0/8").unwrap()
+    });
     let url = serving.url("/");
     assert!(curl(&["--haproxy-protocol", &url]).starts_with("127.0.0.1:"));
     let refused = Command::new("curl")
@@ -389,56 +335,6 @@ fn curl_goes_through_a_tunnel_where_it_may() {
     assert_eq!((found.total, found.refused, found.full), (2, 1, 0));
 }
 
-/// nginx with this server block.
-struct Nginx(Child, u16);
-
-impl Nginx {
-    fn start(folder: &Folder, server: &str) -> Self {
-        for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let root = folder.0.display();
-            let config = folder.write("nginx.conf", format!(
-                "daemon off; master_process off; pid {root}/pid; error_log stderr; worker_processes 1;
-                 events {{ worker_connections 256; }}
-                 http {{ access_log off; client_max_body_size 10m; client_body_temp_path {root}/body;
-                   proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fcgi; uwsgi_temp_path {root}/uwsgi;
-                   scgi_temp_path {root}/scgi;
-                   server {{ listen 127.0.0.1:{port}; {server} }} }}"
-            ));
-            let mut child = Command::new("/usr/sbin/nginx")
-                .args(["-c", &config, "-p", folder.0.to_str().unwrap()])
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("nginx is installed");
-            let began = Instant::now();
-            while began.elapsed() < PATIENCE && child.try_wait().unwrap().is_none() {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Self(child, port);
-                }
-                std::thread::yield_now();
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        panic!("nginx does not take connections");
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.1)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn nginx_stands_in_front() {
     let folder = Folder::new("front");
@@ -459,7 +355,7 @@ fn nginx_stands_in_front() {
     let mut limits = Limits::default();
     limits.body = 10 << 20;
     let serving = Serving::new(Server::builder().limits(limits).build(site));
-    let nginx = Nginx::start(&folder, &format!(
+    let nginx = Nginx::start(&folder.0, &format!(
         "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\";
          proxy_set_header X-Real-IP $remote_addr; proxy_request_buffering off; }}",
         serving.address
@@ -499,7 +395,7 @@ fn nginx_stands_behind() {
     let folder = Folder::new("behind");
     fs::write(folder.www().join("large.bin"), large()).unwrap();
     let root = folder.www();
-    let nginx = Nginx::start(&folder, &format!(
+    let nginx = Nginx::start(&folder.0, &format!(
         "root {}; location = /who {{ default_type text/plain; return 200 \"$http_x_forwarded_for $http_x_forwarded_host\"; }}
          location = /moved {{ return 302 /elsewhere; }}",
         root.display()

@@ -3,6 +3,8 @@
 mod page_support;
 
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -400,6 +402,27 @@ fn the_figures_are_what_prometheus_reads() {
     assert_eq!(families["grapeshot_coroutines_started_total"].0, "counter");
 }
 
+#[test]
+fn prometheus_itself_finds_nothing_to_complain_of() {
+    let page = Page::serve(Web::local(0), || sleepers(7));
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts; it is in Debian's package prometheus");
+    let mut stdin = promtool.stdin.take().expect("it is piped");
+    stdin
+        .write_all(page.get("/metrics").as_bytes())
+        .expect("it reads");
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
 /// Reads Prometheus's text format as strictly as its own parser: names, types and their order, labels, values, no sample
 /// twice. By name: the type and the samples, as the text of their labels and their value.
 fn exposition(text: &str) -> HashMap<String, (String, Vec<(String, f64)>)> {
@@ -435,16 +458,24 @@ fn exposition(text: &str) -> HashMap<String, (String, Vec<(String, f64)>)> {
                 ),
                 None => (series, ""),
             };
-            assert_eq!(name, open, "samples stand below their type");
+            let (kind, samples) = families.get_mut(&open).expect("it has a type");
+            let part = name
+                .strip_prefix(&open)
+                .expect("samples stand below their type");
+            let parts: &[_] = match kind.as_str() {
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            assert!(parts.contains(&part), "{line}");
             check_labels(labels, is_name);
             let value: f64 = value.parse().expect("a number");
             assert!(value.is_finite() && value >= 0.0, "{line}");
-            let samples = &mut families.get_mut(name).expect("it has a type").1;
+            let series = format!("{part}{labels}");
             assert!(
-                samples.iter().all(|(other, _)| other != labels),
+                samples.iter().all(|(other, _)| *other != series),
                 "{line} comes twice"
             );
-            samples.push((labels.to_owned(), value));
+            samples.push((series, value));
         }
     }
     families

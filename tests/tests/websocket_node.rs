@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use grapeshot::net::TcpListener;
 use grapeshot::with_timeout;
 use grapeshot_http::{HandlerError, Server};
+use grapeshot_tests::serving::{Serving, echo};
 use grapeshot_websocket::client::Connect;
 use grapeshot_websocket::{CloseCode, Compression, Error, Message, Upgrade};
 
@@ -46,25 +46,10 @@ fn against(script: &str) {
         if closes {
             return Ok(socket.close(CloseCode::new(4001).unwrap(), "as you wish")?);
         }
-        loop {
-            match socket.recv() {
-                Ok(Message::Text(text)) => socket.send_text(&text)?,
-                Ok(Message::Binary(bytes)) => socket.send_binary(&bytes)?,
-                Err(Error::Closed(_)) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        echo(&socket)
     });
-    let (tell, told) = std::sync::mpsc::channel();
-    let theirs = server.clone();
-    let serving = std::thread::spawn(move || {
-        grapeshot::run(move || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            theirs.serve(listener).unwrap();
-        });
-    });
-    let address = told.recv().unwrap();
+    let serving = Serving::new(server);
+    let address = serving.address;
     let script = format!(
         "const {{ WebSocket }} = require('ws'), assert = require('assert');
          const late = setTimeout(() => {{ console.log('too late'); process.exit(1); }}, 60000);
@@ -80,8 +65,7 @@ fn against(script: &str) {
     );
     let output = node(&script).output().expect("node is installed");
     let said = String::from_utf8_lossy(&output.stdout);
-    server.shutdown(Duration::from_secs(1));
-    serving.join().unwrap();
+    drop(serving);
     assert!(output.status.success() && said.ends_with("ok\n"), "{said}");
 }
 

@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use grapeshot::net::TcpListener;
 use grapeshot_http::{HandlerError, Server};
+use grapeshot_tests::serving::{Serving, echo};
 use grapeshot_websocket::client::Connect;
-use grapeshot_websocket::{CloseCode, Compression, Error, Limits, Message, Upgrade};
+use grapeshot_websocket::{CloseCode, Compression, Limits, Message, Upgrade};
 
 /// Serves `/echo`, `/close`, `/small` (messages of 1,000 bytes at most), `/chat` and three ways to compress while a script runs against it.
 fn against(script: &str) -> Output {
@@ -33,25 +33,10 @@ fn against(script: &str) -> Output {
         if closes {
             return Ok(socket.close(CloseCode::new(4001).unwrap(), "as you wish")?);
         }
-        loop {
-            match socket.recv() {
-                Ok(Message::Text(text)) => socket.send_text(&text)?,
-                Ok(Message::Binary(bytes)) => socket.send_binary(&bytes)?,
-                Err(Error::Closed(_) | Error::Violation(_)) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        echo(&socket)
     });
-    let (tell, told) = std::sync::mpsc::channel();
-    let theirs = server.clone();
-    let serving = std::thread::spawn(move || {
-        grapeshot::run(move || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            theirs.serve(listener).unwrap();
-        });
-    });
-    let address = told.recv().unwrap();
+    let serving = Serving::new(server);
+    let address = serving.address;
     let frame = format!(
         "import asyncio, websockets\nfrom websockets.exceptions import *\nURL = 'ws://{address}'\n\
          async def main():\n{}\nasyncio.run(asyncio.wait_for(main(), 60))\nprint('ok')\n",
@@ -67,16 +52,14 @@ fn against(script: &str) -> Output {
         .expect("python3 is installed");
     // However its peers have ended, the server is rid of them.
     let began = Instant::now();
-    while server.statistics().connections > 0 {
+    while serving.server.statistics().connections > 0 {
         assert!(
             began.elapsed() < Duration::from_secs(30),
             "{:?}",
-            server.statistics()
+            serving.server.statistics()
         );
         std::thread::yield_now();
     }
-    server.shutdown(Duration::from_secs(1));
-    serving.join().unwrap();
     output
 }
 

@@ -2,6 +2,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod ship;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -25,32 +27,36 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The folder of this build's programs, with those the tests need.
 pub fn programs() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
+        build(&["--package=grapeshot-console", "--bin=console"]);
+        build(&["--package=grapeshot-backdoor", "--example=arcade"]);
+    });
+    folder()
+}
+
+/// Builds a program as this one was built.
+pub fn build(what: &[&str]) {
+    let profile = match folder().file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
+        .env("CARGO_TARGET_DIR", folder().parent().unwrap())
+        .status()
+        .unwrap();
+    assert!(built.success(), "{what:?} was not built");
+}
+
+/// Where this build's programs are.
+pub fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
         // target/debug/deps/console_x-0123
-        let folder = std::env::current_exe()
-            .unwrap()
-            .ancestors()
-            .nth(2)
-            .unwrap()
-            .to_owned();
-        let profile = match folder.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        for what in [
-            ["--package=grapeshot-console", "--bin=console"],
-            ["--package=grapeshot-backdoor", "--example=arcade"],
-        ] {
-            let built = Command::new(env!("CARGO"))
-                .args(["build", "--quiet", "--profile", profile])
-                .args(what)
-                .env("CARGO_TARGET_DIR", folder.parent().unwrap())
-                .status()
-                .unwrap();
-            assert!(built.success(), "{what:?} was not built");
-        }
-        folder
+        let program = std::env::current_exe().unwrap();
+        program.ancestors().nth(2).unwrap().to_owned()
     })
 }
 

@@ -21,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An application with a page; it ends when this is dropped.
 pub struct Page {
+    /// What its address begins with.
+    pub origin: String,
     pub address: SocketAddr,
     pub token: String,
     end: Option<Sender<()>>,
@@ -60,11 +62,12 @@ impl Page {
             });
         });
         let page = is_ready.recv_timeout(PATIENCE).expect("the server starts");
-        let (address, token) = page
-            .strip_prefix("http://")
-            .and_then(|page| page.split_once("/?token="))
+        let (origin, token) = page
+            .split_once("/?token=")
             .expect("an address with a token");
+        let (_, address) = origin.split_once("://").expect("an origin");
         Self {
+            origin: origin.to_owned(),
             address: address.parse().expect("an address and a port"),
             token: token.to_owned(),
             end: Some(end),
@@ -74,7 +77,7 @@ impl Page {
 
     /// What a person opens.
     pub fn url(&self) -> String {
-        format!("http://{}/?token={}", self.address, self.token)
+        format!("{}/?token={}", self.origin, self.token)
     }
 
     /// Sends a request with these header lines beside its `Host`, and gives the whole answer.
