@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::section::Sections;
-use crate::{autobahn, fuzz, slowhttp, testssl};
+use crate::{autobahn, clean, dnsperf, fuzz, slowhttp, testssl};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// How long each fuzz target runs, in seconds.
     #[arg(long, default_value_t = 60)]
     fuzz_seconds: u32,
+    /// How long the demo is watched for lints, in seconds.
+    #[arg(long, default_value_t = 120)]
+    demo_seconds: u64,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -28,6 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     sections.run("testssl.sh against our HTTPS server", testssl::run);
     sections.run("slowhttptest", slowhttp::run);
+    sections.run("dnsperf against our DNS server", dnsperf::run);
+    sections.run("no lint on the demo", || clean::mmo(options.demo_seconds));
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
             fuzz::run(&target, options.fuzz_seconds)

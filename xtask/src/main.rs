@@ -9,7 +9,7 @@
 //! | `cargo xtask bench disk` | files by threads and by io_uring |
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
-//! | `cargo xtask long` | what takes minutes: the Autobahn testsuite, testssl.sh, slowhttptest, each fuzz target for a while |
+//! | `cargo xtask long` | what takes minutes: the Autobahn testsuite, testssl.sh, slowhttptest, dnsperf, each fuzz target for a while |
 //! | `cargo xtask cert` | a certificate authority of one's own, and certificates of it, for trying TLS out |
 //! | `cargo xtask peers` | only installs what the others need |
 //! | `cargo xtask docs-media` | makes the pictures and the recorded session in `docs/` |
@@ -19,7 +19,9 @@ mod asan;
 mod autobahn;
 mod bench;
 mod cert;
+mod clean;
 mod demo;
+mod dnsperf;
 mod fuzz;
 mod long;
 mod media;

@@ -107,6 +107,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "the console in a pseudo-terminal",
     },
     Package {
+        name: "inetutils-telnet",
+        shows: "telnet",
+        what_for: "a foreign telnet",
+    },
+    Package {
         name: "tmux",
         shows: "tmux",
         what_for: "what the console's screen shows",
@@ -137,6 +142,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
         what_for: "DNS servers of a root and its leaves",
     },
     NGINX,
+    Package {
+        name: "prometheus",
+        shows: "promtool",
+        what_for: "what Prometheus itself thinks of our metrics",
+    },
     Package {
         name: "tinyproxy-bin",
         shows: "tinyproxy",
@@ -178,10 +188,22 @@ pub(crate) const FOR_LONG: &[Package] = &[
         shows: "slowhttptest",
         what_for: "clients that are slow on purpose",
     },
+    Package {
+        name: "dnsperf",
+        shows: "dnsperf",
+        what_for: "many queries for the DNS server",
+    },
 ];
 
+/// What `cargo xtask docs-media` needs besides.
+pub(crate) const FOR_MEDIA: &[Package] = &[Package {
+    name: "pngquant",
+    shows: "pngquant",
+    what_for: "small pictures",
+}];
+
 /// Everything.
-pub(crate) const ALL: &[&[Package]] = &[FOR_TESTS, FOR_BENCHES, FOR_LONG];
+pub(crate) const ALL: &[&[Package]] = &[FOR_TESTS, FOR_BENCHES, FOR_LONG, FOR_MEDIA];
 
 impl Package {
     fn is_there(&self) -> bool {

@@ -84,8 +84,10 @@ pub(crate) fn run_tests_inspected(
 /// All sections of one run, in order.
 #[derive(Default)]
 pub(crate) struct Sections {
-    /// What the names of those that run contain.
+    /// What the names of those that run contain, in small letters.
     only: String,
+    /// Names of those that do not run.
+    left_out: Vec<String>,
     ended: Vec<(String, Duration, Result<Outcome>)>,
 }
 
@@ -93,15 +95,15 @@ impl Sections {
     /// Those whose names contain `part`; all without one.
     pub(crate) fn only(part: Option<&str>) -> Self {
         Self {
-            only: part.unwrap_or_default().to_owned(),
-            ended: Vec::new(),
+            only: part.unwrap_or_default().to_lowercase(),
+            ..Self::default()
         }
     }
 
     /// Runs one section. A failure is kept for the summary and does not stop the sections after it.
     pub(crate) fn run(&mut self, name: &str, section: impl FnOnce() -> Result<Outcome>) {
-        if !name.contains(&self.only) {
-            return;
+        if !name.to_lowercase().contains(&self.only) {
+            return self.left_out.push(name.to_owned());
         }
         println!("\n━━━ {name} ━━━");
         let start = Instant::now();
@@ -114,8 +116,14 @@ impl Sections {
         self.ended.push((name.to_owned(), start.elapsed(), outcome));
     }
 
-    /// Prints the summary; an error if any section failed or no test ran.
+    /// Prints the summary; an error if any section failed, or no test ran that was not left out.
     pub(crate) fn close(self) -> Result<()> {
+        ensure!(
+            !self.ended.is_empty(),
+            "no section's name contains \"{}\"; there are: {}",
+            self.only,
+            self.left_out.join(", ")
+        );
         println!("\n━━━ summary ━━━");
         let mut total = Tally::default();
         let mut failed_sections = 0;
@@ -141,9 +149,7 @@ impl Sections {
         if failed_sections > 0 {
             bail!("{failed_sections} of {} sections failed", self.ended.len());
         }
-        if total.passed == 0 {
-            bail!("no test ran");
-        }
+        ensure!(total.passed > 0 || !self.left_out.is_empty(), "no test ran");
         Ok(())
     }
 }
@@ -174,6 +180,30 @@ mod tests {
         let mut sections = Sections::default();
         sections.run("nothing", || Ok(Outcome::Done(None)));
         assert!(sections.close().is_err());
+    }
+
+    #[test]
+    fn a_part_is_asked_for_by_any_part_of_its_name() {
+        let run = |part: &str| {
+            let mut sections = Sections::only(Some(part));
+            let mut ran = Vec::new();
+            for name in ["lints", "Miri", "model checks"] {
+                sections.run(name, || {
+                    ran.push(name);
+                    Ok(Outcome::Done(None))
+                });
+            }
+            (ran, sections.close().map_err(|error| error.to_string()))
+        };
+        assert_eq!(run("miri"), (vec!["Miri"], Ok(())));
+        assert_eq!(run("m"), (vec!["Miri", "model checks"], Ok(())));
+        let (ran, error) = run("clippy");
+        assert!(ran.is_empty());
+        assert!(
+            error
+                .unwrap_err()
+                .ends_with("there are: lints, Miri, model checks")
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! What a profile costs while it is taken: on a switch, on HTTP plaintext, and on the steps of a world of NPCs.
+//! What it costs to know: accounting, the event stream, and a profile while it is taken; on a switch, on HTTP plaintext, and on
+//! the steps of a world of NPCs.
 //!
-//! It prints a table: nanoseconds of the worker's processor time an operation without a profile, and how many times that it is
-//! with exact times, with the stacks of waits too, and with 1,000 samples a second besides. Each round takes all of them in
-//! turn, so that what else the machine does meanwhile strikes each alike. Figures are medians of [`ROUNDS`].
+//! It prints a table: nanoseconds of the worker's processor time an operation without accounting, what accounting adds to that,
+//! and what each of the others adds to a runtime with accounting. Each round takes all of them in turn, so that what else the
+//! machine does meanwhile strikes each alike. Figures are medians of [`ROUNDS`].
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
@@ -23,7 +24,7 @@ mod linux {
     use std::time::Duration;
 
     use grapeshot::net::TcpListener;
-    use grapeshot::{Runtime, sleep, spawn, yield_now};
+    use grapeshot::{Runtime, sleep, spawn, trace, yield_now};
     use grapeshot_http::Server;
     use grapeshot_profiler::{Options, start, stop};
     use rustix::time::{ClockId, clock_gettime};
@@ -34,25 +35,46 @@ mod linux {
     const REQUESTS: usize = 2_000;
     const NPCS: usize = 2_000;
     const STEPS: usize = 20;
+    /// Of the event stream's ring.
+    const EVENTS: usize = 1 << 14;
 
+    /// What is on while it is measured.
     #[derive(Clone, Copy)]
     enum How {
-        Off,
+        /// Not even accounting.
+        Bare,
+        Accounting,
+        /// The event stream.
+        Stream,
+        /// A profile's exact times.
         Exact,
+        /// The stacks of waits and a timeline besides.
         Waits,
-        Sampled,
+        /// Exact times, and 1,000 samples a second.
+        Samples,
+        /// A profile as it is by default.
+        Profile,
     }
 
-    const ALL: [How; 4] = [How::Off, How::Exact, How::Waits, How::Sampled];
+    const ALL: [How; 7] = [
+        How::Bare,
+        How::Accounting,
+        How::Stream,
+        How::Exact,
+        How::Waits,
+        How::Samples,
+        How::Profile,
+    ];
 
     impl How {
         fn options(self) -> Option<Options> {
             let exact = Options::new().hertz(0).waits(false).timeline(0);
             match self {
-                Self::Off => None,
+                Self::Bare | Self::Accounting | Self::Stream => None,
                 Self::Exact => Some(exact),
-                Self::Waits => Some(exact.waits(true)),
-                Self::Sampled => Some(Options::new().hertz(1_000)),
+                Self::Waits => Some(Options::new().hertz(0)),
+                Self::Samples => Some(exact.hertz(1_000)),
+                Self::Profile => Some(Options::new()),
             }
         }
     }
@@ -65,6 +87,7 @@ mod linux {
 
     /// Nanoseconds of the worker for each of `count` operations that `body` has done.
     fn measured(how: How, count: u64, body: impl FnOnce()) -> f64 {
+        let stream = matches!(how, How::Stream).then(|| trace::start(EVENTS).expect("a stream"));
         let options = how.options();
         let profiled = options.is_some();
         if let Some(options) = options {
@@ -73,6 +96,7 @@ mod linux {
         let before = used();
         body();
         let nanos = used() - before;
+        drop(stream);
         if profiled {
             stop().expect("it runs");
         }
@@ -145,39 +169,78 @@ mod linux {
         figures[figures.len() / 2]
     }
 
-    fn row(name: &str, measure: impl Fn(How) -> f64) {
+    /// A runtime of one worker, with a server.
+    struct Station {
+        runtime: Runtime,
+        server: SocketAddr,
+    }
+
+    impl Station {
+        fn new(accounting: bool) -> Self {
+            let builder = Runtime::builder().workers(1).accounting(accounting);
+            let runtime = builder.build().expect("a runtime");
+            let server = Server::new(|_, response| response.send_text("Hello, World!"));
+            let bound = runtime.spawn(|| {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+                (listener.local_addr().expect("its address"), listener)
+            });
+            let (address, listener) = bound.join().expect("it listens");
+            drop(runtime.spawn(move || server.serve(listener)));
+            Self {
+                runtime,
+                server: address,
+            }
+        }
+    }
+
+    fn row(name: &str, stations: &[Station; 2], measure: fn(How, SocketAddr) -> f64) {
+        let measure = |how: How| {
+            let station = &stations[usize::from(!matches!(how, How::Bare))];
+            let server = station.server;
+            let measured = station.runtime.spawn(move || measure(how, server));
+            measured.join().expect("a figure")
+        };
         let mut figures = ALL.map(|_| Vec::new());
         // The first fills caches and pools.
-        measure(How::Off);
+        measure(How::Bare);
+        measure(How::Accounting);
         for _ in 0..ROUNDS {
             for (how, figures) in ALL.into_iter().zip(&mut figures) {
                 figures.push(measure(how));
             }
         }
-        let off = figures[0].clone();
-        let [exact, waits, sampled] = [1, 2, 3].map(|at| {
-            // Against the one of the same round.
-            let pairs = figures[at].iter().zip(&off);
-            median(pairs.map(|(with, without)| with / without).collect())
-        });
-        let off = median(off);
-        println!("{name:<28} {off:>10.1} {exact:>10.3} {waits:>10.3} {sampled:>12.3}");
+        let [bare, accounting, others @ ..] = &figures;
+        print!("{name:<24} {:>10.1}", median(bare.clone()));
+        // Against the one of the same round.
+        let added = |with: &[f64], without: &[f64]| {
+            let pairs = || with.iter().zip(without);
+            let nanos = median(pairs().map(|(with, without)| with - without).collect());
+            let percent = median(pairs().map(|(with, without)| with / without).collect());
+            format!("{nanos:+.1} ({:+.1} %)", (percent - 1.0) * 100.0)
+        };
+        print!(" {:>17}", added(accounting, bare));
+        for other in others {
+            print!(" {:>17}", added(other, accounting));
+        }
+        println!();
     }
 
     pub(super) fn main() {
-        println!(
-            "{:<28} {:>10} {:>10} {:>10} {:>12}",
-            "", "off, ns", "exact", "+ waits", "+ 1,000 Hz"
-        );
-        let runtime = Runtime::builder().workers(1).build().expect("a runtime");
-        runtime.run(|| {
-            row("switch", switches);
-            row("step of an NPC", world);
-            let server = Server::new(|_, response| response.send_text("Hello, World!"));
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-            let address = listener.local_addr().expect("its address");
-            spawn(move || server.serve(listener));
-            row("HTTP plaintext, request", |how| http(how, address));
-        });
+        print!("{:<24} {:>10}", "ns an operation", "bare");
+        for what in [
+            "accounting",
+            "events",
+            "exact",
+            "+ waits",
+            "+ 1,000 Hz",
+            "all",
+        ] {
+            print!(" {what:>17}");
+        }
+        println!();
+        let stations = [false, true].map(Station::new);
+        row("switch", &stations, |how, _| switches(how));
+        row("step of an NPC", &stations, |how, _| world(how));
+        row("HTTP plaintext, request", &stations, http);
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// How long a server is measured for one row, in milliseconds; a third of it before that warms up.
     #[arg(long, default_value_t = 3_000)]
     echo_ms: u64,
+    /// Build nothing: measure what the last run has built.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// A table.
@@ -129,7 +132,9 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Result<()> {
         "cannot build the peers without {}",
         missing.join(", ")
     );
-    programs::build(&programs, &rows)?;
+    if !options.no_build {
+        programs::build(&programs, &rows)?;
+    }
     machine::warn_if_busy();
     let about = machine::describe();
     let mut results = Results::default();

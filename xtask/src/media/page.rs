@@ -49,6 +49,14 @@ const PICTURES: &[Picture] = &[
         "document.querySelector('.xterm-rows')?.textContent.includes('viewport')",
     ),
     (
+        "page-profiler.png",
+        "light",
+        (1280, 900),
+        1.0,
+        "profiler",
+        "document.querySelector('.report')?.contentDocument?.getElementById('application')?.textContent && !document.querySelector('.report').classList.contains('loading')",
+    ),
+    (
         "page-phone.png",
         "light",
         PHONE,
@@ -75,6 +83,7 @@ pub(super) fn pictures(browser: &Browser, demo: &Demo, to: &Path) -> Result<()> 
         match *view {
             "coroutines" => open_one(browser),
             "console" => type_lines(browser),
+            "profiler" => take_one(browser),
             _ => {}
         }
         browser.wait_for(there);
@@ -93,6 +102,16 @@ fn open_one(browser: &Browser) {
     let row = "[...document.querySelectorAll('section:not([hidden]) tbody tr')].find(tr => tr.textContent.includes('npc-'))";
     browser.wait_for(&format!("!!{row}"));
     browser.script(&format!("{row}.click()"));
+}
+
+fn take_one(browser: &Browser) {
+    browser.wait_for("document.querySelector('.profiler form')?.offsetHeight > 0");
+    browser.script(
+        "document.getElementById('profile-seconds').value = 3; document.querySelector('.profiler form').requestSubmit()",
+    );
+    browser.wait_for(
+        "document.querySelector('.report')?.contentDocument?.getElementById('tab-flame')",
+    );
 }
 
 fn type_lines(browser: &Browser) {
