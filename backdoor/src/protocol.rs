@@ -35,6 +35,8 @@
 //! A number of seconds that measures a duration travels as `{"$duration": 1.5}`, so that whoever shows it may write
 //! `1.5 s`; [`plain`](crate::render::plain) turns it back into a number.
 
+use std::io::{self, Read};
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -228,6 +230,18 @@ pub enum ProtocolError {
     Malformed(#[source] serde_json::Error),
 }
 
+/// Why no message was received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The peer is gone.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The peer's fault; the stream is of no use after that.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+}
+
 /// A message of ours that cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -316,6 +330,30 @@ impl Decoder {
         let message = serde_json::from_slice(body).map_err(ProtocolError::Malformed)?;
         self.taken += HEADER + body.len();
         Ok(Some(message))
+    }
+
+    /// Reads until a message is whole, and takes it; `None` at the end of the stream, also in the middle of a message. May
+    /// suspend, if the stream's reads may.
+    ///
+    /// # Errors
+    /// Those of the stream, and what the peer does wrong.
+    pub fn receive<M: DeserializeOwned>(
+        &mut self,
+        mut stream: impl Read,
+    ) -> Result<Option<M>, ReceiveError> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(message) = self.next_message()? {
+                return Ok(Some(message));
+            }
+            match stream.read(&mut chunk) {
+                Ok(0) => return Ok(None),
+                Ok(n) => self.feed(&chunk[..n]),
+                // Reads with a time limit end so when the whole process was stopped for a while.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Whether the stream stands at the end of a message.

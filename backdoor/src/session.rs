@@ -24,8 +24,8 @@ use crate::journal;
 use crate::language::Interpreter;
 use crate::limits;
 use crate::pace::Pace;
-use crate::protocol::{ClientMessage, EncodeError, ServerMessage, VERSION};
-use crate::transport::{ReceiveError, SendError, Transport, Visitor};
+use crate::protocol::{ClientMessage, EncodeError, ReceiveError, ServerMessage, VERSION};
+use crate::transport::{SendError, Transport, Visitor};
 
 /// Tells a peer why it gets no session.
 pub(crate) fn refuse(transport: &dyn Transport, message: impl Into<String>) {

@@ -17,7 +17,7 @@ use grapeshot::net::Stream;
 use grapeshot::sync::Mutex;
 
 use crate::protocol::{
-    ClientMessage, Decoder, EncodeError, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ProtocolError,
+    ClientMessage, Decoder, EncodeError, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError,
     ServerMessage, encode,
 };
 use crate::rights::Rights;
@@ -33,16 +33,6 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Ends one direction or both: whoever waits in `receive` gets `None`. What was sent before still arrives, if the
     /// console takes it. Never suspends, and may be called while unwinding.
     fn shutdown(&self, how: Shutdown);
-}
-
-/// Why there is no next message.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReceiveError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The peer's fault; it is told.
-    #[error("{0}")]
-    Protocol(#[from] ProtocolError),
 }
 
 /// Why a message was not sent.
@@ -101,17 +91,7 @@ impl Framed {
 
 impl Transport for Framed {
     fn receive(&self) -> Result<Option<ClientMessage>, ReceiveError> {
-        let mut decoder = self.decoder.lock();
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = decoder.next_message()? {
-                return Ok(Some(message));
-            }
-            match self.stream.read(&mut chunk)? {
-                0 => return Ok(None),
-                n => decoder.feed(&chunk[..n]),
-            }
-        }
+        self.decoder.lock().receive(&*self.stream)
     }
 
     fn send(&self, message: &ServerMessage) -> Result<(), SendError> {

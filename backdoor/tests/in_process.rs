@@ -1,13 +1,14 @@
 //! A backdoor and its peer in one process: what the application's side of the API promises.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grapeshot_backdoor::protocol::{
-    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
+    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage,
+    VERSION, encode,
 };
 use grapeshot_backdoor::{Backdoor, Handle, Right};
 
@@ -57,18 +58,11 @@ impl Peer {
     }
 
     fn receive(&mut self) -> Option<ServerMessage> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = self.decoder.next_message().unwrap() {
-                return Some(message);
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(n) => self.decoder.feed(&chunk[..n]),
-                // It ended before it had read what we sent.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no answer: {error}"),
-            }
+        match self.decoder.receive(&self.stream) {
+            Ok(message) => message,
+            // It ended before it had read what we sent.
+            Err(ReceiveError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("no answer: {error}"),
         }
     }
 }

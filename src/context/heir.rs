@@ -80,11 +80,11 @@ impl<H, B: ?Sized> Counted<H, B> {
     pub(crate) fn take_back<T>(&self, place: &Bequest<T>) -> Option<T> {
         self.assert_has(place);
         self.assert_is_makers();
+        if !self.claims().is_unwanted() {
+            return None;
+        }
         // SAFETY: there is no heir, and never will be, so what is not published stays with its maker's thread: this one.
-        self.claims()
-            .is_unwanted()
-            .then(|| unsafe { place.take() })
-            .flatten()
+        unsafe { place.take() }
     }
 
     /// Hands what was left to the heir, or that nothing was, and gives up two references, in one step if possible.
@@ -144,14 +144,12 @@ impl<H, B: ?Sized> Heir<H, B> {
         &mut self,
         of: impl for<'a> FnOnce(&'a B) -> &'a Bequest<T>,
     ) -> Option<T> {
-        let place = of(self.0.body());
-        self.0.assert_has(place);
+        let place = self.place(of);
+        if !self.0.claims().is_ready() {
+            return None;
+        }
         // SAFETY: it was published, so it is with the heir, which is borrowed alone.
-        self.0
-            .claims()
-            .is_ready()
-            .then(|| unsafe { place.take() })
-            .flatten()
+        unsafe { place.take() }
     }
 
     /// As [`Heir::take`], for one of several that share the heir.
@@ -159,14 +157,19 @@ impl<H, B: ?Sized> Heir<H, B> {
         &self,
         of: impl for<'a> FnOnce(&'a B) -> &'a Bequest<T>,
     ) -> Option<T> {
+        let place = self.place(of);
+        if !self.0.claims().may_take() {
+            return None;
+        }
+        // SAFETY: it was published, so it is with the heir, and of those who share that only this one comes here.
+        unsafe { place.take() }
+    }
+
+    #[inline]
+    fn place<T>(&self, of: impl for<'a> FnOnce(&'a B) -> &'a Bequest<T>) -> &Bequest<T> {
         let place = of(self.0.body());
         self.0.assert_has(place);
-        // SAFETY: it was published, so it is with the heir, and of those who share that only this one comes here.
-        self.0
-            .claims()
-            .may_take()
-            .then(|| unsafe { place.take() })
-            .flatten()
+        place
     }
 
     /// Gives the heir up, and the result if it is there: otherwise its maker is to dispose of it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::demo::Demo;
+use crate::demo::{self, Demo};
 use crate::section::Outcome;
 use crate::{place, shell};
 
@@ -14,16 +14,7 @@ use crate::{place, shell};
 const EVERY: Duration = Duration::from_secs(5);
 
 pub(crate) fn mmo(seconds: u64) -> Result<Outcome> {
-    shell::run(&mut shell::cargo(&[
-        "build",
-        "--release",
-        "--bin",
-        "mmo",
-        "--bin",
-        "mmo-load",
-        "--bin",
-        "console",
-    ]))?;
+    demo::build(&["mmo", "mmo-load", "console"])?;
     let demo = Demo::start(&["--npcs", "2000"])?;
     let mut load = Command::new(place::release_binary("mmo-load"));
     load.args([demo.host(), "--viewports", "30"])

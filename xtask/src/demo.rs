@@ -9,6 +9,15 @@ use anyhow::{Context, Result};
 
 use crate::{place, shell};
 
+/// Builds programs in release.
+pub(crate) fn build(programs: &[&str]) -> Result<()> {
+    let mut cargo = shell::cargo(&["build", "--release"]);
+    for program in programs {
+        cargo.args(["--bin", program]);
+    }
+    shell::run(&mut cargo)
+}
+
 /// A running `target/release/mmo`; it ends with this.
 pub(crate) struct Demo {
     server: shell::Server,

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use grapeshot::net::Stream;
 use grapeshot_backdoor::login::{Challenge, NONCE};
 use grapeshot_backdoor::protocol::{
-    ClientMessage, Completion, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage,
-    VERSION, encode,
+    ClientMessage, Completion, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError,
+    ServerMessage, VERSION, encode,
 };
 use grapeshot_backdoor::render;
 use serde_json::Value;
@@ -471,26 +471,20 @@ fn handle(
 
 fn read_all(stream: &dyn Stream, events: &Sender<Event>, at_prompt: &AtomicBool) {
     let mut decoder = Decoder::new(MAX_SERVER_MESSAGE);
-    let mut chunk = [0; 64 * 1024];
     let mut greeted = false;
     let why = loop {
-        match decoder.next_message() {
+        match decoder.receive(stream) {
             Ok(Some(message)) => {
                 greeted = true;
                 if events.send(Event::Message(message)).is_err() {
                     return;
                 }
-                continue;
             }
-            Ok(None) => {}
-            Err(_) if !greeted => break stranger(),
-            Err(error) => break gone(Some(error.to_string())),
-        }
-        match stream.read(&mut chunk) {
-            Ok(0) => break gone(None),
-            Ok(n) => decoder.feed(&chunk[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break gone(None),
+            Ok(None) => break gone(None),
+            Err(ReceiveError::Protocol(_)) if !greeted => break stranger(),
+            Err(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                break gone(None);
+            }
             Err(error) => break gone(Some(error.to_string())),
         }
     };

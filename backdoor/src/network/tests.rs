@@ -10,7 +10,7 @@ use super::*;
 use crate::Backdoor;
 use crate::login::{Challenge, Expected, NONCE};
 use crate::protocol::{
-    Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
+    Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage, VERSION, encode,
 };
 use crate::rights::Rights;
 
@@ -52,15 +52,10 @@ impl Console {
 
     /// The next message; `None` once the server has closed.
     fn receive(&mut self) -> Option<ServerMessage> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = self.decoder.next_message().unwrap() {
-                return Some(message);
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(0) | Err(_) => return None,
-                Ok(n) => self.decoder.feed(&chunk[..n]),
-            }
+        match self.decoder.receive(&self.stream) {
+            Ok(message) => message,
+            Err(ReceiveError::Io(_)) => None,
+            Err(error) => panic!("{error}"),
         }
     }
 

@@ -29,9 +29,9 @@ use crate::backdoor::Shared;
 use crate::door::Guest;
 use crate::journal;
 use crate::limits;
-use crate::protocol::{ClientMessage, ServerMessage};
+use crate::protocol::{ClientMessage, ReceiveError, ServerMessage};
 use crate::session::{self, for_log};
-use crate::transport::{ReceiveError, SendError, Transport, Visitor};
+use crate::transport::{SendError, Transport, Visitor};
 
 pub(crate) use self::editor::Show;
 

@@ -6,9 +6,9 @@ use std::net::Shutdown;
 use grapeshot_websocket::WebSocket;
 
 use crate::protocol::{
-    ClientMessage, EncodeError, MAX_SERVER_MESSAGE, ProtocolError, ServerMessage,
+    ClientMessage, EncodeError, MAX_SERVER_MESSAGE, ProtocolError, ReceiveError, ServerMessage,
 };
-use crate::transport::{ReceiveError, SendError, Transport};
+use crate::transport::{SendError, Transport};
 
 /// Carries the messages of the page's terminal.
 pub(crate) struct Messages(pub(crate) WebSocket);

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use grapeshot::sync::channel::{self, Sender};
 use grapeshot_backdoor::login::{Challenge, Expected, NONCE};
 use grapeshot_backdoor::protocol::{
-    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
+    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage,
+    VERSION, encode,
 };
 use grapeshot_backdoor::{Backdoor, Right, Rights};
 
@@ -171,18 +172,11 @@ impl Console {
 
     /// The next message; `None` at the end of the stream.
     pub fn receive(&mut self) -> Option<ServerMessage> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = self.decoder.next_message().unwrap() {
-                return Some(message);
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(count) => self.decoder.feed(&chunk[..count]),
-                // The server had not read all that was sent.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("{error}"),
-            }
+        match self.decoder.receive(&self.stream) {
+            Ok(message) => message,
+            // The server had not read all that was sent.
+            Err(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -260,19 +260,7 @@ impl Peer {
 
     /// The next message; `None` at the end of the stream.
     pub fn receive(&mut self) -> Option<ServerMessage> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(message) = self.decoder.next_message().unwrap() {
-                return Some(message);
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(n) => self.decoder.feed(&chunk[..n]),
-                // Reads with a time limit are, by a stop of the whole process too.
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
+        self.decoder.receive(&self.stream).unwrap()
     }
 }
 

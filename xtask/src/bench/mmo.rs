@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::machine;
-use crate::demo::Demo;
+use crate::demo::{self, Demo};
 use crate::{place, shell};
 
 #[derive(clap::Args)]
@@ -52,14 +52,7 @@ struct Measured {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    shell::run(&mut shell::cargo(&[
-        "build",
-        "--release",
-        "--bin",
-        "mmo",
-        "--bin",
-        "mmo-load",
-    ]))?;
+    demo::build(&["mmo", "mmo-load"])?;
     machine::warn_if_busy();
     let about = machine::describe();
     print_heading();

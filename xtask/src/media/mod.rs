@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use grapeshot_browser::Browser;
 
-use crate::demo::Demo;
+use crate::demo::{self, Demo};
 use crate::{packages, place, shell};
 use terminal::Terminal;
 
@@ -65,16 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "no pictures without {}",
         missing.join(", ")
     );
-    shell::run(&mut shell::cargo(&[
-        "build",
-        "--release",
-        "--bin",
-        "mmo",
-        "--bin",
-        "mmo-load",
-        "--bin",
-        "console",
-    ]))?;
+    demo::build(&["mmo", "mmo-load", "console"])?;
     let to = place::root().join(&options.to);
     fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
 
