@@ -1,9 +1,9 @@
 //! Which coroutines `ps` shows, and in what order.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use grapeshot::CoroutineId;
 use grapeshot::registry::CoroutineInfo;
 use rhai::{Dynamic, EvalAltResult, Map};
 
@@ -13,6 +13,9 @@ use crate::runtimes::Seen;
 
 /// What `ps(#{..})` takes.
 const OPTIONS: &str = "name, state, waits_for, worker, longer, sort, reverse and limit";
+
+/// Fewer are not worth a look at what is kept.
+const SOME: usize = 256;
 
 /// What is wanted of all coroutines.
 #[derive(Debug, Clone)]
@@ -144,31 +147,36 @@ impl Filter {
     pub(super) fn pick(&self) -> Pick<'_> {
         Pick {
             filter: self,
-            best: BinaryHeap::new(),
+            kept: Vec::new(),
+            bound: None,
             taken: 0,
         }
     }
 
-    /// Numbers that tell what is large have the largest first.
-    fn key(&self, info: &CoroutineInfo) -> (u64, String) {
-        let most = |number: u64| (u64::MAX - number, String::new());
+    fn key(&self, info: &CoroutineInfo) -> Key {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // Numbers that tell what is large have the largest first.
+        let most = |number: u64| (u64::MAX - number, String::new());
+        let text = |text: String| (0, text);
         let (number, text) = match self.sort {
             Sort::Id => (0, String::new()),
-            Sort::Name => (0, info.name.clone()),
-            Sort::State => (0, info.state.to_string()),
-            Sort::WaitsFor => (
-                0,
-                info.waits_for
-                    .as_ref()
-                    .map_or_else(String::new, ToString::to_string),
-            ),
+            Sort::Name => text(info.name.clone()),
+            Sort::State => text(info.state.to_string()),
+            Sort::WaitsFor => {
+                let wait = info.waits_for.as_ref();
+                text(wait.map_or_else(String::new, ToString::to_string))
+            }
             Sort::Since => most(nanos(lasts(info))),
             Sort::Cpu => most(nanos(info.cpu)),
             Sort::Switches => most(info.switches),
             Sort::Worker => (info.worker.map_or(u64::MAX, |it| it as u64), String::new()),
         };
-        (number, text)
+        Key {
+            number,
+            text,
+            id: info.id,
+            reverse: self.reverse,
+        }
     }
 }
 
@@ -181,8 +189,10 @@ fn lasts(info: &CoroutineInfo) -> Duration {
 /// Keeps the first in order of those that it is given.
 pub(super) struct Pick<'a> {
     filter: &'a Filter,
-    /// The last in order is on top.
-    best: BinaryHeap<Placed>,
+    /// In no order, at most twice as many as are wanted.
+    kept: Vec<(Key, Box<Seen>)>,
+    /// Among so many seen before, this was the last that was wanted.
+    bound: Option<Key>,
     taken: usize,
 }
 
@@ -193,60 +203,57 @@ impl Pick<'_> {
         }
         self.taken += 1;
         let key = self.filter.key(&seen.info);
-        let placed = Placed {
-            key,
-            reverse: self.filter.reverse,
-            seen,
-        };
-        if self.best.len() < self.filter.limit {
-            self.best.push(placed);
-        } else if let Some(mut last) = self.best.peek_mut()
-            && placed < *last
-        {
-            *last = placed;
+        if self.bound.as_ref().is_some_and(|bound| key > *bound) {
+            return;
+        }
+        self.kept.push((key, Box::new(seen)));
+        if self.kept.len() >= 2 * self.filter.limit.max(SOME) {
+            self.prune();
+        }
+    }
+
+    fn prune(&mut self) {
+        let limit = self.filter.limit;
+        if limit == 0 {
+            self.kept.clear();
+        } else if limit < self.kept.len() {
+            let (_, (last, _), _) = self
+                .kept
+                .select_nth_unstable_by(limit - 1, |(a, _), (b, _)| a.cmp(b));
+            self.bound = Some(last.clone());
+            self.kept.truncate(limit);
         }
     }
 
     /// They, in order, and how many there were.
-    pub(super) fn end(self) -> (Vec<Seen>, usize) {
-        let mut picked: Vec<Seen> = self
-            .best
-            .into_sorted_vec()
-            .into_iter()
-            .map(|it| it.seen)
-            .collect();
+    pub(super) fn end(mut self) -> (Vec<Seen>, usize) {
+        self.prune();
+        self.kept.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         // One that moved while it was looked at may have come twice.
-        picked.dedup_by_key(|it| it.info.id);
-        (picked, self.taken)
+        self.kept.dedup_by_key(|(_, seen)| seen.info.id);
+        let seen = self.kept.into_iter().map(|(_, seen)| *seen);
+        (seen.collect(), self.taken)
     }
 }
 
-struct Placed {
-    key: (u64, String),
+/// Where one stands in the order.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    number: u64,
+    text: String,
+    id: CoroutineId,
     reverse: bool,
-    seen: Seen,
 }
 
-impl Ord for Placed {
+impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let order = self
-            .key
-            .cmp(&other.key)
-            .then(self.seen.info.id.cmp(&other.seen.info.id));
+        let order = (self.number, &self.text, self.id).cmp(&(other.number, &other.text, other.id));
         if self.reverse { order.reverse() } else { order }
     }
 }
 
-impl PartialOrd for Placed {
+impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-
-impl PartialEq for Placed {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Placed {}

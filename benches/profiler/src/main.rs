@@ -1,9 +1,10 @@
 //! What it costs to know: accounting, the event stream, and a profile while it is taken; on a switch, on HTTP plaintext, and on
 //! the steps of a world of NPCs.
 //!
-//! It prints a table: nanoseconds of the worker's processor time an operation without accounting, what accounting adds to that,
-//! and what each of the others adds to a runtime with accounting. Each round takes all of them in turn, so that what else the
-//! machine does meanwhile strikes each alike. Figures are medians of [`ROUNDS`].
+//! It prints nanoseconds of the worker's processor time an operation: without accounting, what accounting adds to that, and what
+//! each of the others adds to a runtime with accounting. There is one runtime, and what is on changes from one short
+//! measurement to the next, so that what else the machine does strikes each alike. A figure is the median over [`ROUNDS`] of
+//! what was added in the same round; behind it stand the bounds between which the true median lies in 95 of 100 cases.
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
@@ -20,21 +21,23 @@ fn main() {
 mod linux {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::{Arc, Mutex, mpsc};
     use std::thread;
     use std::time::Duration;
 
     use grapeshot::net::TcpListener;
     use grapeshot::{Runtime, sleep, spawn, trace, yield_now};
     use grapeshot_http::Server;
-    use grapeshot_profiler::{Options, start, stop};
+    use grapeshot_profiler::{Options, discard, start};
     use rustix::time::{ClockId, clock_gettime};
 
-    const ROUNDS: usize = 9;
-    const SWITCHES: u64 = 1_000_000;
+    const ROUNDS: usize = 60;
+    const SWITCHES: u64 = 500_000;
     const CONNECTIONS: usize = 16;
-    const REQUESTS: usize = 2_000;
+    /// Of each connection.
+    const REQUESTS: usize = 500;
     const NPCS: usize = 2_000;
-    const STEPS: usize = 20;
+    const STEPS: usize = 4;
     /// Of the event stream's ring.
     const EVENTS: usize = 1 << 14;
 
@@ -67,6 +70,18 @@ mod linux {
     ];
 
     impl How {
+        fn name(self) -> &'static str {
+            match self {
+                Self::Bare => "nothing",
+                Self::Accounting => "accounting",
+                Self::Stream => "accounting, the event stream",
+                Self::Exact => "accounting, a profile: exact times",
+                Self::Waits => "… stacks of waits and timeline",
+                Self::Samples => "… exact times, 1,000 samples a second",
+                Self::Profile => "… all of it, as by default",
+            }
+        }
+
         fn options(self) -> Option<Options> {
             let exact = Options::new().hertz(0).waits(false).timeline(0);
             match self {
@@ -98,7 +113,8 @@ mod linux {
         let nanos = used() - before;
         drop(stream);
         if profiled {
-            stop().expect("it runs");
+            // What it says is not asked: reading symbols would take longer than all else.
+            discard();
         }
         nanos as f64 / count as f64
     }
@@ -130,117 +146,129 @@ mod linux {
         })
     }
 
-    fn http(how: How, server: SocketAddr) -> f64 {
-        let count = (CONNECTIONS * REQUESTS) as u64;
-        measured(how, count, || {
-            let clients: Vec<_> = (0..4)
-                .map(|_| thread::spawn(move || client(server)))
-                .collect();
-            // The worker serves meanwhile.
-            while clients.iter().any(|client| !client.is_finished()) {
-                sleep(Duration::from_millis(1));
-            }
-            clients
-                .into_iter()
-                .for_each(|client| client.join().expect("a client"));
-        })
+    /// The server's clients, on a thread of their own. They wait for a word before each measurement, and say when they are done.
+    struct Clients {
+        begin: mpsc::Sender<()>,
+        ended: mpsc::Receiver<()>,
     }
 
-    /// A quarter of the connections, each with one request on its way.
-    fn client(server: SocketAddr) {
-        let connect = |_| TcpStream::connect(server).expect("a connection");
-        let mut streams: Vec<_> = (0..CONNECTIONS / 4).map(connect).collect();
+    impl Clients {
+        fn new(server: SocketAddr) -> Self {
+            let (begin, begun) = mpsc::channel();
+            let (end, ended) = mpsc::channel();
+            thread::spawn(move || {
+                let connect = |_| TcpStream::connect(server).expect("a connection");
+                let mut streams: Vec<_> = (0..CONNECTIONS).map(connect).collect();
+                while begun.recv().is_ok() {
+                    ask(&mut streams);
+                    end.send(()).expect("somebody measures");
+                }
+            });
+            Self { begin, ended }
+        }
+    }
+
+    /// Each connection has one request on its way.
+    fn ask(streams: &mut [TcpStream]) {
         let mut chunk = [0; 4096];
         for _ in 0..REQUESTS {
-            for stream in &mut streams {
+            for stream in &mut *streams {
                 stream
                     .write_all(b"GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n")
                     .expect("it is sent");
             }
-            for stream in &mut streams {
+            for stream in &mut *streams {
                 // An answer fits into a packet.
                 assert!(stream.read(&mut chunk).expect("an answer") > 0);
             }
         }
     }
 
-    fn median(mut figures: Vec<f64>) -> f64 {
-        figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
-    }
-
-    /// A runtime of one worker, with a server.
-    struct Station {
-        runtime: Runtime,
-        server: SocketAddr,
-    }
-
-    impl Station {
-        fn new(accounting: bool) -> Self {
-            let builder = Runtime::builder().workers(1).accounting(accounting);
-            let runtime = builder.build().expect("a runtime");
-            let server = Server::new(|_, response| response.send_text("Hello, World!"));
-            let bound = runtime.spawn(|| {
-                let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-                (listener.local_addr().expect("its address"), listener)
-            });
-            let (address, listener) = bound.join().expect("it listens");
-            drop(runtime.spawn(move || server.serve(listener)));
-            Self {
-                runtime,
-                server: address,
+    fn http(how: How, clients: &Clients) -> f64 {
+        measured(how, (CONNECTIONS * REQUESTS) as u64, || {
+            clients.begin.send(()).expect("the clients are there");
+            // The worker serves meanwhile.
+            while clients.ended.try_recv().is_err() {
+                sleep(Duration::from_millis(1));
             }
-        }
+        })
     }
 
-    fn row(name: &str, stations: &[Station; 2], measure: fn(How, SocketAddr) -> f64) {
+    /// The median, and bounds between which the true one lies in 95 of 100 cases: those of the binomial distribution.
+    fn median(mut figures: Vec<f64>) -> [f64; 3] {
+        figures.sort_by(f64::total_cmp);
+        let count = figures.len();
+        let off = 0.98 * (count as f64).sqrt();
+        let at = |place: f64| figures[(place.max(0.0) as usize).min(count - 1)];
+        let middle = count as f64 / 2.0;
+        [middle, middle - off, middle + off].map(at)
+    }
+
+    /// What is measured beside it, from one measurement to the next.
+    type Measure = Arc<dyn Fn(How) -> f64 + Send + Sync>;
+
+    fn row(name: &str, runtime: &Runtime, measure: Measure) {
         let measure = |how: How| {
-            let station = &stations[usize::from(!matches!(how, How::Bare))];
-            let server = station.server;
-            let measured = station.runtime.spawn(move || measure(how, server));
-            measured.join().expect("a figure")
+            runtime.handle().set_accounting(!matches!(how, How::Bare));
+            let body = Arc::clone(&measure);
+            runtime.spawn(move || body(how)).join().expect("a figure")
         };
         let mut figures = ALL.map(|_| Vec::new());
-        // The first fills caches and pools.
-        measure(How::Bare);
-        measure(How::Accounting);
-        for _ in 0..ROUNDS {
-            for (how, figures) in ALL.into_iter().zip(&mut figures) {
-                figures.push(measure(how));
+        // The first fill caches and pools.
+        ALL.into_iter().for_each(|how| _ = measure(how));
+        for round in 0..ROUNDS {
+            // Forwards and backwards: none is always the one behind the dearest.
+            let order = |at: usize| {
+                if round % 2 == 0 {
+                    at
+                } else {
+                    ALL.len() - 1 - at
+                }
+            };
+            for at in (0..ALL.len()).map(order) {
+                figures[at].push(measure(ALL[at]));
             }
         }
-        let [bare, accounting, others @ ..] = &figures;
-        print!("{name:<24} {:>10.1}", median(bare.clone()));
-        // Against the one of the same round.
-        let added = |with: &[f64], without: &[f64]| {
+        let [bare, accounting, ..] = &figures;
+        let [nanos, ..] = median(bare.clone());
+        println!("{name}: {nanos:.1} ns without accounting");
+        for (how, with) in ALL.into_iter().zip(&figures).skip(1) {
+            // Against the one of the same round.
+            let without = if matches!(how, How::Accounting) {
+                bare
+            } else {
+                accounting
+            };
             let pairs = || with.iter().zip(without);
-            let nanos = median(pairs().map(|(with, without)| with - without).collect());
+            let [nanos, ..] = median(pairs().map(|(with, without)| with - without).collect());
             let percent = median(pairs().map(|(with, without)| with / without).collect());
-            format!("{nanos:+.1} ({:+.1} %)", (percent - 1.0) * 100.0)
-        };
-        print!(" {:>17}", added(accounting, bare));
-        for other in others {
-            print!(" {:>17}", added(other, accounting));
+            let [percent, low, high] = percent.map(|ratio| (ratio - 1.0) * 100.0);
+            println!(
+                "  {:<42} {nanos:>+8.1} ns {percent:>+8.1} %   ({low:+.1} … {high:+.1})",
+                how.name()
+            );
         }
         println!();
+    }
+
+    /// A server in the runtime that is measured.
+    fn serve(runtime: &Runtime) -> SocketAddr {
+        let server = Server::new(|_, response| response.send_text("Hello, World!"));
+        let bound = runtime.spawn(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            (listener.local_addr().expect("its address"), listener)
+        });
+        let (address, listener) = bound.join().expect("it listens");
+        drop(runtime.spawn(move || server.serve(listener)));
+        address
     }
 
     pub(super) fn main() {
-        print!("{:<24} {:>10}", "ns an operation", "bare");
-        for what in [
-            "accounting",
-            "events",
-            "exact",
-            "+ waits",
-            "+ 1,000 Hz",
-            "all",
-        ] {
-            print!(" {what:>17}");
-        }
-        println!();
-        let stations = [false, true].map(Station::new);
-        row("switch", &stations, |how, _| switches(how));
-        row("step of an NPC", &stations, |how, _| world(how));
-        row("HTTP plaintext, request", &stations, http);
+        let runtime = Runtime::builder().workers(1).build().expect("a runtime");
+        row("switch", &runtime, Arc::new(switches));
+        row("step of an NPC", &runtime, Arc::new(world));
+        let clients = Mutex::new(Clients::new(serve(&runtime)));
+        let http = move |how| http(how, &clients.lock().expect("one at a time"));
+        row("HTTP plaintext, request", &runtime, Arc::new(http));
     }
 }
