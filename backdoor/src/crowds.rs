@@ -26,12 +26,8 @@ struct Crowd {
 /// The crowds, the largest first, and how many coroutines were left out. On a thread of its own: it takes backtraces.
 fn crowds(shared: &Shared) -> (Vec<(Vec<String>, Crowd)>, usize) {
     let mut crowds: HashMap<(Vec<String>, String), Crowd> = HashMap::new();
-    let mut left_out = 0;
-    for (looked_at, (info, frames)) in shared.runtimes.application.backtraces().enumerate() {
-        if looked_at >= limits::WHERE_ALL {
-            left_out += 1;
-            continue;
-        }
+    let mut all = shared.runtimes.application.backtraces();
+    for (info, frames) in all.by_ref().take(limits::WHERE_ALL) {
         let doing = match &info.waits_for {
             Some(wait) => wait.operation.to_owned(),
             None => info.state.to_string(),
@@ -57,7 +53,7 @@ fn crowds(shared: &Shared) -> (Vec<(Vec<String>, Crowd)>, usize) {
         .map(|((stack, _), crowd)| (stack, crowd))
         .collect();
     crowds.sort_by_key(|(_, crowd)| (std::cmp::Reverse(crowd.coroutines), crowd.first));
-    (crowds, left_out)
+    (crowds, all.left())
 }
 
 /// A row for each crowd. May suspend.

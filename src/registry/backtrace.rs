@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{CoroutineInfo, PATIENCE, current, records};
+use super::{PATIENCE, current};
 use crate::context::backtrace::{self as frames, Frame};
 use crate::context::cycles;
 use crate::sched::handle::RuntimeHandle;
@@ -16,9 +16,9 @@ use crate::sched::{WorkerShared, worker};
 use crate::sync::channel;
 
 /// How long a worker may take before its thread is asked.
-const GRACE: Duration = Duration::from_millis(20);
+pub(super) const GRACE: Duration = Duration::from_millis(20);
 /// Frames of a backtrace, at most.
-const FRAMES: usize = 256;
+pub(super) const FRAMES: usize = 256;
 
 /// Why there is no backtrace.
 #[derive(Debug, thiserror::Error)]
@@ -64,18 +64,6 @@ impl RuntimeHandle {
     /// As [`backtrace`].
     pub fn backtrace(self, id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
         backtrace_of(worker::find(self.shared, id.0).ok_or(BacktraceError::NotFound(id.0))?)
-    }
-}
-
-impl RuntimeHandle {
-    /// Every live coroutine of this runtime with where it is, by id. Each is looked at when it is asked for: what has ended
-    /// by then is left out. **May suspend** between two of them, as [`backtrace`] does.
-    pub fn backtraces(
-        self,
-    ) -> impl Iterator<Item = (CoroutineInfo, Result<Vec<Frame>, BacktraceError>)> {
-        let live = |coroutine: &CoroRef| !coroutine.head.has_ended();
-        let look = |coroutine: CoroRef| (super::info(&coroutine), backtrace_of(coroutine));
-        records(self.shared).into_iter().filter(live).map(look)
     }
 }
 

@@ -5,6 +5,7 @@
 //! plain thread, of the one that was started last. A [`RuntimeHandle`] has the same as methods, for another runtime.
 
 pub(crate) mod backtrace;
+mod backtraces;
 mod deadlocks;
 mod descriptors;
 mod latency;
@@ -34,6 +35,7 @@ use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, WorkerShared, current as running, worker};
 
 pub use self::backtrace::{BacktraceError, backtrace};
+pub use self::backtraces::Backtraces;
 pub use self::deadlocks::{Deadlock, Deadlocked, deadlocks};
 pub use self::descriptors::DescriptorInfo;
 pub use self::latency::{Delays, Latency, latency};

@@ -7,6 +7,8 @@
 //! | `cargo xtask bench runtime` | the runtime beside tokio, Go, may, threads and C |
 //! | `cargo xtask bench mmo` | the demo under its load |
 //! | `cargo xtask bench disk` | files by threads and by io_uring |
+//! | `cargo xtask bench profiler` | what accounting, the event stream and a profile cost |
+//! | `cargo xtask bench console` | what the console's questions cost a server with a million coroutines |
 //! | `cargo xtask soak` | random programs over every primitive, for an hour or `--minutes` |
 //! | `cargo xtask torture` | a server and its clients, again and again, each time with another system call that fails |
 //! | `cargo xtask long` | what takes minutes: the Autobahn testsuite, testssl.sh, slowhttptest, dnsperf, each fuzz target for a while |

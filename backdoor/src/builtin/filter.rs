@@ -159,7 +159,7 @@ impl Filter {
         let most = |number: u64| (u64::MAX - number, String::new());
         let text = |text: String| (0, text);
         let (number, text) = match self.sort {
-            Sort::Id => (0, String::new()),
+            Sort::Id => (info.id.0, String::new()),
             Sort::Name => text(info.name.clone()),
             Sort::State => text(info.state.to_string()),
             Sort::WaitsFor => {

@@ -200,8 +200,13 @@ fn run() -> Anything<bool> {
     );
     let mut console = Console::attach(&path)?;
     let mut is_met = true;
-    let asked = QUESTIONS.map(|source| (source, Some(ROWS)));
-    for (source, rows) in asked.into_iter().chain([("ps()", None)]) {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let mut asked: Vec<_> = named.iter().map(|source| (&**source, Some(ROWS))).collect();
+    if asked.is_empty() {
+        asked.extend(QUESTIONS.map(|source| (source, Some(ROWS))));
+        asked.push(("ps()", None));
+    }
+    for (source, rows) in asked {
         let mut answers = (0..ROUNDS)
             .map(|_| console.ask(source, rows))
             .collect::<Anything<Vec<_>>>()?;

@@ -6,7 +6,6 @@ pub(crate) mod go;
 mod machine;
 mod mmo;
 mod nginx;
-mod profiler;
 mod programs;
 mod rows;
 mod runtime;
@@ -27,6 +26,8 @@ pub(crate) enum Which {
     Disk(disk::Options),
     /// What a profile costs while it is taken: on a switch, on HTTP, on the steps of a world.
     Profiler,
+    /// What the console's questions cost a server with a million coroutines.
+    Console,
 }
 
 pub(crate) fn run(which: &Which) -> Result<()> {
@@ -35,6 +36,7 @@ pub(crate) fn run(which: &Which) -> Result<()> {
         Which::Http(options) => runtime::run(&runtime::WEB, options),
         Which::Mmo(options) => mmo::run(options),
         Which::Disk(options) => disk::run(options),
-        Which::Profiler => profiler::run(),
+        Which::Profiler => programs::run_package("bench-profiler"),
+        Which::Console => programs::run_package("bench-console"),
     }
 }

@@ -410,6 +410,11 @@ pub(crate) fn build_package(name: &str) -> Result<PathBuf> {
     Ok(benches_target().join("release").join(name))
 }
 
+/// Builds one and runs it. It prints its own table, and fails if an aim is missed.
+pub(crate) fn run_package(name: &str) -> Result<()> {
+    shell::run(&mut Command::new(build_package(name)?))
+}
+
 fn build_packages(packages: &[&str]) -> Result<()> {
     let mut cargo = shell::cargo(&[
         "build",
