@@ -3,6 +3,7 @@
 //! A profile is the process's. One is taken at a time, whoever asks, and everybody sees those that are kept.
 
 use std::collections::VecDeque;
+use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use grapeshot::sync::channel::{self, Receiver, Sender};
 use grapeshot::{time, with_timeout};
 use grapeshot_profiler::{Options, Profile, StartError};
 
+use crate::backdoor::Shared;
 use crate::transport::Visitor;
 
 /// The latest that are kept.
@@ -41,6 +43,8 @@ pub(crate) struct Kept {
 pub(crate) struct Taking {
     pub(crate) number: u64,
     pub(crate) by: String,
+    /// Through which backdoor: its address tells it from others.
+    backdoor: usize,
     pub(crate) since: Instant,
     /// It ends by itself then.
     pub(crate) lasts: Option<Duration>,
@@ -92,15 +96,15 @@ fn state() -> MutexGuard<'static, State> {
     PROFILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts one of `application`, for `by`. Never suspends.
+/// Starts one of the application, for `by`. Never suspends.
 pub(crate) fn start(
-    application: &str,
+    backdoor: &Shared,
     by: &Visitor,
     hertz: u32,
     lasts: Option<Duration>,
 ) -> Result<Started, StartError> {
     let mut state = state();
-    grapeshot_profiler::start(Options::new().hertz(hertz).application(application))?;
+    grapeshot_profiler::start(Options::new().hertz(hertz).application(&backdoor.name))?;
     state.started += 1;
     let (end, ended) = channel::bounded(1);
     let number = state.started;
@@ -108,6 +112,7 @@ pub(crate) fn start(
     state.taking = Some(Taking {
         number,
         by: by.to_string(),
+        backdoor: ptr::from_ref(backdoor).addr(),
         since: time::now(),
         lasts,
         hertz,
@@ -168,6 +173,16 @@ pub(crate) fn discard() -> Result<(), StopError> {
     state().taking = None;
     grapeshot_profiler::discard();
     Ok(())
+}
+
+/// Discards the one that was started through a backdoor which ends, if it is still taken: nobody could end it any more.
+pub(crate) fn end_with(backdoor: &Shared) {
+    let backdoor = ptr::from_ref(backdoor).addr();
+    let is_its = |it: &Taking| it.backdoor == backdoor && !it.is_read;
+    if state().taking.as_ref().is_some_and(is_its) {
+        // It may have ended by itself meanwhile.
+        let _ = discard();
+    }
 }
 
 /// The one that is being taken, if a console or a page started it.

@@ -18,6 +18,7 @@ use crate::door::{self, Guest};
 use crate::journal;
 use crate::limits;
 use crate::network::{self, Asked, Open};
+use crate::profiles;
 use crate::rights::Rights;
 use crate::session;
 use crate::transport::{Framed, Visitor};
@@ -126,6 +127,7 @@ impl Served {
             self.file.remove();
             self.shared.runtimes.calls.close();
             self.shared.seats.close();
+            profiles::end_with(&self.shared);
             runtime.dismiss();
             journal::flush(limits::LAST_LINES);
         }

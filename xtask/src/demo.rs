@@ -1,4 +1,4 @@
-//! The demo, started for a measurement or a picture, on a free port and with a socket of its own.
+//! A demo, started for a measurement or a picture, on a free port and with a socket of its own.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) fn build(programs: &[&str]) -> Result<()> {
     shell::run(&mut cargo)
 }
 
-/// A running `target/release/mmo`; it ends with this.
+/// A running demo in `target/release`; it ends with this.
 pub(crate) struct Demo {
     server: shell::Server,
     address: String,
@@ -28,22 +28,33 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
+    /// The world.
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
-        let backdoor =
-            std::env::temp_dir().join(format!("grapeshot-xtask-{}.sock", std::process::id()));
-        let mut command = Command::new(place::release_binary("mmo"));
+        Self::of("mmo", arguments)
+    }
+
+    /// Any of those that say first where they serve.
+    pub(crate) fn of(program: &str, arguments: &[&str]) -> Result<Self> {
+        let socket = format!("grapeshot-xtask-{}-{program}.sock", std::process::id());
+        let backdoor = std::env::temp_dir().join(socket);
+        let mut command = Command::new(place::release_binary(program));
         command
             .args(["--listen", "127.0.0.1:0", "--backdoor"])
             .arg(&backdoor)
             .args(arguments);
         let mut server = shell::Server::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let mut lines = BufReader::new(server.child().stdout.take().expect("it is piped")).lines();
-        let greeting = lines.by_ref().map_while(Result::ok);
-        let greeting = greeting.take_while(|line| !line.contains("started in"));
-        let mut addresses = greeting.filter_map(|line| address_in(&line));
-        let address = addresses
-            .next()
+        let mut greeting = lines.by_ref().map_while(Result::ok);
+        let address = greeting
+            .find_map(|line| address_in(&line))
             .context("the demo ended without saying where it serves")?;
+        // The world says more; the others have nothing to add.
+        let more =
+            (program == "mmo").then(|| greeting.take_while(|line| !line.contains("started in")));
+        let mut addresses = more
+            .into_iter()
+            .flatten()
+            .filter_map(|line| address_in(&line));
         let page = addresses.find(|address| address.contains("/?token="));
         // It must never wait for somebody to read what else it says.
         thread::spawn(move || lines.for_each(drop));

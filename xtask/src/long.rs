@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// How long each fuzz target runs, in seconds.
     #[arg(long, default_value_t = 60)]
     fuzz_seconds: u32,
-    /// How long the demo is watched for lints, in seconds.
+    /// How long the demos are watched for lints, in seconds.
     #[arg(long, default_value_t = 120)]
     demo_seconds: u64,
 }
@@ -32,7 +32,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     sections.run("testssl.sh against our HTTPS server", testssl::run);
     sections.run("slowhttptest", slowhttp::run);
     sections.run("dnsperf against our DNS server", dnsperf::run);
-    sections.run("no lint on the demo", || clean::mmo(options.demo_seconds));
+    sections.run("no lint on the demos", || {
+        clean::demos(options.demo_seconds)
+    });
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
             fuzz::run(&target, options.fuzz_seconds)

@@ -143,7 +143,7 @@ fn begin(
     lasts: Option<Duration>,
 ) -> Result<Started, Box<rhai::EvalAltResult>> {
     let hertz = u32::try_from(hertz).map_err(|_| failed("profile.start(hz): from 0 to 10000"))?;
-    profiles::start(&console.shared.name, &console.visitor, hertz, lasts)
+    profiles::start(&console.shared, &console.visitor, hertz, lasts)
         .map_err(|error| failed(&error.to_string()))
 }
 

@@ -143,7 +143,7 @@ impl Page {
             }
             Ask::Kill { id, why } => self.answer(self.kill(id, &why)),
             Ask::Profile { seconds, hertz } => self.answer(profiler::start(
-                &self.shared.name,
+                &self.shared,
                 &self.visitor,
                 self.number,
                 seconds,

@@ -16,6 +16,7 @@ use grapeshot_profiler::{Form, report};
 use serde_json::{Value, json};
 
 use super::files::{self, HTML, plain};
+use crate::backdoor::Shared;
 use crate::journal;
 use crate::limits;
 use crate::profiles::{self, Kept};
@@ -35,7 +36,7 @@ const POLICY: &str = "frame-ancestors 'self'";
 
 /// Starts one; gives what the page is told. Never suspends.
 pub(crate) fn start(
-    application: &str,
+    shared: &Shared,
     visitor: &Visitor,
     page: u64,
     seconds: u32,
@@ -45,7 +46,7 @@ pub(crate) fn start(
         return refused;
     }
     let time = Duration::from_secs(seconds.into());
-    let started = match profiles::start(application, visitor, hertz, Some(time)) {
+    let started = match profiles::start(shared, visitor, hertz, Some(time)) {
         Ok(started) => started,
         Err(error) => return answer(false, &format!("no profile is taken: {error}")),
     };

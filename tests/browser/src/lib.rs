@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,25 +52,29 @@ impl Browser {
         let profile =
             std::env::temp_dir().join(format!("grapeshot-browser-{}-{number}", std::process::id()));
         fs::create_dir_all(&profile).expect("a folder for the browser's profile");
-        let port = free_port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
+        let mut driver = Command::new("chromedriver")
+            // One that is free: it says which.
+            .arg("--port=0")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver starts; it is in Debian's package chromium-driver");
+        let said = driver.stdout.take().expect("it is piped");
         // From here on a failure ends the driver.
         let mut browser = Self {
             driver,
-            port,
+            port: 0,
             session: String::new(),
             process: 0,
             profile,
         };
-        wait_until("chromedriver to listen", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+        browser.port = lines
+            .find_map(|line| port_in(&line))
+            .expect("chromedriver says where it listens");
+        // It must never wait for somebody to read what else it says.
+        thread::spawn(move || lines.for_each(drop));
         browser.open_session(width, height);
         browser
     }
@@ -250,11 +254,10 @@ fn remove(folder: &Path) {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+/// Of "ChromeDriver was started successfully on port 40123."
+fn port_in(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("successfully on port ")?;
+    port.trim_end_matches('.').parse().ok()
 }
 
 /// Asks again and again until it holds.
