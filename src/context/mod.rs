@@ -15,6 +15,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+pub(crate) mod allocations;
 pub(crate) mod backtrace;
 pub(crate) mod barrier;
 mod biased;

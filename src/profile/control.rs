@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 
 use super::groups::Groups;
 use super::report::Report;
-use super::sampler::{Counts, Sampler};
+use super::sampler::{Sampler, Samples};
 use super::tally::{self, NUMBER, Shelf, Tally};
 use super::{Recorded, Settings, waiting};
 use crate::context::ticker::{self, Ring, Timer};
-use crate::context::{BiasedMutex, cycles};
+use crate::context::{BiasedMutex, allocations, cycles};
 use crate::registry;
 use crate::sched::hooks;
 use crate::sched::{Shared, WorkerShared};
@@ -30,6 +30,15 @@ pub enum StartError {
         "the system gives no timer to sample with ({0}): take a profile of 0 Hz, which counts exact times and stacks of waits"
     )]
     Timer(#[source] io::Error),
+    /// The program's allocations pass us by.
+    #[error(
+        "allocations are seen by the profiler's allocator alone, and the program has another: add to its main.rs \
+         `#[global_allocator] static ALLOCATOR: grapeshot::profile::Allocator = grapeshot::profile::Allocator::system();`"
+    )]
+    Allocator,
+    /// The system refuses the thread that collects samples.
+    #[error("the system gives no thread to collect samples with: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// What all parts of a session share.
@@ -112,7 +121,7 @@ pub(super) fn shelf(worker: &'static WorkerShared) -> Option<Shelf> {
 pub(crate) fn serve(shared: &'static Shared, worker: &'static WorkerShared, body: impl FnOnce()) {
     // What serves another, such as the console, would only be in the way.
     if shared.config.host.is_some() {
-        return body();
+        return allocations::unseen(body);
     }
     let asleep = &worker.figures.asleep;
     ticker::enlist(&worker.ring, asleep, tally::locate, || {
@@ -126,7 +135,7 @@ pub(crate) fn serve(shared: &'static Shared, worker: &'static WorkerShared, body
                 }
             }
         }
-        body();
+        tally::serve(body);
         let mut control = CONTROL.lock();
         control
             .workers
@@ -154,9 +163,13 @@ pub fn is_running() -> bool {
 /// Starts to collect.
 ///
 /// # Errors
-/// A profile is being taken already, or the system has no timers for it: only Linux samples on the processor.
+/// A profile is being taken already, or the system has no timers for it: only Linux samples on the processor. Allocations are
+/// asked for, and the program's allocator is not [`Allocator`](super::Allocator).
 pub fn start(mut settings: Settings) -> Result<(), StartError> {
     settings.hertz = settings.hertz.min(10_000);
+    if settings.allocations > 0 && !allocations::is_installed() {
+        return Err(StartError::Allocator);
+    }
     let workers = {
         let mut control = CONTROL.lock();
         if control.running.is_some() || control.is_busy {
@@ -181,8 +194,13 @@ pub fn start(mut settings: Settings) -> Result<(), StartError> {
         seats: Vec::new(),
         sampler: None,
     };
-    if running.session.settings.hertz > 0 {
-        running.sampler = Some(Sampler::start().map_err(StartError::Timer)?);
+    let Settings {
+        hertz,
+        allocations: every,
+        ..
+    } = running.session.settings;
+    if hertz > 0 || every > 0 {
+        running.sampler = Some(Sampler::start().map_err(StartError::Thread)?);
     }
     let mut all = control.workers.iter();
     let sampled = all.try_for_each(|&(shared, worker)| running.take_in(shared, worker));
@@ -192,8 +210,12 @@ pub fn start(mut settings: Settings) -> Result<(), StartError> {
     }
     START.store(start, Ordering::Relaxed);
     NUMBER.fetch_add(1, Ordering::AcqRel);
-    control.running = Some(running);
+    let running = control.running.insert(running);
     hooks::turn_on(hooks::PROFILE);
+    // Last: samples have the groups of this session.
+    if let Some(sampler) = running.sampler.as_ref().filter(|_| every > 0) {
+        sampler.watch_allocations(every);
+    }
     Ok(())
 }
 
@@ -233,13 +255,14 @@ pub fn stop() -> Option<Recorded> {
         }
     }
     let _free = Free;
+    allocations::turn_off();
     let lasted = running.since.elapsed();
     let end = cycles::now();
     let mut tallies: Vec<Tally> = running.seats.iter().map(Seat::take).collect();
     hooks::turn_off(hooks::PROFILE);
     running.charge_waiting(&mut tallies, end);
-    let (counts, used) = running.end();
-    Some(Report::new(running, tallies, counts, end).make(lasted, used))
+    let samples = running.end();
+    Some(Report::new(running, tallies, samples, end).make(lasted))
 }
 
 impl Seat {
@@ -262,7 +285,8 @@ impl Running {
         shared: &'static Shared,
         worker: &'static WorkerShared,
     ) -> io::Result<()> {
-        let thread = worker.thread.get().filter(|_| self.sampler.is_some());
+        let is_sampled = self.session.settings.hertz > 0;
+        let thread = worker.thread.get().filter(|_| is_sampled);
         let ring = thread.map(|_| worker.ring.get_or_init(Ring::new));
         let tally = Tally::new(Arc::clone(&self.session), ring);
         let mut seat = Seat {
@@ -289,8 +313,8 @@ impl Running {
         result
     }
 
-    /// Samples no more. What came, and the nanoseconds that collecting it took.
-    fn end(&mut self) -> (Vec<Counts>, u64) {
+    /// Samples no more. What came.
+    fn end(&mut self) -> Samples {
         self.seats.iter_mut().for_each(|seat| seat.timer = None);
         self.sampler.take().map(Sampler::finish).unwrap_or_default()
     }

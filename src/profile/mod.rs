@@ -5,13 +5,15 @@
 //! ```text
 //!   Worker::run_one, wakes ──▶ Tally, one a worker ─────────────────────┐
 //!   timer ▶ signal ▶ Ring, one a worker ──▶ Sampler, a thread ──────────┼─▶ stop: Recorded
+//!   Allocator ▶ Queue ──────────────────────▶ the same ─────────────────┤
 //!   coroutines that still wait then: asked by way of their workers ─────┘
 //! ```
 //!
 //! All workers of the process are in it, those that start meanwhile too. Left out are plain threads (those of
-//! [`unblock`](crate::unblock) among them) and runtimes that only [serve](crate::RuntimeBuilder::on_behalf_of) another, such as the
+//! [`unblock`](crate::unblock) among them), but for what they allocate, and runtimes that only [serve](crate::RuntimeBuilder::on_behalf_of) another, such as the
 //! console's.
 
+mod allocations;
 mod control;
 mod groups;
 mod report;
@@ -25,6 +27,7 @@ use std::time::{Duration, SystemTime};
 pub(crate) use self::control::serve;
 pub use self::control::{StartError, is_running, start, stop};
 pub(crate) use self::tally::{ended, resumed, suspended, woken};
+pub use crate::context::allocations::Allocator;
 use crate::context::backtrace::Frame;
 
 /// What waits are called in which a coroutine was queued to run, and others ran.
@@ -42,15 +45,18 @@ pub struct Settings {
     pub waits: bool,
     /// Slices of the timeline, at most, for each worker.
     pub slices: usize,
+    /// One byte in so many that are allocated is sampled, by an [`Allocator`] that the program installed. 0: none.
+    pub allocations: u64,
 }
 
 impl Default for Settings {
-    /// 1,000 samples a second, stacks of waits, 10,000 slices.
+    /// 1,000 samples a second, stacks of waits, 10,000 slices, no allocations.
     fn default() -> Self {
         Self {
             hertz: 1_000,
             waits: true,
             slices: 10_000,
+            allocations: 0,
         }
     }
 }
@@ -65,12 +71,16 @@ pub struct Recorded {
     pub lasted: Duration,
     /// Samples asked for each second.
     pub hertz: u32,
+    /// One byte in so many that were allocated was sampled; 0: none.
+    pub every: u64,
     /// The coroutines by name.
     pub groups: Vec<GroupTimes>,
     /// On the processor, sampled.
     pub on: Vec<StackTimes>,
     /// Where coroutines waited, measured.
     pub off: Vec<StackTimes>,
+    /// What was allocated, sampled; on plain threads, too.
+    pub allocated: Vec<Allocated>,
     /// The workers that there were.
     pub workers: Vec<WorkerTimes>,
     /// Who ran when. Where there were too many, the longest.
@@ -79,6 +89,8 @@ pub struct Recorded {
     pub wakes: Vec<Wakes>,
     /// Samples for which there was no room.
     pub lost_samples: u64,
+    /// Samples of allocations that, or whose stacks, there was no room for.
+    pub lost_allocations: u64,
     /// Waits whose stack, or coroutines whose name, there was no room for. Their times are counted all the same.
     pub lost_events: u64,
     /// Processor time that collecting took, in part estimated.
@@ -117,6 +129,22 @@ pub struct StackTimes {
     pub count: u64,
     /// Nanoseconds.
     pub nanos: u64,
+}
+
+/// What was allocated at one place by one group, as far as the samples tell: on average that is right.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Allocated {
+    /// Innermost first, for [`resolve`]. The first few are those of [`Allocator`].
+    pub frames: Vec<usize>,
+    /// An index into [`Recorded::groups`].
+    pub group: usize,
+    /// Allocations that were sampled.
+    pub samples: u64,
+    /// Allocations, estimated.
+    pub times: u64,
+    /// Bytes, estimated.
+    pub bytes: u64,
 }
 
 /// What a worker did with its time.

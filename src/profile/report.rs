@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::allocations::Allocations;
 use super::control::{Running, Seat};
 use super::groups::GroupId;
-use super::sampler::{Counts, UNKNOWN};
+use super::sampler::{Samples, UNKNOWN};
 use super::tally::{KINDS, READY_KIND, Tally, Totals};
 use super::{GroupTimes, READY, Recorded, Slice, StackTimes, Wakes, WorkerTimes};
-use crate::context::cycles;
+use crate::context::{allocations, cycles};
 use crate::sched::wait::WaitKind;
 
 /// All that was counted.
@@ -15,7 +16,7 @@ pub(super) struct Report {
     running: Running,
     /// As many as seats.
     tallies: Vec<Tally>,
-    counts: Vec<Counts>,
+    samples: Samples,
     /// Cycles.
     end: u64,
 }
@@ -35,32 +36,47 @@ impl Report {
     pub(super) fn new(
         running: Running,
         tallies: Vec<Tally>,
-        counts: Vec<Counts>,
+        samples: Samples,
         end: u64,
     ) -> Self {
         Self {
             running,
             tallies,
-            counts,
+            samples,
             end,
         }
     }
 
-    /// Sums it up. The thread of the sampler took `used` nanoseconds.
-    pub(super) fn make(self, lasted: Duration, used: u64) -> Recorded {
+    /// Sums it up.
+    pub(super) fn make(self, lasted: Duration) -> Recorded {
         let on = self.on();
         let off = self.off();
+        let Samples {
+            counts,
+            allocations,
+            used,
+        } = &self.samples;
+        let met = self.tallies.iter().filter_map(|it| it.first).collect();
+        let allocated = allocations.as_ref().map_or(Vec::new(), |it| it.report(&met));
+        let (lost, allocating) = match allocations {
+            Some(_) => allocations::figures(),
+            None => (0, 0),
+        };
+        let lost_allocations = lost + allocations.as_ref().map_or(0, Allocations::lost_stacks);
         let cost: u64 = used
+            + allocating
             + self.tallies.iter().map(|it| nanos(it.cost)).sum::<u64>()
-            + self.counts.iter().map(|it| it.cost).sum::<u64>();
+            + counts.iter().map(|it| it.cost).sum::<u64>();
         let lost_events = self.tallies.iter().map(|it| it.lost + it.stacks.lost).sum();
         Recorded {
             started: self.running.started,
             lasted,
             hertz: self.running.session.settings.hertz,
+            every: self.running.session.settings.allocations,
             groups: self.groups(),
             on,
             off,
+            allocated,
             workers: self
                 .running
                 .seats
@@ -69,7 +85,8 @@ impl Report {
                 .collect(),
             slices: self.slices(),
             wakes: self.wakes(),
-            lost_samples: self.counts.iter().map(|it| it.lost).sum(),
+            lost_samples: counts.iter().map(|it| it.lost).sum(),
+            lost_allocations,
             lost_events,
             cost: Duration::from_nanos(cost),
         }
@@ -105,7 +122,7 @@ impl Report {
 
     fn on(&self) -> Vec<StackTimes> {
         let mut on = Vec::new();
-        for counts in &self.counts {
+        for counts in &self.samples.counts {
             let met = self.tallies[counts.seat].first;
             let unknown = met.filter(|(id, _)| counts.unknown == Some(*id));
             for entry in counts.stacks.entries() {

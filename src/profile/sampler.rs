@@ -1,4 +1,4 @@
-//! The thread that takes the samples out of the workers' rings, and counts them.
+//! The thread that takes samples out of the workers' rings and the allocator's queue, and counts them.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::allocations::Allocations;
 use super::groups::{self, GroupId};
 use super::stacks::Stacks;
+use crate::context::allocations;
 use crate::context::sample::Thread;
 use crate::context::ticker::{self, Ring};
 
@@ -39,9 +41,19 @@ pub(super) struct Counts {
     pub(super) cost: u64,
 }
 
+/// All that came.
+#[derive(Default)]
+pub(super) struct Samples {
+    pub(super) counts: Vec<Counts>,
+    pub(super) allocations: Option<Allocations>,
+    /// Nanoseconds of processor time that the thread used.
+    pub(super) used: u64,
+}
+
 #[derive(Default)]
 struct Common {
     watched: Mutex<Vec<Watched>>,
+    allocations: Mutex<Option<Allocations>>,
     is_over: AtomicBool,
 }
 
@@ -60,9 +72,13 @@ impl Sampler {
             while !theirs.is_over.load(Ordering::Acquire) {
                 thread::park_timeout(EVERY);
                 theirs.watched.lock().iter_mut().for_each(Watched::collect);
+                if let Some(allocations) = &mut *theirs.allocations.lock() {
+                    allocations.collect();
+                }
             }
             ticker::used(Thread::current())
         };
+        let collect = || allocations::unseen(collect);
         let name = thread::Builder::new().name("grapeshot-profiler".into());
         Ok(Self {
             common,
@@ -80,8 +96,13 @@ impl Sampler {
         });
     }
 
-    /// What came, when nothing comes any more; and the nanoseconds that the thread used. Blocks for a moment.
-    pub(super) fn finish(self) -> (Vec<Counts>, u64) {
+    /// Collects allocations too, from now on: one byte in so many.
+    pub(super) fn watch_allocations(&self, every: u64) {
+        *self.common.allocations.lock() = Some(Allocations::start(every));
+    }
+
+    /// What came, when nothing comes any more. Blocks for a moment.
+    pub(super) fn finish(self) -> Samples {
         self.common.is_over.store(true, Ordering::Release);
         self.thread.thread().unpark();
         let used = self.thread.join().unwrap_or(0);
@@ -94,7 +115,13 @@ impl Sampler {
             stacks: it.stacks,
             unknown: it.unknown,
         });
-        (counts.collect(), used)
+        let mut allocations = self.common.allocations.lock().take();
+        allocations.iter_mut().for_each(Allocations::finish);
+        Samples {
+            counts: counts.collect(),
+            allocations,
+            used,
+        }
     }
 }
 

@@ -95,6 +95,8 @@ thread_local! {
     static MINE: RefCell<(u32, Option<Shelf>)> = const { RefCell::new((0, None)) };
     /// Who runs on this thread. Without a destructor: signal handlers read it.
     static RUNS: Cell<Runs> = const { Cell::new(Runs::NOBODY) };
+    /// This is a worker's thread. Without a destructor: allocators read it.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A coroutine that runs, and its group in that session.
@@ -469,4 +471,23 @@ pub(super) fn locate() -> Place {
             stack: head.stack(),
         }
     })
+}
+
+/// Who allocates on this thread. For an allocator: of no coroutine, the tag says whether this is a worker's loop.
+pub(super) fn locate_allocation() -> Place {
+    let place = locate();
+    match place.coroutine {
+        0 if SERVES.get() => Place {
+            tag: u64::from(groups::RUNTIME) + 1,
+            ..place
+        },
+        _ => place,
+    }
+}
+
+/// Runs the loop of a worker that is profiled. On its thread.
+pub(super) fn serve(body: impl FnOnce()) {
+    SERVES.set(true);
+    body();
+    SERVES.set(false);
 }

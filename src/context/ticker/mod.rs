@@ -39,6 +39,7 @@ mod walk;
 pub(crate) use chain::regain;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use system::regain;
+pub(super) use system::own_stack;
 pub(crate) use system::{Timer, enlist, used};
 
 /// Frames of a sample, at most: the innermost.
@@ -107,6 +108,19 @@ pub(crate) struct Place {
 /// Tells what runs on the calling thread. It must be safe in a signal handler.
 pub(crate) type Locate = fn() -> Place;
 
+/// How far it is to the next of things that come at random, so far from each other on average: however far it was since the
+/// one before, that says nothing. `chance` is never 0; the first of what this returns is for the next time. Safe in a signal
+/// handler.
+pub(super) fn distance(mut chance: u64, average: u64) -> (u64, u64) {
+    // Marsaglia's xorshift.
+    chance ^= chance << 13;
+    chance ^= chance >> 7;
+    chance ^= chance << 17;
+    // Above 0, at most 1.
+    let uniform = ((chance >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    (chance, (-uniform.ln() * average as f64) as u64)
+}
+
 impl Ring {
     pub(crate) fn new() -> Self {
         Self {
@@ -161,15 +175,10 @@ impl Ring {
 
     /// Nanoseconds to the next tick: so many on average, and as many more however long none has come.
     fn draw(&self, average: u64) -> u64 {
-        // Marsaglia's xorshift. If a tick comes in between, the two draw the same.
-        let mut chance = self.chance.load(Ordering::Relaxed);
-        chance ^= chance << 13;
-        chance ^= chance >> 7;
-        chance ^= chance << 17;
+        // If a tick comes in between, the two draw the same.
+        let (chance, nanos) = distance(self.chance.load(Ordering::Relaxed), average);
         self.chance.store(chance, Ordering::Relaxed);
-        // Above 0, at most 1.
-        let uniform = ((chance >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-        let nanos = ((-uniform.ln() * average as f64) as u64).max(SOONEST);
+        let nanos = nanos.max(SOONEST);
         self.awaited.store(nanos, Ordering::Relaxed);
         nanos
     }
@@ -239,6 +248,7 @@ impl Ring {
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::io;
+    use std::ops::Range;
     use std::sync::OnceLock;
     use std::sync::atomic::AtomicU64;
 
@@ -272,6 +282,11 @@ mod system {
 
     pub(crate) fn used(_thread: Thread) -> u64 {
         0
+    }
+
+    /// Not known.
+    pub(in super::super) fn own_stack() -> Range<usize> {
+        0..0
     }
 
     pub(super) fn set(_timer: usize, _delay: u64, _every: u64) -> io::Result<()> {

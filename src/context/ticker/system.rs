@@ -52,17 +52,20 @@ pub(crate) fn enlist(
     SEAT.set(ptr::null());
 }
 
-/// The addresses of the calling thread's own stack.
-fn own_stack() -> Range<usize> {
+/// The addresses of the calling thread's own stack; none if the system does not say.
+pub(in super::super) fn own_stack() -> Range<usize> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut start, mut size) = (ptr::null_mut(), 0);
-    // SAFETY: asks for the attributes of the thread that calls, which are destroyed after they are read.
+    // SAFETY: asks for the attributes of the thread that calls, which are destroyed after they are read. The thread's own
+    // `errno` stays as it is: somebody who allocates may be about to read it.
     unsafe {
-        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
-            return 0..0;
+        let errno = libc::__errno_location();
+        let before = *errno;
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) == 0 {
+            libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut size);
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
         }
-        libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut size);
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        *errno = before;
     }
     start as usize..start as usize + size
 }
