@@ -96,15 +96,18 @@ fn state() -> MutexGuard<'static, State> {
     PROFILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts one of the application, for `by`. Never suspends.
+/// Starts one of the application, for `by`; one byte in `allocations` that are allocated is sampled, if that is not 0. Never
+/// suspends.
 pub(crate) fn start(
     backdoor: &Shared,
     by: &Visitor,
     hertz: u32,
+    allocations: u64,
     lasts: Option<Duration>,
 ) -> Result<Started, StartError> {
     let mut state = state();
-    grapeshot_profiler::start(Options::new().hertz(hertz).application(&backdoor.name))?;
+    let options = Options::new().hertz(hertz).allocations(allocations);
+    grapeshot_profiler::start(options.application(&backdoor.name))?;
     state.started += 1;
     let (end, ended) = channel::bounded(1);
     let number = state.started;
@@ -237,6 +240,7 @@ impl Kept {
 fn weight(profile: &Profile) -> usize {
     let stacks = profile.on.iter().chain(&profile.off);
     let stacks: usize = stacks
+        .chain(&profile.allocated.stacks)
         .map(|stack| size_of_val(stack) + size_of_val(&stack.frames[..]))
         .sum();
     let strings: usize = profile

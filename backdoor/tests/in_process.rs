@@ -11,6 +11,10 @@ use grapeshot_backdoor::protocol::{
     VERSION, encode,
 };
 use grapeshot_backdoor::{Backdoor, Handle, Right};
+use grapeshot_profiler::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator::system();
 
 struct Peer {
     stream: UnixStream,
@@ -327,6 +331,7 @@ fn a_profile_is_taken_looked_at_and_saved() {
         let mut peer = Peer::attach(path);
         assert!(error_of(peer.ask("profile.top()")).contains("profile.start()"));
         assert!(error_of(peer.ask("profile.stop()")).contains("start one first"));
+        assert!(error_of(peer.ask("profile.start(0, -1)")).contains("bytes from 0"));
         result(peer.ask("profile.start(0)"));
         assert!(error_of(peer.ask("profile.start()")).contains("stop that one first"));
         assert!(error_of(peer.ask("profile.waits()")).contains("profile.stop()"));
@@ -339,6 +344,7 @@ fn a_profile_is_taken_looked_at_and_saved() {
         let groups = r#"profile.groups().some(|it| it.name == "main" && it.coroutines > 0)"#;
         assert_eq!(result(peer.ask(groups)), true);
         assert_eq!(result(peer.ask("profile.top().is_empty()")), true);
+        assert!(error_of(peer.ask("profile.allocations()")).contains("start(1000, 524288)"));
         let file = path.with_extension("json");
         result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
         let profile = grapeshot_profiler::Profile::load(&file).unwrap();
@@ -359,6 +365,32 @@ fn a_profile_is_taken_looked_at_and_saved() {
         assert!(nowhere.contains("No such file"), "{nowhere}");
         assert!(error_of(peer.ask("profile.save(\"x.doc\")")).contains(".firefox.json"));
         assert!(error_of(peer.ask("profile.take(-1)")).contains("from 0 to"));
+
+        // What is allocated, but by the console itself.
+        #[inline(never)]
+        fn hoard() -> usize {
+            std::hint::black_box(vec![1_u8; 8 << 20]).len()
+        }
+        result(peer.ask("profile.start(0, 1024)"));
+        assert_eq!(hoard(), 8 << 20);
+        let talk = r#"let list = []; for n in 0..5000 { list.push("x" + n); } list.len()"#;
+        assert_eq!(result(peer.ask(talk)), 5_000);
+        let told = result(peer.ask("profile.stop()"));
+        assert!(told["allocated"].is_object(), "{told:?}");
+        assert_eq!(told["lost_allocations"], 0);
+        let most = r#"profile.allocations()[0].function"#;
+        let most = result(peer.ask(most));
+        assert!(most.as_str().unwrap().contains("RawVec"), "{most:?}");
+        let has = |part: &str| {
+            format!("profile.allocations(10000).some(|it| it.function.contains({part:?}))")
+        };
+        assert_eq!(result(peer.ask(&has("hoard"))), true);
+        assert_eq!(result(peer.ask(&has("rhai"))), false);
+        let file = path.with_extension("alloc.folded");
+        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+        let folded = std::fs::read_to_string(&file).unwrap();
+        assert!(folded.contains("hoard;"), "{folded}");
+        std::fs::remove_file(&file).unwrap();
 
         // The profile itself, in pieces.
         let (mut text, mut message) = (String::new(), peer.ask("profile.text()"));

@@ -1,7 +1,8 @@
 // The profile as the page has it: columns, of which it makes trees and tables for whatever part is asked for.
 //
-// `part` says which: { half: 'on' | 'off', group, worker, kind }, each an index or -1 for all. In a comparison side 0 is before
-// and side 1 is after, and times are per second of their profile, so that profiles of different length can be compared.
+// `part` says which: { half: 'on' | 'off' | 'allocated', group, worker, kind }, each an index or -1 for all. What was allocated
+// has bytes where the others have nanoseconds. In a comparison side 0 is before and side 1 is after, and times and bytes are per
+// second of their profile, so that profiles of different length can be compared.
 'use strict';
 
 class Model {
@@ -10,7 +11,7 @@ class Model {
     const columns = (of, floats) => {
       for (const key of Object.keys(of)) of[key] = (floats.includes(key) ? Float64Array : Int32Array).from(of[key]);
     };
-    for (const half of [this.on, this.off]) {
+    for (const half of [this.on, this.off, this.allocated]) {
       // How far before a node its parent is; 0: it has none.
       half.parent = half.up.map((up, i) => up ? i - up : -1);
       delete half.up;
@@ -22,7 +23,7 @@ class Model {
     this.nested = {};
     // Groups that did anything. The profiler has some of its own, of which there may be nothing to tell.
     const seen = new Set(this.on.group), busy = side => side.groups.filter(it => it.coroutines || it.cpu || it.switches || it.waits.length);
-    for (const group of this.off.group) seen.add(group);
+    for (const half of [this.off, this.allocated]) for (const group of half.group) seen.add(group);
     for (const side of this.sides) for (const it of busy(side)) seen.add(it.group);
     this.present = this.groups.map((_, i) => i).filter(i => seen.has(i));
   }
@@ -31,7 +32,20 @@ class Model {
 
   get main() { return this.sides.at(-1); }
 
-  format(nanos) { return this.compares ? `${units.time(nanos)}/s` : units.time(nanos); }
+  format(value, half = 'on') {
+    const text = half === 'allocated' ? units.bytes(value) : units.time(value);
+    return this.compares ? `${text}/s` : text;
+  }
+
+  // Were allocations sampled?
+  get allocates() { return this.sides.some(side => side.every); }
+
+  // Bytes that each group allocated, of one side: [bytes by group].
+  allocatedBy(side) {
+    const bytes = new Float64Array(this.groups.length), { group, nanos } = this.allocated;
+    this.allocated.side.forEach((its, i) => { if (its === side) bytes[group[i]] += nanos[i]; });
+    return bytes;
+  }
 
   // What each node weighs by itself: [before, after], or [it], as { nanos, count }.
   weights(part) {

@@ -68,10 +68,18 @@ const report = (() => {
     tile('Coroutines', units.many(now.coroutines), note(`in ${units.count(main.groups.filter(it => it.coroutines).length)} groups`, f => units.many(f.coroutines)));
     tile('Switches', units.many(now.switches), note(`${units.many(now.switches / (main.lasted || 1))} a second`, f => units.many(f.switches)));
     const taken = main.samples + main.lost.samples;
-    const lost = main.lost.samples || main.lost.events;
-    tile('Lost', lost ? units.many(main.lost.samples + main.lost.events) : 'nothing', lost ? `${units.count(main.lost.samples)} samples, ${units.many(main.lost.events)} events` : 'every sample and event is here');
+    if (model.allocates) {
+      const allocated = sides.map((_, i) => sum([...model.allocatedBy(i)], it => it));
+      tile('Allocated', units.bytes(allocated.at(-1)), note(`estimated from ${units.many(main.allocations)} samples`, (f, side) => units.bytes(allocated[sides.indexOf(side)])));
+    }
+    const losses = [[main.lost.samples, 'samples'], [main.lost.allocations, 'samples of allocations'], [main.lost.events, 'events']].filter(([lost]) => lost);
+    const lost = sum(losses, it => it[0]);
+    tile('Lost', lost ? units.many(lost) : 'nothing', lost ? losses.map(([lost, what]) => `${units.many(lost)} ${what}`).join(', ') : 'every sample and event is here');
     tile('The profiler took', units.time(main.cost.nanos), `${units.share(main.cost.nanos / ((now.busy || now.cpu) || 1))} of busy time`);
     const partial = taken && main.lost.samples / taken > .01;
+    const seen = main.allocations + main.lost.allocations;
+    if (seen && main.lost.allocations / seen > .01)
+      warn(`${units.count(main.lost.allocations)} samples of allocations (${units.share(main.lost.allocations / seen)}) were lost for want of room: so much more was allocated. Sample fewer: one in more bytes.`);
     if (partial || main.lost.events > 0) {
       const what = [main.lost.samples ? `${units.count(main.lost.samples)} samples (${units.share(main.lost.samples / (taken || 1))})` : '', main.lost.events ? `${units.count(main.lost.events)} events` : ''].filter(Boolean);
       warn(`${what.join(' and ')} were lost for want of room: shares are those of what was kept.`);
@@ -80,7 +88,7 @@ const report = (() => {
     if (!was && main.hertz && sampled && sampled < now.cpu / 2)
       warn(`Coroutines had their workers for ${units.time(now.cpu)}, and the processor worked ${units.time(sampled)} of that: the rest of the time other programs had it.`);
     for (const text of main.notes) warn(text);
-    $('foot').textContent = `Made by Grapeshot's profiler. Processor time and waits of coroutines are measured at each switch; functions on the processor are sampled.`
+    $('foot').textContent = `Made by Grapeshot's profiler. Processor time and waits of coroutines are measured at each switch; functions on the processor are sampled${model.allocates ? ', and so are allocations' : ''}.`
       + (model.compares ? ' Times of the comparison are per second of each profile.' : '');
   }
 
@@ -141,7 +149,7 @@ const report = (() => {
 
   // ---- which part
 
-  const flame = new GrapeshotFlame($('flame'), { format: nanos => model.format(nanos) });
+  const flame = new GrapeshotFlame($('flame'), { format: value => model.format(value, part.half) });
   const tables = reportTables({
     model, part, colour: group => groupColour(group, isDark()),
     show(view, change) { choose(change); open(view); },
@@ -155,10 +163,13 @@ const report = (() => {
 
   function choose(change) {
     Object.assign(part, change);
-    if (part.half === 'on') part.kind = -1;
+    if (part.half !== 'off') part.kind = -1;
+    // What allocates may be no worker.
+    if (part.half === 'allocated') part.worker = -1;
     for (const button of $('half').children) button.setAttribute('aria-pressed', button.dataset.half === part.half);
     for (const which of ['group', 'worker', 'kind']) $(which).value = part[which];
-    $('kind-label').hidden = part.half === 'on';
+    $('kind-label').hidden = part.half !== 'off';
+    $('worker-label').hidden = part.half === 'allocated';
     flame.show(model.tree(part), drawn);
     found();
     tables.outdate();
@@ -167,7 +178,7 @@ const report = (() => {
   }
 
   function parts() {
-    for (const [half, text] of [['on', 'On the processor'], ['off', 'Waiting']]) {
+    for (const [half, text] of [['on', 'On the processor'], ['off', 'Waiting'], ...model.allocates ? [['allocated', 'Allocated']] : []]) {
       const button = make('button', text);
       button.type = 'button';
       button.dataset.half = half;

@@ -7,6 +7,9 @@
 const reportTables = page => {
   const { model, part } = page, last = model.sides.length - 1;
   const time = nanos => model.format(nanos);
+  // Of the half that is looked at.
+  const spent = value => model.format(value, part.half);
+  const bytes = value => model.format(value, 'allocated');
   const at = (row, side, key) => row.sides[side]?.[key] ?? 0;
   const sum = (rows, key) => rows.reduce((all, row) => all + at(row, last, key), 0) || 1;
   const byId = id => document.getElementById(id);
@@ -72,7 +75,7 @@ const reportTables = page => {
       const column = make('div'), rows = make('ol');
       for (const [nanos, text] of entries.slice(0, most)) {
         const line = make('li');
-        line.append(make('span', time(nanos)), parts(make('span', undefined, 'code'), text));
+        line.append(make('span', spent(nanos)), parts(make('span', undefined, 'code'), text));
         rows.append(line);
       }
       column.append(make('h3', entries.length > most ? `${title} (${most} of ${entries.length})` : title), rows);
@@ -95,9 +98,9 @@ const reportTables = page => {
         cell.append(button(model.name(row.name), row.own ? 'code mine' : 'code'));
         if (place) cell.append(parts(make('span', undefined, 'place'), more > 0 ? `${place[0]} and ${more} more` : place[0]));
       } },
-      ...figures('self', 'Self', time, { note: 'In the function itself' }), ...shares('self', 'Self %', () => all),
-      ...figures('total', 'Total', time, { note: 'In the function and in what it calls; recursion counts once' }), ...shares('total', 'Total %', () => all),
-      ...model.compares ? [] : figures('count', 'Times', units.many, { note: 'Samples on the processor, or waits' }),
+      ...figures('self', 'Self', spent, { note: 'In the function itself' }), ...shares('self', 'Self %', () => all),
+      ...figures('total', 'Total', spent, { note: 'In the function and in what it calls; recursion counts once' }), ...shares('total', 'Total %', () => all),
+      ...model.compares ? [] : figures('count', 'Times', units.many, { note: 'Samples on the processor, waits, or allocations' }),
     ],
   });
   byId('function-filter').addEventListener('input', () => functions.show(functionRows()));
@@ -105,10 +108,11 @@ const reportTables = page => {
   // ---- groups
 
   const kinds = model.kinds(), shown = kinds.slice(0, 7), rest = kinds.slice(7);
+  const allocatedBy = model.sides.map((_, side) => model.allocatedBy(side));
   const groupRows = model.present.map(group => ({ name: model.groups[group], group, sides: model.sides.map((side, i) => {
     const it = side.groups.find(it => it.group === group), scale = model.scale[i];
     if (!it) return {};
-    const row = { cpu: it.cpu * scale, coroutines: it.coroutines, switches: it.switches * scale, each: it.switches ? it.cpu / it.switches : 0, waits: 0, other: 0 };
+    const row = { allocated: allocatedBy[i][group] * scale, cpu: it.cpu * scale, coroutines: it.coroutines, switches: it.switches * scale, each: it.switches ? it.cpu / it.switches : 0, waits: 0, other: 0 };
     for (const [kind, nanos] of it.waits) {
       row.waits += nanos * scale;
       if (shown.includes(kind)) row[`wait-${kind}`] = nanos * scale;
@@ -134,6 +138,7 @@ const reportTables = page => {
       ...figures('cpu', 'Processor', time), ...shares('cpu', 'Processor %', () => cpu),
       ...figures('switches', model.compares ? 'Switches/s' : 'Switches', units.many),
       ...figures('each', 'A switch', units.time, { note: 'Processor time from being resumed until suspending, on average' }),
+      ...model.allocates ? figures('allocated', 'Allocated', bytes, { note: 'Estimated from samples' }) : [],
       ...figures('waits', 'Waited', time),
       ...shown.flatMap(kind => waits(`wait-${kind}`, model.name(kind))), ...rest.length ? waits('other', 'other waits') : [],
     ],

@@ -16,6 +16,13 @@ const units = (() => {
     return size ? `${sign}${size < 10 ? size.toFixed(1) : size.toFixed(0)}${SPACE}ns` : '0';
   }
 
+  // Bytes.
+  function bytes(value) {
+    const size = Math.abs(value), sign = value < 0 ? '−' : '';
+    for (const [step, unit] of [[2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB']]) if (size >= step * .9995) return `${sign}${digits(size / step)}${SPACE}${unit}`;
+    return size ? `${sign}${size < 10 && !Number.isInteger(size) ? size.toFixed(1) : size.toFixed(0)}${SPACE}B` : '0';
+  }
+
   const count = value => Number.isInteger(value) ? value.toLocaleString('en') : digits(value);
 
   // Many things: 12,345, then 1.23 M.
@@ -33,5 +40,5 @@ const units = (() => {
   // What became more or less says so.
   const signed = (value, form) => value > 0 ? `+${form(value)}` : form(value).replace('-', '−');
 
-  return { time, count, many, share, signed };
+  return { time, bytes, count, many, share, signed };
 })();

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use grapeshot::profile::{self, READY, RUNTIME, Recorded, Settings, StackTimes};
 
-use crate::model::{Cost, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
+use crate::model::{Allocated, Cost, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
 use crate::symbols::{Origin, Symbols};
 
 pub use grapeshot::profile::StartError;
@@ -17,22 +17,25 @@ pub struct Options {
     hertz: u32,
     waits: bool,
     slices: usize,
+    allocations: u64,
     application: Option<String>,
 }
 
 impl Default for Options {
-    /// 1,000 samples a second, stacks of waits, a timeline of 10,000 slices for each worker.
+    /// 1,000 samples a second, stacks of waits, a timeline of 10,000 slices for each worker, no allocations.
     fn default() -> Self {
         let Settings {
             hertz,
             waits,
             slices,
+            allocations,
             ..
         } = Settings::default();
         Self {
             hertz,
             waits,
             slices,
+            allocations,
             application: None,
         }
     }
@@ -63,6 +66,28 @@ impl Options {
         self
     }
 
+    /// Tells where memory is allocated, by samples: one byte in so many, on average. 0: none, as by default. 524,288 is a good
+    /// number for a server; the fewer bytes, the finer it is and the more it costs, about a microsecond a sample.
+    ///
+    /// Told is all that was allocated meanwhile, also what was given back since; what an allocation grew by counts as one of
+    /// its own. Plain threads are in it, too, as the group `(thread)`. The program must have the profiler's allocator:
+    ///
+    /// ```
+    /// use grapeshot_profiler::{Allocator, Options, run};
+    ///
+    /// #[global_allocator]
+    /// static ALLOCATOR: Allocator = Allocator::system();
+    ///
+    /// let fill = || std::hint::black_box(vec![1_u8; 10_000_000]).len();
+    /// let (_, profile) = run(Options::new().hertz(0).allocations(100_000), fill)?;
+    /// assert!(profile.allocated.bytes() >= 10_000_000);
+    /// # Ok::<_, grapeshot_profiler::StartError>(())
+    /// ```
+    pub fn allocations(mut self, bytes: u64) -> Self {
+        self.allocations = bytes;
+        self
+    }
+
     /// What to call the program. By default it is the name of its file.
     pub fn application(mut self, name: impl Into<String>) -> Self {
         self.application = Some(name.into());
@@ -82,12 +107,13 @@ static APPLICATION: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(Non
 ///
 /// # Errors
 /// One is being taken already, or the system has no timers for it (only Linux samples on the processor; ask for 0 Hz
-/// elsewhere).
+/// elsewhere). Allocations are asked for, and the program has not installed [`Allocator`](crate::Allocator).
 pub fn start(options: Options) -> Result<(), StartError> {
     let mut settings = Settings::default();
     settings.hertz = options.hertz;
     settings.waits = options.waits;
     settings.slices = options.slices;
+    settings.allocations = options.allocations;
     profile::start(settings)?;
     *APPLICATION.lock().unwrap_or_else(|it| it.into_inner()) = options.application;
     Ok(())
@@ -157,6 +183,11 @@ fn make(recorded: &Recorded, application: Option<String>) -> Profile {
     let groups = Groups::new(recorded, &mut symbols);
     let on = groups.stacks(&recorded.on, &mut symbols);
     let off = groups.stacks(&recorded.off, &mut symbols);
+    let allocated = Allocated {
+        every: recorded.every,
+        samples: recorded.allocated.iter().map(|it| it.samples).sum(),
+        stacks: groups.allocated(&recorded.allocated, &mut symbols),
+    };
     let wakes = recorded.wakes.iter().map(|wakes| Wake {
         from: groups.index(wakes.from),
         to: groups.index(wakes.to),
@@ -192,6 +223,7 @@ fn make(recorded: &Recorded, application: Option<String>) -> Profile {
         hertz: recorded.hertz,
         on,
         off,
+        allocated,
         timeline: timeline.collect(),
         wakes,
         workers: (recorded.workers.iter())
@@ -203,6 +235,7 @@ fn make(recorded: &Recorded, application: Option<String>) -> Profile {
         lost: Lost {
             samples: recorded.lost_samples,
             events: recorded.lost_events,
+            allocations: recorded.lost_allocations,
         },
         cost: Cost {
             nanos: u64::try_from(recorded.cost.as_nanos()).unwrap_or(u64::MAX),
@@ -230,6 +263,7 @@ impl Groups {
             .map(|group| group.coroutines > 0)
             .collect();
         stacks.for_each(|stack| used[stack.group] = true);
+        (recorded.allocated.iter()).for_each(|it| used[it.group] = true);
         for wakes in &recorded.wakes {
             used[wakes.from] = true;
             used[wakes.to] = true;
@@ -262,37 +296,77 @@ impl Groups {
         self.index[recorded].expect("it is used")
     }
 
-    /// Stacks with names; those that have come to be the same are one.
+    /// Stacks with names.
     fn stacks(&self, recorded: &[StackTimes], symbols: &mut Symbols) -> Vec<Stack> {
-        let mut stacks: Vec<Stack> = Vec::new();
-        let mut known = HashMap::new();
-        for times in recorded {
-            let mut frames = Vec::new();
-            for &address in times.frames.iter().rev() {
-                frames.extend(symbols.frames_at(address));
-            }
-            let group = self.index(times.group);
-            let kind = times.waits_for.map(|kind| symbols.string(kind));
-            if Some(group) != self.runtime {
-                frames = without_runtime(frames, times.waits_for.is_some(), symbols);
-            }
-            let key = (frames, group, times.worker as u32, kind);
-            let at = *known.entry(key).or_insert_with_key(|(frames, ..)| {
-                stacks.push(Stack {
-                    frames: frames.clone(),
-                    group,
-                    worker: times.worker as u32,
-                    kind,
-                    count: 0,
-                    nanos: 0,
-                });
-                stacks.len() - 1
-            });
-            stacks[at].count += times.count;
-            stacks[at].nanos += times.nanos;
-        }
-        stacks
+        let named = recorded.iter().map(|times| Stack {
+            frames: self.frames(&times.frames, times.group, times.waits_for.is_some(), symbols),
+            group: self.index(times.group),
+            worker: times.worker as u32,
+            kind: times.waits_for.map(|kind| symbols.string(kind)),
+            count: times.count,
+            nanos: times.nanos,
+        });
+        merge(named)
     }
+
+    /// The same of what was allocated.
+    fn allocated(&self, recorded: &[profile::Allocated], symbols: &mut Symbols) -> Vec<Stack> {
+        let named = recorded.iter().map(|it| {
+            let mut frames = self.frames(&it.frames, it.group, false, symbols);
+            // How the allocator noted it is nobody's concern.
+            if let Some(first) = frames.iter().position(|&it| symbols.is_allocator(it)) {
+                frames.truncate(first);
+            }
+            Stack {
+                frames,
+                group: self.index(it.group),
+                worker: 0,
+                kind: None,
+                count: it.times,
+                nanos: it.bytes,
+            }
+        });
+        merge(named)
+    }
+
+    /// The frames at those addresses, outermost first.
+    fn frames(
+        &self,
+        addresses: &[usize],
+        group: usize,
+        waits: bool,
+        symbols: &mut Symbols,
+    ) -> Vec<u32> {
+        let mut frames = Vec::new();
+        for &address in addresses.iter().rev() {
+            frames.extend(symbols.frames_at(address));
+        }
+        if Some(self.index(group)) != self.runtime {
+            frames = without_runtime(frames, waits, symbols);
+        }
+        frames
+    }
+}
+
+/// Stacks that have come to be the same are one.
+fn merge(named: impl Iterator<Item = Stack>) -> Vec<Stack> {
+    let mut stacks: Vec<Stack> = Vec::new();
+    let mut known = HashMap::new();
+    for stack in named {
+        let key = (stack.frames.clone(), stack.group, stack.worker, stack.kind);
+        match known.get(&key) {
+            Some(&at) => {
+                let sum: &mut Stack = &mut stacks[at];
+                sum.count += stack.count;
+                sum.nanos += stack.nanos;
+            }
+            None => {
+                known.insert(key, stacks.len());
+                stacks.push(stack);
+            }
+        }
+    }
+    stacks
 }
 
 /// A stack, outermost first, without the runtime's frames at its outer end, which say how every coroutine starts. Of one that
@@ -315,3 +389,17 @@ fn without_runtime(frames: Vec<u32>, waits: bool, symbols: &Symbols) -> Vec<u32>
 
 /// The name of the time in the queue, among the kinds of waits.
 pub const QUEUED: &str = READY;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_allocator_the_line_to_add_is_told() {
+        let error = start(Options::new().allocations(1)).unwrap_err();
+        assert!(matches!(error, StartError::Allocator));
+        let text = error.to_string();
+        assert!(text.contains("#[global_allocator]"), "{text}");
+        assert!(!is_running());
+    }
+}

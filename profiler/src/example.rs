@@ -1,6 +1,6 @@
 //! A profile made by hand, for tests: a world whose characters path-find, served over HTTP by two workers.
 
-use crate::model::{Cost, Frame, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
+use crate::model::{Allocated, Cost, Frame, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
 
 /// Builds a profile from names.
 struct Maker {
@@ -59,6 +59,13 @@ impl Maker {
         self.profile.off.push(stack);
     }
 
+    fn allocated(&mut self, group: u32, path: &str, (count, bytes): (u64, u64)) {
+        let stack = self.stack(group, 0, path, count, bytes);
+        let allocated = &mut self.profile.allocated;
+        allocated.samples += bytes.div_ceil(allocated.every);
+        allocated.stacks.push(stack);
+    }
+
     fn group(&mut self, name: &str, coroutines: u64, cpu: u64, waits: &[(&str, u64, u64)]) {
         let group = Group {
             name: self.string(name),
@@ -99,6 +106,11 @@ pub(crate) fn example() -> Profile {
             lost: Lost {
                 samples: 3,
                 events: 0,
+                allocations: 0,
+            },
+            allocated: Allocated {
+                every: 1 << 19,
+                ..Allocated::default()
             },
             cost: Cost { nanos: 61_000_000 },
             ..Profile::default()
@@ -185,6 +197,25 @@ pub(crate) fn example() -> Profile {
         &format!("{START} > world::main@src/main.rs:9"),
         (1, 9_999_000_000),
     );
+
+    let render = format!(
+        "{START} > grapeshot_http::server::connection::serve@protocols/http/src/server/connection.rs:77 > world::view::render@src/view.rs:30"
+    );
+    for (group, path, spent) in [
+        (1, render, (1_400_000, 5_300_000_000)),
+        (
+            0,
+            format!("{npc} > world::path::find@src/path.rs:44"),
+            (9_000_000, 2_100_000_000),
+        ),
+        (
+            2,
+            format!("{START} > world::save::write@src/save.rs:22"),
+            (9, 420_000_000),
+        ),
+    ] {
+        maker.allocated(group, &path, spent);
+    }
 
     let spans = (0..400_u64).map(|number| {
         let worker = (number % 2) as u32;

@@ -7,9 +7,9 @@ use crate::model::{Profile, Stack};
 /// What was spent at some place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// Samples, or waits.
+    /// Samples, waits, or allocations.
     pub count: u64,
-    /// Processor time, or time waited, in nanoseconds.
+    /// Processor time, or time waited, in nanoseconds; of what was allocated, bytes.
     pub nanos: u64,
 }
 

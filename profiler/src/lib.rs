@@ -35,8 +35,11 @@
 //! weighs it by the processor time since the one before. That needs `-C force-frame-pointers=yes`; names and lines need
 //! `debug = "line-tables-only"`.
 //!
+//! A third part is there if it is asked for: where memory is allocated, by [samples](Options::allocations), too.
+//!
 //! All workers of the process are in it, those that start meanwhile too. Left out are plain threads (those of
-//! [`unblock`](grapeshot::unblock) among them) and the console's own runtime. Only Linux samples.
+//! [`unblock`](grapeshot::unblock) among them), but for what they allocate, and the console's own runtime. Only Linux samples
+//! on the processor.
 //!
 //! [`run`] takes a profile of a piece of code, [`start`] and [`stop`] of the time between them; [`OnDemand`] has whoever runs
 //! the program ask for one, by the environment or by a signal.
@@ -57,7 +60,9 @@ mod symbols;
 pub use collect::{NotRunning, Options, QUEUED, StartError, discard, is_running, run, start, stop};
 pub use export::{Form, Half, UnknownForm};
 pub use fold::{Function, Node, Weight};
+/// The allocator of programs whose allocations shall be profiled: see [`Options::allocations`].
+pub use grapeshot::profile::Allocator;
 pub use model::{
-    Cost, Frame, Group, LoadError, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
+    Allocated, Cost, Frame, Group, LoadError, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
 };
 pub use on_demand::{Attendant, OnDemand, VARIABLE};

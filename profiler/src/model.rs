@@ -1,8 +1,8 @@
 //! What a profile is: plain data, as it is saved, and as every view and export reads it.
 //!
 //! ```text
-//!   on, off: Stack ──▶ frames: Frame ──▶ strings     (indices, so that what repeats is kept once)
-//!                 └──▶ groups: Group ──▶ strings
+//!   on, off, allocated: Stack ──▶ frames: Frame ──▶ strings     (indices, so that what repeats is kept once)
+//!                            └──▶ groups: Group ──▶ strings
 //! ```
 
 use std::fs;
@@ -34,6 +34,9 @@ pub struct Profile {
     pub on: Vec<Stack>,
     /// Where coroutines waited, and for how long: measured, not sampled.
     pub off: Vec<Stack>,
+    /// Where memory was allocated, if that was asked for.
+    #[serde(default)]
+    pub allocated: Allocated,
     /// Every name, once.
     pub strings: Vec<String>,
     /// Every place in the code, once.
@@ -68,6 +71,25 @@ pub struct Frame {
     pub own: bool,
 }
 
+/// What was allocated, as far as the samples tell: on average that is right, and the more samples a place has, the closer
+/// it is. With 100 samples it is within 20 % of the truth 19 times in 20, with 10,000 within 2 %.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocated {
+    /// One byte in so many was sampled. 0: none.
+    pub every: u64,
+    /// Allocations that were sampled.
+    pub samples: u64,
+    /// Where: estimated bytes and times, of coroutines and plain threads.
+    pub stacks: Vec<Stack>,
+}
+
+impl Allocated {
+    /// Bytes at all places, estimated.
+    pub fn bytes(&self) -> u64 {
+        self.stacks.iter().map(|stack| stack.nanos).sum()
+    }
+}
+
 /// A stack, with what was spent there by one group on one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
@@ -75,13 +97,13 @@ pub struct Stack {
     pub frames: Vec<u32>,
     /// An index into [`Profile::groups`].
     pub group: u32,
-    /// An index into [`Profile::workers`].
+    /// An index into [`Profile::workers`]. 0 of what was allocated, which is not told by worker.
     pub worker: u32,
     /// What it waited for: an index into [`Profile::strings`]. `None` on the processor.
     pub kind: Option<u32>,
-    /// Samples, or waits.
+    /// Samples, waits, or allocations.
     pub count: u64,
-    /// Processor time, or time waited.
+    /// Processor time, or time waited; of what was allocated, bytes.
     pub nanos: u64,
 }
 
@@ -144,6 +166,9 @@ pub struct Lost {
     pub samples: u64,
     /// Switches, waits and wakes.
     pub events: u64,
+    /// Samples of allocations, or their stacks.
+    #[serde(default)]
+    pub allocations: u64,
 }
 
 /// What the profiler itself took.
@@ -248,12 +273,15 @@ impl Profile {
                 && worker(it.worker)
                 && it.kind.is_none_or(string)
         });
+        let allocated =
+            (self.allocated.stacks.iter()).all(|it| it.frames.iter().all(frame) && group(it.group));
         let timeline = (self.timeline.iter()).all(|it| group(it.group) && worker(it.worker));
         let wakes = (self.wakes.iter()).all(|it| group(it.from) && group(it.to) && string(it.kind));
         let parts = [
             (frames, "a frame"),
             (groups, "a group"),
             (stacks, "a stack"),
+            (allocated, "an allocation"),
             (timeline, "the timeline"),
             (wakes, "a wake"),
         ];
@@ -276,8 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_from_before_allocations_were_told_is_read() {
+        let profile = Profile {
+            allocated: Allocated::default(),
+            ..example()
+        };
+        let mut old: serde_json::Value = serde_json::from_str(&profile.to_json()).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("allocated").is_some());
+        let lost = old["lost"].as_object_mut().unwrap();
+        assert!(lost.remove("allocations").is_some());
+        assert_eq!(Profile::from_json(&old.to_string()).unwrap(), profile);
+    }
+
+    #[test]
     fn what_points_at_nothing_is_refused() {
-        let damages: [fn(&mut Profile); 9] = [
+        let damages: [fn(&mut Profile); 11] = [
             |it| it.frames[0].function = 1_000,
             |it| it.frames[0].file = Some(1_000),
             |it| it.groups[0].name = 1_000,
@@ -285,6 +326,8 @@ mod tests {
             |it| it.on[0].frames.push(1_000),
             |it| it.off[0].kind = Some(1_000),
             |it| it.on[0].worker = 1_000,
+            |it| it.allocated.stacks[0].frames.push(1_000),
+            |it| it.allocated.stacks[0].group = 1_000,
             |it| it.timeline[0].group = 1_000,
             |it| it.wakes[0].to = 1_000,
         ];

@@ -52,6 +52,14 @@ impl Symbols {
         self.origins[frame as usize]
     }
 
+    /// Is this frame how an allocation comes to the profiler's allocator, rather than who wanted it?
+    pub(crate) fn is_allocator(&self, frame: u32) -> bool {
+        let frame = &self.frames[frame as usize];
+        let function = &self.strings[frame.function as usize];
+        let file = frame.file.map(|file| self.strings[file as usize].as_str());
+        is_allocator(function, file)
+    }
+
     /// The frames at an address, outermost first: more than one where calls were inlined.
     pub(crate) fn frames_at(&mut self, address: usize) -> &[u32] {
         if !self.addresses.contains_key(&address) {
@@ -153,6 +161,19 @@ fn name(frame: &Resolved) -> String {
     }
 }
 
+/// Our own functions, the symbols by which Rust calls an allocator, and those that call these for all others.
+fn is_allocator(function: &str, file: Option<&str>) -> bool {
+    const FILES: [&str; 2] = ["/src/context/allocations/mod.rs", "/alloc/src/alloc.rs"];
+    const NAMES: [&str; 4] = [
+        "grapeshot::context::allocations::",
+        "__rust_alloc",
+        "__rust_realloc",
+        "__rg_",
+    ];
+    file.is_some_and(|file| FILES.iter().any(|end| file.ends_with(end)))
+        || NAMES.iter().any(|name| function.contains(name))
+}
+
 fn origin(frame: &Resolved) -> Origin {
     /// The packages of the workspace that are libraries.
     const LIBRARIES: &[&str] = &[
@@ -232,6 +253,23 @@ mod tests {
         ];
         for (file, whose) in cases {
             assert_eq!(origin(&at("f", file)), whose, "{file}");
+        }
+    }
+
+    #[test]
+    fn who_wants_memory_is_told_from_who_gives_it() {
+        let named = [
+            "<grapeshot::context::allocations::Allocator<A> as core::alloc::global::GlobalAlloc>::alloc",
+            "__rustc::__rust_alloc_zeroed",
+            "__rg_realloc",
+        ];
+        assert!(named.iter().all(|name| is_allocator(name, None)));
+        let in_file = |file| is_allocator("alloc", Some(file));
+        assert!(in_file("/rustc/0/library/alloc/src/alloc.rs"));
+        assert!(!in_file("/rustc/0/library/alloc/src/vec/mod.rs"));
+        assert!(!in_file("/home/me/shop/src/alloc.rs"));
+        for name in ["shop::fill", "__rust_try", "std::sys::backtrace::__rust_begin_short_backtrace"] {
+            assert!(!is_allocator(name, None), "{name}");
         }
     }
 

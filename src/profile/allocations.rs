@@ -33,12 +33,13 @@ pub(super) struct Allocations {
 impl Allocations {
     /// Begins to sample, one byte in so many.
     pub(super) fn start(every: u64) -> Self {
-        allocations::turn_on(every, tally::locate_allocation);
-        Self {
+        let allocations = Self {
             every,
             stacks: Stacks::new(),
             unknown: Vec::new(),
-        }
+        };
+        allocations::turn_on(every, tally::locate_allocation);
+        allocations
     }
 
     pub(super) fn collect(&mut self) {

@@ -5,7 +5,7 @@ import { bytes, duration, make, write } from './format.js';
 /** How often a worker is looked at, each second of its processor time. */
 const RATES = [['1000', '1,000 a second'], ['100', '100 a second'], ['5000', '5,000 a second'], ['0', 'none, only exact times']];
 /** What else a profile can be had as: the name's end, and what reads it. */
-const FORMS = [['html', 'Report'], ['firefox.json', 'Firefox Profiler'], ['folded', 'Folded stacks'], ['off.folded', 'Folded waits'], ['perf', 'perf script'], ['json', 'JSON']];
+const FORMS = [['html', 'Report'], ['firefox.json', 'Firefox Profiler'], ['folded', 'Folded stacks'], ['off.folded', 'Folded waits'], ['alloc.folded', 'Folded allocations'], ['perf', 'perf script'], ['json', 'JSON']];
 
 export class Profiler {
   name = 'profiler';

@@ -76,7 +76,7 @@ struct Arguments {
     profile: Option<f64>,
 
     /// Where the profile goes [default: profile.html]; the end of the name says in which form: .html, .json, .firefox.json,
-    /// .folded, .off.folded (waits), .perf.
+    /// .folded, .off.folded (waits), .alloc.folded (allocations), .perf.
     #[arg(short, long, value_name = "FILE", requires = "profile")]
     output: Option<PathBuf>,
 

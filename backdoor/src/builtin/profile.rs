@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grapeshot_profiler::{Form, QUEUED};
+use grapeshot_profiler::{Form, Half, Profile, QUEUED};
 use rhai::{Array, Dynamic, INT, ImmutableString};
 
 use super::fields::count;
@@ -23,13 +23,20 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "start",
         call: "profile.start()",
-        about: "starts to take a profile of the whole server; start(hz) samples so often a second, start(0) not at all",
+        about: "starts to take a profile of the whole server; start(hz) samples so often a second, start(0) not at all; \
+                start(hz, bytes) samples one in so many bytes that are allocated, too",
         more: "1,000 samples a second of each worker, unless another number is given. Processor and wait times of groups are \
-               exact, and there in any case. One profile is taken at a time; profile.stop() ends it.",
+               exact, and there in any case. 524288 is a good number of bytes; the server needs the profiler's allocator for \
+               it. One profile is taken at a time; profile.stop() ends it.",
         right: Right::Trace,
         bind: |to| {
-            bind(to, |console, _: &mut Profiler| start(console, 1_000));
-            to.add(|console: &Console, _: &mut Profiler, hertz: INT| start(console, hertz));
+            bind(to, |console, _: &mut Profiler| start(console, 1_000, 0));
+            to.add(|console: &Console, _: &mut Profiler, hertz: INT| start(console, hertz, 0));
+            to.add(
+                |console: &Console, _: &mut Profiler, hertz: INT, bytes: INT| {
+                    start(console, hertz, bytes)
+                },
+            );
         },
     },
     Entry {
@@ -43,15 +50,26 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "take",
         call: "profile.take(seconds)",
-        about: "takes a profile for so long: profile.start(), then profile.stop()",
+        about: "takes a profile for so long: profile.start(), then profile.stop(); take(seconds, bytes) has one in so many \
+                bytes that are allocated, too",
         more: "An hour at most. Ctrl-C ends it without one.",
         right: Right::Trace,
         bind: |to| {
-            bind(to, |console, _: &mut Profiler| take(console, 10.0));
+            bind(to, |console, _: &mut Profiler| take(console, 10.0, 0));
             to.add(|console: &Console, _: &mut Profiler, seconds: INT| {
-                take(console, seconds as f64)
+                take(console, seconds as f64, 0)
             });
-            to.add(|console: &Console, _: &mut Profiler, seconds: f64| take(console, seconds));
+            to.add(|console: &Console, _: &mut Profiler, seconds: f64| take(console, seconds, 0));
+            to.add(
+                |console: &Console, _: &mut Profiler, seconds: INT, bytes: INT| {
+                    take(console, seconds as f64, bytes)
+                },
+            );
+            to.add(
+                |console: &Console, _: &mut Profiler, seconds: f64, bytes: INT| {
+                    take(console, seconds, bytes)
+                },
+            );
         },
     },
     Entry {
@@ -63,6 +81,20 @@ pub(super) const ENTRIES: &[Entry] = &[
         bind: |to| {
             bind(to, |console, _: &mut Profiler| top(console, ROWS));
             to.add(|console: &Console, _: &mut Profiler, rows: INT| top(console, rows));
+        },
+    },
+    Entry {
+        name: "allocations",
+        call: "profile.allocations()",
+        about: "the functions that allocated most, of the profile that was ended last; allocations(n) shows n of them",
+        more: "Of a profile that was told to sample them: profile.start(1000, 524288). self: by the function; total: by what it \
+               called, too. Both are estimates; what was given back since is in it.",
+        right: Right::Observe,
+        bind: |to| {
+            bind(to, |console, _: &mut Profiler| allocations(console, ROWS));
+            to.add(
+                |console: &Console, _: &mut Profiler, rows: INT| allocations(console, rows),
+            );
         },
     },
     Entry {
@@ -94,7 +126,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         call: "profile.save(path)",
         about: "writes that profile to a file on the server; the end of its name says in which form",
         more: ".html: a report for the browser. .json: as it is, for another look. .firefox.json: for profiler.firefox.com. \
-               .folded: folded stacks on the processor. .off.folded: of waits. .perf: as perf script prints samples.",
+               .folded: folded stacks on the processor. .off.folded: of waits. .alloc.folded: of allocations, in bytes. .perf: as \
+               perf script prints samples.",
         right: Right::Operate,
         bind: |to| {
             bind(to, |_, _: &mut Profiler| {
@@ -140,15 +173,18 @@ fn latest() -> Result<Arc<Kept>, Box<rhai::EvalAltResult>> {
 fn begin(
     console: &Console,
     hertz: INT,
+    allocations: INT,
     lasts: Option<Duration>,
 ) -> Result<Started, Box<rhai::EvalAltResult>> {
     let hertz = u32::try_from(hertz).map_err(|_| failed("profile.start(hz): from 0 to 10000"))?;
-    profiles::start(&console.shared, &console.visitor, hertz, lasts)
+    let bytes = u64::try_from(allocations)
+        .map_err(|_| failed("profile.start(hz, bytes): bytes from 0"))?;
+    profiles::start(&console.shared, &console.visitor, hertz, bytes, lasts)
         .map_err(|error| failed(&error.to_string()))
 }
 
-fn start(console: &Console, hertz: INT) -> Answer {
-    begin(console, hertz, None)?.leave();
+fn start(console: &Console, hertz: INT, allocations: INT) -> Answer {
+    begin(console, hertz, allocations, None)?.leave();
     Ok(Dynamic::UNIT)
 }
 
@@ -167,13 +203,15 @@ fn stop(console: &Console) -> Answer {
         ("cpu", nanos(profile.cpu())),
         ("samples", count(samples)),
         ("groups", count(profile.groups.len() as u64)),
+        ("allocated", crate::value::bytes(profile.allocated.bytes())),
         ("lost_samples", count(profile.lost.samples)),
+        ("lost_allocations", count(profile.lost.allocations)),
         ("lost_events", count(profile.lost.events)),
         ("cost", nanos(profile.cost.nanos)),
     ]))
 }
 
-fn take(console: &Console, seconds: f64) -> Answer {
+fn take(console: &Console, seconds: f64, allocations: INT) -> Answer {
     let time = Duration::try_from_secs_f64(seconds).ok();
     let time = time.filter(|time| *time <= LONGEST).ok_or_else(|| {
         let most = LONGEST.as_secs();
@@ -182,7 +220,7 @@ fn take(console: &Console, seconds: f64) -> Answer {
         ))
     })?;
     // Dropped with the evaluation, if that is ended meanwhile.
-    let started = begin(console, 1_000, Some(time))?;
+    let started = begin(console, 1_000, allocations, Some(time))?;
     if started.wait(time) {
         return stop(console);
     }
@@ -195,9 +233,27 @@ fn nanos(nanos: u64) -> Dynamic {
 
 fn top(console: &Console, rows: INT) -> Answer {
     let kept = latest()?;
-    let profile = &kept.profile;
-    let functions = profile.functions(&profile.on);
-    let all: u64 = profile.on.iter().map(|stack| stack.nanos).sum();
+    most(console, &kept.profile, Half::On, rows)
+}
+
+fn allocations(console: &Console, rows: INT) -> Answer {
+    let kept = latest()?;
+    if kept.profile.allocated.every == 0 {
+        return Err(failed(
+            "the profile has no allocations: profile.start(1000, 524288) takes one that samples them",
+        ));
+    }
+    most(console, &kept.profile, Half::Allocated, rows)
+}
+
+/// The functions with the most of a half.
+fn most(console: &Console, profile: &Profile, half: Half, rows: INT) -> Answer {
+    let functions = profile.functions(profile.half(half));
+    let all: u64 = profile.half(half).iter().map(|stack| stack.nanos).sum();
+    let figure = |value: u64| match half {
+        Half::Allocated => crate::value::bytes(value),
+        Half::On | Half::Off => nanos(value),
+    };
     let mut lines = Array::new();
     for function in functions.iter().take(rows.clamp(1, MAX_ROWS) as usize) {
         console.step()?;
@@ -209,8 +265,8 @@ fn top(console: &Console, rows: INT) -> Answer {
         let file = frame.file.map_or("", |file| profile.string(file));
         lines.push(console.record([
             ("percent", share(function.itself.nanos)),
-            ("self", nanos(function.itself.nanos)),
-            ("total", nanos(function.total.nanos)),
+            ("self", figure(function.itself.nanos)),
+            ("total", figure(function.total.nanos)),
             ("function", profile.string(function.name).into()),
             ("own", frame.own.into()),
             ("file", file.rsplit('/').next().unwrap_or_default().into()),

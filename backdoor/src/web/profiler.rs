@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/profile/3.html` | the report of the third profile |
 //! | `/profile/2-3.html` | what changed from the second to the third |
-//! | `/profile/3.json`, `.firefox.json`, `.folded`, `.off.folded`, `.perf` | the third in other forms |
+//! | `/profile/3.json`, `.firefox.json`, `.folded`, `.off.folded`, `.alloc.folded`, `.perf` | the third in other forms |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) fn start(
         return refused;
     }
     let time = Duration::from_secs(seconds.into());
-    let started = match profiles::start(shared, visitor, hertz, Some(time)) {
+    let started = match profiles::start(shared, visitor, hertz, 0, Some(time)) {
         Ok(started) => started,
         Err(error) => return answer(false, &format!("no profile is taken: {error}")),
     };
@@ -213,6 +213,7 @@ fn exactly(ending: &str) -> Option<Form> {
         "firefox.json",
         "folded",
         "off.folded",
+        "alloc.folded",
         "perf",
     ];
     known
@@ -243,5 +244,6 @@ mod tests {
             assert!(Wanted::of(name).is_none(), "{name}");
         }
         assert!(exactly("x.html").is_none() && exactly("off.folded").is_some());
+        assert!(exactly("alloc.folded").is_some());
     }
 }

@@ -17,18 +17,19 @@ pub enum Form {
     Json,
     /// `.firefox.json`: for <https://profiler.firefox.com>.
     Firefox,
-    /// `.folded` and `.off.folded`: folded stacks of one half, for flame graphs of other tools.
+    /// `.folded`, `.off.folded` and `.alloc.folded`: folded stacks of one half, for flame graphs of other tools.
     Folded(Half),
     /// `.perf`: as `perf script` prints samples.
     Perf,
 }
 
 /// The longer ends come before those that they end in.
-const FORMS: [(&str, Form); 6] = [
+const FORMS: [(&str, Form); 7] = [
     (".html", Form::Report),
     (".firefox.json", Form::Firefox),
     (".json", Form::Json),
     (".off.folded", Form::Folded(Half::Off)),
+    (".alloc.folded", Form::Folded(Half::Allocated)),
     (".folded", Form::Folded(Half::On)),
     (".perf", Form::Perf),
 ];
@@ -88,13 +89,14 @@ mod tests {
             ("market.firefox.json", Form::Firefox),
             ("market.folded", Form::Folded(Half::On)),
             ("market.off.folded", Form::Folded(Half::Off)),
+            ("market.alloc.folded", Form::Folded(Half::Allocated)),
             ("a.html/market.perf", Form::Perf),
         ] {
             assert_eq!(Form::of(name), Ok(form), "{name}");
         }
         for name in ["", "/", "market", "market.htm", "json", "x.json/.."] {
             let error = Form::of(name).unwrap_err().to_string();
-            assert!(error.ends_with(".off.folded, .folded or .perf"), "{error}");
+            assert!(error.ends_with(".off.folded, .alloc.folded, .folded or .perf"), "{error}");
         }
     }
 }

@@ -8,13 +8,15 @@ pub use form::{Form, UnknownForm};
 
 use crate::model::{Profile, Stack};
 
-/// One half of a profile.
+/// One half of a profile's time; or what was allocated meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Half {
     /// On the processor, sampled.
     On,
     /// Waiting, measured.
     Off,
+    /// Allocated, sampled: bytes in place of nanoseconds.
+    Allocated,
 }
 
 impl Profile {
@@ -23,6 +25,7 @@ impl Profile {
         match half {
             Half::On => &self.on,
             Half::Off => &self.off,
+            Half::Allocated => &self.allocated.stacks,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::model::Profile;
 
 impl Profile {
     /// One half as folded stacks, for `flamegraph.pl`, inferno, speedscope and the like: a line for each stack, outermost
-    /// first, the group before it and (of the other half) what it waits for behind it, then microseconds.
+    /// first, the group before it and (of the other half) what it waits for behind it, then microseconds; of what was
+    /// allocated, bytes.
     ///
     /// ```text
     ///   npc-*;world::npc::live;world::path::find 700000
@@ -27,9 +28,13 @@ impl Profile {
             }
             *lines.entry(line).or_default() += stack.nanos;
         }
+        let unit = match half {
+            Half::On | Half::Off => 1_000,
+            Half::Allocated => 1,
+        };
         let lines = lines.into_iter();
         lines
-            .map(|(line, nanos)| format!("{line} {}\n", nanos.div_ceil(1_000)))
+            .map(|(line, nanos)| format!("{line} {}\n", nanos.div_ceil(unit)))
             .collect()
     }
 
@@ -82,7 +87,7 @@ mod tests {
     fn folded_lines_sum_up() {
         let mut profile = example();
         profile.strings[0] += "; 4]";
-        for half in [Half::On, Half::Off] {
+        for (half, unit) in [(Half::On, 1_000), (Half::Off, 1_000), (Half::Allocated, 1)] {
             let text = profile.folded(half);
             let mut sum = 0;
             for line in text.lines() {
@@ -92,7 +97,8 @@ mod tests {
                 assert_eq!(half == Half::Off, stack.ends_with(']'), "{line}");
             }
             let nanos: u64 = profile.half(half).iter().map(|it| it.nanos).sum();
-            assert_eq!(sum, nanos / 1_000);
+            assert_eq!(sum, nanos / unit);
+            assert!(sum > 0);
         }
         let text = profile.folded(Half::Off);
         assert!(text.contains("world::npc::step;grapeshot::sync::mutex::Mutex<T>::lock;[mutex] "));

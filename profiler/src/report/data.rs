@@ -30,6 +30,7 @@ pub(super) struct Data<'a> {
     groups: Vec<u32>,
     on: Half,
     off: Half,
+    allocated: Half,
     /// Of the last side.
     timeline: Timeline,
     /// Numbers of the coroutines in the timeline. As text, for JavaScript's numbers are not exact that far.
@@ -43,6 +44,10 @@ struct Side<'a> {
     lasted: f64,
     hertz: u32,
     samples: u64,
+    /// One byte in so many was sampled when it was allocated; 0: none.
+    every: u64,
+    /// Sampled ones.
+    allocations: u64,
     lost: Lost,
     cost: Cost,
     groups: Vec<GroupOf>,
@@ -169,7 +174,7 @@ impl<'a> Data<'a> {
             groups: Vec::new(),
             group_numbers: Numbers::new(),
         };
-        let (mut on, mut off) = (Half::default(), Half::default());
+        let [mut on, mut off, mut allocated] = [(); 3].map(|()| Half::default());
         let mut sides = Vec::new();
         let mut timeline = Timeline::default();
         let mut coroutines = Vec::new();
@@ -178,6 +183,8 @@ impl<'a> Data<'a> {
             sides.push(numbers.side(profile, &mut merge));
             on.add(profile, &profile.on, side as u8, &numbers, &mut merge);
             off.add(profile, &profile.off, side as u8, &numbers, &mut merge);
+            let stacks = &profile.allocated.stacks;
+            allocated.add(profile, stacks, side as u8, &numbers, &mut merge);
             if profiles.len() == 1 {
                 (timeline, coroutines) = numbers.timeline(profile);
             }
@@ -189,6 +196,7 @@ impl<'a> Data<'a> {
             groups: merge.groups,
             on,
             off,
+            allocated,
             timeline,
             coroutines,
         }
@@ -248,6 +256,8 @@ impl Translation {
             lasted: profile.lasted,
             hertz: profile.hertz,
             samples: profile.on.iter().map(|stack| stack.count).sum(),
+            every: profile.allocated.every,
+            allocations: profile.allocated.samples,
             lost: profile.lost,
             cost: profile.cost,
             groups,

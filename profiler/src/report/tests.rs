@@ -62,6 +62,10 @@ fn the_page_has_every_stack() {
     let data = data(&html(&profile));
     assert_eq!(spent(&data, "on"), expected(&profile, &profile.on));
     assert_eq!(spent(&data, "off"), expected(&profile, &profile.off));
+    let allocated = &profile.allocated;
+    let told = spent(&data, "allocated");
+    assert_eq!(told, expected(&profile, &allocated.stacks));
+    assert_eq!(data["sides"][0]["allocations"], allocated.samples);
     assert_eq!(
         data["timeline"]["from"].as_array().unwrap().len(),
         profile.timeline.len()

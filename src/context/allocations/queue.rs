@@ -13,8 +13,8 @@ const WORDS: usize = 128;
 const HEAD: usize = 4;
 /// Frames of a sample, at most: the innermost.
 pub(super) const FRAMES: usize = WORDS - HEAD - 1;
-/// Samples that there is room for: collected 50 times a second, those of a hundred thousand a second.
-const SLOTS: usize = 2_048;
+/// Samples that there is room for, 8 MiB of them: collected 50 times a second, those of 400,000 a second.
+const SLOTS: usize = 8_192;
 
 struct Slot {
     /// `n`: to be filled as the nth of all samples; `n + 1`: that one is in it.
