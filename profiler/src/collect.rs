@@ -5,7 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use grapeshot::profile::{self, READY, RUNTIME, Recorded, Settings, StackTimes};
 
-use crate::model::{Allocated, Cost, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
+use crate::model::{
+    Allocated, Cost, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
+};
 use crate::symbols::{Origin, Symbols};
 
 pub use grapeshot::profile::StartError;
@@ -299,7 +301,12 @@ impl Groups {
     /// Stacks with names.
     fn stacks(&self, recorded: &[StackTimes], symbols: &mut Symbols) -> Vec<Stack> {
         let named = recorded.iter().map(|times| Stack {
-            frames: self.frames(&times.frames, times.group, times.waits_for.is_some(), symbols),
+            frames: self.frames(
+                &times.frames,
+                times.group,
+                times.waits_for.is_some(),
+                symbols,
+            ),
             group: self.index(times.group),
             worker: times.worker as u32,
             kind: times.waits_for.map(|kind| symbols.string(kind)),

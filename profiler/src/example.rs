@@ -1,6 +1,8 @@
 //! A profile made by hand, for tests: a world whose characters path-find, served over HTTP by two workers.
 
-use crate::model::{Allocated, Cost, Frame, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime};
+use crate::model::{
+    Allocated, Cost, Frame, Group, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
+};
 
 /// Builds a profile from names.
 struct Maker {

@@ -63,6 +63,7 @@ pub use fold::{Function, Node, Weight};
 /// The allocator of programs whose allocations shall be profiled: see [`Options::allocations`].
 pub use grapeshot::profile::Allocator;
 pub use model::{
-    Allocated, Cost, Frame, Group, LoadError, Lost, Profile, Slice, Stack, VERSION, Wake, WorkerTime,
+    Allocated, Cost, Frame, Group, LoadError, Lost, Profile, Slice, Stack, VERSION, Wake,
+    WorkerTime,
 };
 pub use on_demand::{Attendant, OnDemand, VARIABLE};

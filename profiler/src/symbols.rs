@@ -268,7 +268,11 @@ mod tests {
         assert!(in_file("/rustc/0/library/alloc/src/alloc.rs"));
         assert!(!in_file("/rustc/0/library/alloc/src/vec/mod.rs"));
         assert!(!in_file("/home/me/shop/src/alloc.rs"));
-        for name in ["shop::fill", "__rust_try", "std::sys::backtrace::__rust_begin_short_backtrace"] {
+        for name in [
+            "shop::fill",
+            "__rust_try",
+            "std::sys::backtrace::__rust_begin_short_backtrace",
+        ] {
             assert!(!is_allocator(name, None), "{name}");
         }
     }

@@ -165,7 +165,8 @@ fn one_large_allocation_is_told_exactly() {
 #[test]
 fn what_nobody_asked_for_is_not_there() {
     let _alone = alone();
-    let take = |options: Options| on_two_workers(|| run(options, || make_notes(MEGABYTES)).unwrap());
+    let take =
+        |options: Options| on_two_workers(|| run(options, || make_notes(MEGABYTES)).unwrap());
     let ((), profile) = take(Options::new());
     assert_eq!(profile.allocated.every, 0);
     assert_eq!(profile.allocated.stacks, []);
@@ -346,7 +347,10 @@ fn signals_inside_the_allocator_do_no_harm() {
                     .placement(Placement::Worker(worker));
                 there.spawn(|| churn(Duration::from_millis(200)))
             });
-            churns.map(|churn| churn.join().unwrap()).iter().sum::<usize>()
+            churns
+                .map(|churn| churn.join().unwrap())
+                .iter()
+                .sum::<usize>()
         };
         run(options().hertz(10_000), burn).unwrap()
     });

@@ -33,12 +33,7 @@ fn nanos(cycles: u64) -> u64 {
 }
 
 impl Report {
-    pub(super) fn new(
-        running: Running,
-        tallies: Vec<Tally>,
-        samples: Samples,
-        end: u64,
-    ) -> Self {
+    pub(super) fn new(running: Running, tallies: Vec<Tally>, samples: Samples, end: u64) -> Self {
         Self {
             running,
             tallies,
@@ -57,7 +52,9 @@ impl Report {
             used,
         } = &self.samples;
         let met = self.tallies.iter().filter_map(|it| it.first).collect();
-        let allocated = allocations.as_ref().map_or(Vec::new(), |it| it.report(&met));
+        let allocated = allocations
+            .as_ref()
+            .map_or(Vec::new(), |it| it.report(&met));
         let (lost, allocating) = match allocations {
             Some(_) => allocations::figures(),
             None => (0, 0),

@@ -92,9 +92,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         right: Right::Observe,
         bind: |to| {
             bind(to, |console, _: &mut Profiler| allocations(console, ROWS));
-            to.add(
-                |console: &Console, _: &mut Profiler, rows: INT| allocations(console, rows),
-            );
+            to.add(|console: &Console, _: &mut Profiler, rows: INT| allocations(console, rows));
         },
     },
     Entry {
@@ -177,8 +175,8 @@ fn begin(
     lasts: Option<Duration>,
 ) -> Result<Started, Box<rhai::EvalAltResult>> {
     let hertz = u32::try_from(hertz).map_err(|_| failed("profile.start(hz): from 0 to 10000"))?;
-    let bytes = u64::try_from(allocations)
-        .map_err(|_| failed("profile.start(hz, bytes): bytes from 0"))?;
+    let bytes =
+        u64::try_from(allocations).map_err(|_| failed("profile.start(hz, bytes): bytes from 0"))?;
     profiles::start(&console.shared, &console.visitor, hertz, bytes, lasts)
         .map_err(|error| failed(&error.to_string()))
 }

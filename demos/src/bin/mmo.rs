@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use grapeshot_demos::mmo::{options::Options, program};
 
+/// So that `profile.start(1000, 524288)` in the console sees who allocates. It costs nothing until then.
+#[global_allocator]
+static ALLOCATOR: grapeshot_profiler::Allocator = grapeshot_profiler::Allocator::system();
+
 /// Warnings go to the standard error, and where a profile went; the demo needs no more of a log than that.
 struct Warnings;
 

@@ -96,7 +96,10 @@ mod tests {
         }
         for name in ["", "/", "market", "market.htm", "json", "x.json/.."] {
             let error = Form::of(name).unwrap_err().to_string();
-            assert!(error.ends_with(".off.folded, .alloc.folded, .folded or .perf"), "{error}");
+            assert!(
+                error.ends_with(".off.folded, .alloc.folded, .folded or .perf"),
+                "{error}"
+            );
         }
     }
 }

@@ -220,7 +220,11 @@ impl Thread {
             self.stack.set((stack.start.max(1), stack.end));
         }
         let (start, end) = self.stack.get();
-        if (start..end).contains(&frame) { end } else { 0 }
+        if (start..end).contains(&frame) {
+            end
+        } else {
+            0
+        }
     }
 }
 
@@ -302,4 +306,102 @@ pub(crate) fn unseen<R>(body: impl FnOnce() -> R) -> R {
     }
     let _restore = Restore(THREAD.with(|thread| thread.unseen.replace(true)));
     body()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::context::ticker::Place;
+
+    /// Notes what comes to it.
+    struct Spy;
+
+    thread_local! {
+        static CALLS: RefCell<Vec<(&'static str, usize)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn called(what: &'static str, size: usize) {
+        CALLS.with_borrow_mut(|calls| calls.push((what, size)));
+    }
+
+    // SAFETY: all memory is the system's.
+    unsafe impl GlobalAlloc for Spy {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            called("alloc", layout.size());
+            // SAFETY: by the caller's promise.
+            unsafe { System.alloc(layout) }
+        }
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            called("alloc_zeroed", layout.size());
+            // SAFETY: by the caller's promise.
+            unsafe { System.alloc_zeroed(layout) }
+        }
+        unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+            called("realloc", new_size);
+            // SAFETY: by the caller's promise.
+            unsafe { System.realloc(block, layout, new_size) }
+        }
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            called("dealloc", layout.size());
+            // SAFETY: by the caller's promise.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    /// A life of a block.
+    fn live(allocator: &impl GlobalAlloc, size: usize) {
+        let layout = |size| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: each block is given back once, with the layout that it has by then.
+        unsafe {
+            let first = allocator.alloc(layout(size));
+            let grown = allocator.realloc(first, layout(size), 3 * size);
+            let shrunk = allocator.realloc(grown, layout(3 * size), 8);
+            allocator.dealloc(shrunk, layout(8));
+            let zeroed = allocator.alloc_zeroed(layout(size));
+            assert!((0..size).all(|at| *zeroed.add(at) == 0));
+            allocator.dealloc(zeroed, layout(size));
+        }
+    }
+
+    #[test]
+    fn every_call_is_handed_on_and_what_is_wanted_is_noted() {
+        const SIZE: usize = 4_000;
+        let here = || Place {
+            coroutine: 77,
+            tag: 5,
+            stack: 0..0,
+        };
+        let allocator = Allocator::new(Spy);
+        let expected = [
+            ("alloc", SIZE),
+            ("realloc", 3 * SIZE),
+            ("realloc", 8),
+            ("dealloc", 8),
+            ("alloc_zeroed", SIZE),
+            ("dealloc", SIZE),
+        ];
+        let calls = || CALLS.take();
+        live(&allocator, SIZE);
+        assert_eq!(calls(), expected);
+        // Nearly every byte: one of so many is missed once in more years than there are.
+        turn_on(1, here);
+        live(&allocator, SIZE);
+        unseen(|| live(&allocator, SIZE));
+        turn_off();
+        live(&allocator, SIZE);
+        assert_eq!(calls(), [expected; 3].concat());
+        let mut sizes = Vec::new();
+        drain(|sample| {
+            assert_eq!((sample.coroutine, sample.tag), (77, 5));
+            assert!(cfg!(miri) || !sample.frames.is_empty());
+            sizes.push(sample.size as usize);
+        });
+        assert_eq!(sizes, [SIZE, 2 * SIZE, SIZE]);
+        assert!(!is_written());
+        assert_eq!(figures().0, 0);
+        // This is not the allocator of the tests.
+        assert!(!is_installed());
+    }
 }

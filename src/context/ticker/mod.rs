@@ -37,9 +37,9 @@ mod walk;
 
 #[cfg(target_os = "linux")]
 pub(crate) use chain::regain;
+pub(super) use system::own_stack;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use system::regain;
-pub(super) use system::own_stack;
 pub(crate) use system::{Timer, enlist, used};
 
 /// Frames of a sample, at most: the innermost.

@@ -270,6 +270,74 @@ fn any_part_can_be_looked_at() {
 }
 
 #[test]
+fn what_was_allocated_is_in_bytes() {
+    let _turn = one_at_a_time();
+    let mut maker = harbour();
+    let ship = "grapeshot::run@grapeshot/run.rs:3 > harbour::ship::load@src/ship.rs:30";
+    maker.allocated(1, ship, (3_000, 48 << 20));
+    maker.allocated(0, "harbour::crane::grease@src/crane.rs:50", (2, 16 << 20));
+    maker.profile.lost.allocations = 20;
+    let without = Report::open(&report::html(&harbour().profile));
+    let halves = "return document.querySelectorAll('[data-half]').length";
+    assert_eq!(without.browser.script(halves), 2);
+
+    without.show(&report::html(&maker.profile));
+    let report = without;
+    let head = report
+        .browser
+        .script("return document.getElementById('head').innerText");
+    let head = head.as_str().unwrap().replace('\u{a0}', " ");
+    for said in [
+        "64.0 MiB",
+        "estimated from 60 samples",
+        "20 samples of allocations (25.0 %) were lost",
+    ] {
+        assert!(head.contains(said), "{said:?} is not in {head:?}");
+    }
+    report
+        .browser
+        .script("document.querySelector('[data-half=allocated]').click()");
+    let boxes = report.boxes();
+    let has = |name: &str, share: f64| boxes.contains(&(name.to_owned(), share));
+    assert!(has("harbour::ship::load", 75.0), "{boxes:?}");
+    assert!(has("harbour::crane::grease", 25.0), "{boxes:?}");
+    let hidden =
+        "return ['worker-label', 'kind-label'].map(id => document.getElementById(id).hidden)";
+    let hidden = report.browser.script(hidden);
+    assert_eq!(hidden, serde_json::json!([true, true]));
+    report.view("functions");
+    assert_eq!(report.column("functions", 0)[0], "harbour::ship::load");
+    assert_eq!(report.column("functions", 1)[..2], ["48.0 MiB", "16.0 MiB"]);
+    assert_eq!(report.column("functions", 5)[..2], ["3,000", "2"]);
+    report.view("groups");
+    assert_eq!(report.column("groups", 0)[..2], ["crane-*", "ship-*"]);
+    assert_eq!(report.column("groups", 6)[..2], ["16.0 MiB", "48.0 MiB"]);
+
+    // The other halves are as they were.
+    report.view("functions");
+    report
+        .browser
+        .script("document.querySelector('[data-half=on]').click()");
+    assert_eq!(report.column("functions", 1)[0], "60.0 ms");
+
+    // Twice as much, in twice the time.
+    let mut later = harbour();
+    later.allocated(1, ship, (6_000, 96 << 20));
+    later.profile.lasted = 2.0;
+    report.show(&report::difference(&maker.profile, &later.profile));
+    report
+        .browser
+        .script("document.querySelector('[data-half=allocated]').click()");
+    report.view("functions");
+    let about = report.column("functions", 0);
+    let load = about.iter().position(|it| it == "harbour::ship::load");
+    let load = load.expect("it is there");
+    assert_eq!(report.column("functions", 1)[load], "48.0 MiB/s");
+    assert_eq!(report.column("functions", 3)[load], "–");
+    assert_eq!(report.browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn libraries_can_be_folded() {
     let _turn = one_at_a_time();
     let mut maker = harbour();

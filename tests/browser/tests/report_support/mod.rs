@@ -63,6 +63,16 @@ impl Maker {
         self.profile.on.push(stack);
     }
 
+    /// Bytes that a group has allocated somewhere, and how often.
+    pub(crate) fn allocated(&mut self, group: u32, path: &str, (count, bytes): (u64, u64)) {
+        let mut stack = self.stack((group, 0), path, bytes);
+        stack.count = count;
+        let allocated = &mut self.profile.allocated;
+        allocated.every = 1 << 19;
+        allocated.samples += 30;
+        allocated.stacks.push(stack);
+    }
+
     fn off(&mut self, whose: (u32, u32), kind: &str, path: &str, seconds: u64) {
         let mut stack = self.stack(whose, path, seconds * SECOND);
         stack.kind = Some(self.string(kind));
@@ -105,6 +115,7 @@ pub(crate) fn harbour() -> Maker {
         lost: Lost {
             samples: 4,
             events: 2,
+            allocations: 0,
         },
         cost: Cost { nanos: MILLI },
         ..Profile::default()
