@@ -112,7 +112,7 @@ impl<H, B: ?Sized> Counted<H, B> {
 
     /// Where the value is.
     #[inline]
-    pub(super) fn addresses(&self) -> Range<usize> {
+    pub(crate) fn addresses(&self) -> Range<usize> {
         let start = self.front.addr().get();
         start..start + self.layout().size()
     }

@@ -174,7 +174,9 @@ fn of_running(worker: &'static WorkerShared, coroutine: &CoroRef) -> Option<Vec<
 
 /// Asks a thread. It usually answers within microseconds, but a machine with much to do may let it wait, so a worker lets
 /// another thread ask; unless it only serves another runtime, whose calls may have taken all those threads.
-fn ask<T: Send + 'static>(question: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+pub(super) fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Option<T> {
     let serves =
         worker::with(|worker| worker.is_none_or(|worker| worker.shared().config.host.is_some()));
     if serves {

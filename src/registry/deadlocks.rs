@@ -172,21 +172,30 @@ impl Edge {
     }
 }
 
-fn waits_for(coroutine: &CoroRef) -> WaitKind {
+pub(super) fn waits_for(coroutine: &CoroRef) -> WaitKind {
     WaitKind::from_u8(coroutine.head.waits_for.load(Ordering::Relaxed))
 }
 
-/// Has each worker look at those of `coroutines` that are its own: at some of them, and when it has answered at the next, so
-/// that no worker is held up by a million.
+/// Has each worker look at those of `coroutines` that are its own and wait for others.
 pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap<u64, Edge> {
+    let waits = |it: &CoroRef| it.head.word.current().is_some() && waits_for(it).has_holders();
+    let those = coroutines.into_iter().filter(waits).collect();
+    let edges = ask_each(shared, those, Edge::of).into_iter();
+    edges.map(|edge| (edge.coroutine.head.id, edge)).collect()
+}
+
+/// Has each worker look at those of `coroutines` that are its own: at some of them, and when it has answered at the next, so
+/// that no worker is held up by a million. May suspend, for a second at most.
+pub(super) fn ask_each<T: Send + 'static>(
+    shared: &'static Shared,
+    coroutines: Vec<CoroRef>,
+    look: fn(CoroRef) -> Option<T>,
+) -> Vec<T> {
     let mut per_worker: Vec<Vec<CoroRef>> = shared.workers.iter().map(|_| Vec::new()).collect();
     for coroutine in coroutines {
         let home = coroutine.head.home.load(Ordering::Acquire) as usize;
         // One that no worker has taken yet waits for nobody.
-        if let Some(list) = per_worker.get_mut(home)
-            && coroutine.head.word.current().is_some()
-            && waits_for(&coroutine).has_holders()
-        {
+        if let Some(list) = per_worker.get_mut(home) {
             list.push(coroutine);
         }
     }
@@ -196,23 +205,23 @@ pub(super) fn look(shared: &'static Shared, coroutines: Vec<CoroRef>) -> HashMap
         let (any, answer) = (!some.is_empty(), answer.clone());
         if any {
             shared.workers[index].call(Box::new(move || {
-                let edges: Vec<Edge> = some.into_iter().filter_map(Edge::of).collect();
+                let seen: Vec<T> = some.into_iter().filter_map(look).collect();
                 // Whoever asked may have given up.
-                let _ = answer.send((index, edges));
+                let _ = answer.send((index, seen));
             }));
         }
         usize::from(any)
     };
     let lists = per_worker.iter_mut().enumerate();
     let mut asked: usize = lists.map(|(index, list)| ask(index, list)).sum();
-    let mut edges = HashMap::new();
+    let mut seen = Vec::new();
     while asked > 0
         && let Ok(Ok((index, some))) = crate::with_timeout(PATIENCE, || answers.recv())
     {
-        edges.extend(some.into_iter().map(|edge| (edge.coroutine.head.id, edge)));
+        seen.extend(some);
         asked = asked - 1 + ask(index, &mut per_worker[index]);
     }
-    edges
+    seen
 }
 
 /// The circles in a graph in which each waits for one other at most; each begins with its smallest id.

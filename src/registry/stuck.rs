@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backtrace::backtrace_of;
 use super::deadlocks::{Edge, circles, look};
+use super::ends::forsaken;
 use super::{CoroutineInfo, Frame, State, WaitFor, describe, records};
 use crate::context::cycles;
 use crate::sched::Shared;
@@ -30,7 +31,8 @@ const BACKTRACES: usize = 64;
 pub enum Certainty {
     /// It waits for one that is stuck itself. Nothing but an interrupt, such as the console's `kill`, ends that.
     Proved,
-    /// It is in a circle that waits for itself, but a timeout, or the scope that it is in, may end it.
+    /// It is in a circle that waits for itself, but a timeout, or the scope that it is in, may end it; or nobody seems to hold
+    /// the other end of the channel that it waits for, but those that are stuck.
     Suspected,
     /// It waits much longer than others of its kind.
     Odd,
@@ -68,6 +70,30 @@ pub struct Stuck {
     pub backtrace: Vec<Frame>,
 }
 
+impl Stuck {
+    /// What is known of the channel that it waits for, if it waits for one, and what to do.
+    pub fn hint(&self) -> Option<String> {
+        let (end, ends) = match self.waits_for.operation {
+            "channel recv" => ("sender", "senders"),
+            "channel send" => ("receiver", "receivers"),
+            _ => return None,
+        };
+        match &self.needs[..] {
+            [] => None,
+            [one] if *one == self.id => Some(format!(
+                "the channel's only {end} it seems to hold itself: drop it"
+            )),
+            several => {
+                let several: Vec<_> = several.iter().map(|id| format!("#{id}")).collect();
+                Some(format!(
+                    "the channel's {ends} seem to be held by none but {}, stuck as well: have them dropped earlier",
+                    several.join(", ")
+                ))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, name, .. } = self;
@@ -79,6 +105,9 @@ impl fmt::Display for Stuck {
         if let Some(usual) = self.usual {
             let since = self.waits_for.since;
             return write!(f, " for {since:.1?}; usual are {usual:.1?}");
+        }
+        if let Some(hint) = self.hint() {
+            return write!(f, ": {hint}");
         }
         for (number, needed) in self.needs.iter().enumerate() {
             let before = if number == 0 { ", which needs" } else { "," };
@@ -96,7 +125,14 @@ impl fmt::Display for Stuck {
 /// scope could still interrupt it. Only an interrupt from outside ends such a wait. (A lock counts as its locker's, even if the
 /// guard was moved into a coroutine of [`spawn_local`](crate::spawn_local).)
 ///
-/// *Suspected* are the other circles that [`deadlocks`](crate::registry::deadlocks) finds.
+/// *Suspected* are the other circles that [`deadlocks`](crate::registry::deadlocks) finds; and those that wait to receive from a
+/// channel, or to send to a full one, for more than ten seconds and without a timeout, if all its handles seem to be theirs or
+/// those of others that are stuck, with those that wait for such. Nobody keeps a list of a channel's handles; so the memory of
+/// the process is searched for the channel's address, on a thread of [`unblock`](crate::unblock). A channel whose address is
+/// anywhere else counts as in use: in the heap (in a `Box`, a `Vec`, a [`local!`](crate::local!)), on the stack of a plain thread or of a
+/// coroutine that may go on, and in what coroutines that have ended left behind, even if the handle was moved on from there. So this finds a forgotten sender on a stack, and not
+/// everything. It may be wrong if somebody has a handle in a register alone, or a plain thread borrows one that is on a
+/// coroutine's stack. Only Linux has what it takes; beyond 10,000 coroutines or 2 GiB of memory nothing is searched.
 ///
 /// *Odd* are those that wait for more than ten seconds, and for twenty times as long as the middle one of those that the same
 /// place spawned and that wait for the same kind of thing.
@@ -132,11 +168,18 @@ pub fn stuck() -> Vec<Stuck> {
 impl RuntimeHandle {
     /// The coroutines of this runtime that do not go on; see [`stuck`](crate::registry::stuck). **May suspend**, as that.
     pub fn stuck(self) -> Vec<Stuck> {
-        stuck_of(self.shared)
+        stuck_of(self.shared, ODD)
+    }
+
+    /// As [`Self::stuck`], but whoever waits for a channel is looked at at once.
+    #[cfg(test)]
+    pub(crate) fn stuck_at_once(self) -> Vec<Stuck> {
+        stuck_of(self.shared, Duration::ZERO)
     }
 }
 
-fn stuck_of(shared: &'static Shared) -> Vec<Stuck> {
+/// Waits for channels that last as long as `beyond` are looked at.
+fn stuck_of(shared: &'static Shared, beyond: Duration) -> Vec<Stuck> {
     let (edges, families) = stand_still(shared);
     let proved = proved(&edges, &families);
     let circles = circles(&edges).into_iter().flatten();
@@ -177,6 +220,32 @@ fn stuck_of(shared: &'static Shared) -> Vec<Stuck> {
             });
         }
     }
+    let mut forsaken: Vec<_> = forsaken(shared, &edges, beyond).into_iter().collect();
+    forsaken.sort_unstable_by_key(|(id, _)| *id);
+    for (id, (coroutine, needs)) in forsaken {
+        let info = describe(&coroutine, scale, now);
+        let (false, Some(waits_for)) = (
+            proved.contains(&id) || suspected.contains(&id),
+            info.waits_for,
+        ) else {
+            continue;
+        };
+        let backtrace = if found.len() < BACKTRACES {
+            backtrace_of(coroutine).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        found.push(Stuck {
+            certainty: Certainty::Suspected,
+            id: info.id,
+            name: info.name,
+            site: info.site,
+            waits_for,
+            needs: needs.into_iter().map(CoroutineId).collect(),
+            usual: None,
+            backtrace,
+        });
+    }
     let all = records(shared);
     let infos = all.iter().map(|it| describe(it, scale, now)).collect();
     let known: HashSet<u64> = found.iter().map(|it| it.id.0).collect();
@@ -204,7 +273,7 @@ fn stuck_of(shared: &'static Shared) -> Vec<Stuck> {
 }
 
 /// The live children of each scope's owner.
-type Families = HashMap<u64, Vec<u64>>;
+pub(super) type Families = HashMap<u64, Vec<u64>>;
 
 /// Those that waited for others at one moment, and all the families at that moment.
 fn stand_still(shared: &'static Shared) -> (HashMap<u64, Edge>, Families) {
@@ -234,7 +303,7 @@ fn stand_still(shared: &'static Shared) -> (HashMap<u64, Edge>, Families) {
 }
 
 /// Whom this one waits for.
-fn needs<'a>(edge: &'a Edge, families: &'a Families) -> &'a [u64] {
+pub(super) fn needs<'a>(edge: &'a Edge, families: &'a Families) -> &'a [u64] {
     match &edge.to {
         Some(to) => std::slice::from_ref(to),
         None => families

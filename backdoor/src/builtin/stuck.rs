@@ -14,8 +14,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         call: "stuck()",
         about: "coroutines that do not go on: proved, suspected, odd",
         more: "proved: it waits for a lock, an end or a scope that cannot come, since those in `needs` are stuck too; only kill(id)\n\
-           of one of them helps. suspected: it is in a circle that a timeout, or its scope, may still end. odd: it waits twenty\n\
-           times as long as the middle one (`usual`) of those that the same place spawned and that wait for the same kind.",
+           of one of them helps. suspected: it is in a circle that a timeout, or its scope, may still end; or it waits for a channel\n\
+           whose other end nobody seems to have but itself, or others that are stuck (`hint` says which). odd: it waits twenty times\n\
+           as long as the middle one (`usual`) of those that the same place spawned and that wait for the same kind.",
         right: Right::Observe,
         bind: |to| to.add(stuck),
     },
@@ -48,6 +49,7 @@ fn stuck(console: &Console) -> Answer {
             ("needs", needs.join(", ").into()),
             ("usual", one.usual.map_or(Dynamic::UNIT, duration)),
             ("place", backtrace::place(&one.backtrace).into()),
+            ("hint", one.hint().map_or(Dynamic::UNIT, Dynamic::from)),
         ]));
     }
     Ok(Dynamic::from_array(rows))

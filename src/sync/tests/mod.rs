@@ -9,6 +9,7 @@ mod deadlocks;
 mod everything;
 mod fifos;
 mod five_then_one;
+mod forsaken;
 mod harbour;
 mod loads;
 mod locks;
