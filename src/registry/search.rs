@@ -184,7 +184,7 @@ mod tests {
         }
         let words = [1, 2, 3].map(|which| Hidden::below(number(which) + 16, 16));
         let heap = Box::new(black_box(number(1)));
-        let many = vec![black_box(number(2)); 3];
+        let many = [black_box(number(2)); 3];
         let address = |it: &usize| std::ptr::from_ref(it) as usize;
         for _ in 0..3 {
             let found = search(&words).unwrap();
