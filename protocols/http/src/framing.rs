@@ -15,20 +15,20 @@ pub(crate) struct Findings {
 impl Findings {
     /// Takes down what one header line says.
     #[inline]
-    pub(crate) fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         // The length tells nearly always that a name is none of these.
         match name.len() {
-            10 if name.eq_ignore_ascii_case("connection") => {
+            10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
             }
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
                 if self.length.is_some() {
                     return Err(Refusal::ContentLength);
                 }
                 self.length = Some(decimal(value).ok_or(Refusal::ContentLength)?);
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Refusal::TransferEncoding);
                 }

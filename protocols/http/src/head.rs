@@ -6,7 +6,6 @@
 //! read one request differently are what request smuggling lives on.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
 use crate::limits::Limits;
 pub use crate::scan::Scanner;
@@ -34,36 +33,39 @@ pub enum Framing {
 /// A piece of the head: offsets, so that a [`Head`] is reused from request to request without an allocation. A head
 /// is shorter than 4 GiB because limits are checked first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Span {
+pub(crate) struct Span {
     start: u32,
     end: u32,
 }
 
 impl Span {
+    #[inline]
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn end(self) -> usize {
+        self.end as usize
+    }
+
     /// Where `part`, a slice of `whole`, lies in it.
     fn of(whole: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr() - whole.as_ptr().addr();
-        Self {
-            start: start as u32,
-            end: (start + part.len()) as u32,
-        }
+        Self::new(start, start + part.len())
     }
 
-    fn get(self, whole: &[u8]) -> &[u8] {
+    #[inline]
+    pub(crate) fn get(self, whole: &[u8]) -> &[u8] {
         &whole[self.start as usize..self.end as usize]
     }
 
-    /// The same in what begins so many bytes earlier.
-    fn behind(self, bytes: usize) -> Self {
-        let bytes = bytes as u32;
-        Self {
-            start: self.start + bytes,
-            end: self.end + bytes,
-        }
-    }
-
-    fn of_str(self, whole: &str) -> &str {
-        &whole[self.start as usize..self.end as usize]
+    /// The same as text, if it lies in `outer`, whose text this is.
+    fn text_of(self, text: &str, outer: Self) -> &str {
+        &text[(self.start - outer.start) as usize..(self.end - outer.start) as usize]
     }
 
     fn text(self, whole: &[u8]) -> &str {
@@ -75,28 +77,26 @@ impl Span {
 /// A parsed head, as offsets into its bytes. Pair it with the bytes by [`Head::view`].
 #[derive(Debug)]
 pub struct Head {
-    version: Version,
-    /// The method and the target, one after the other.
-    text: String,
-    /// Of the method, in `text`; the target is what follows.
-    method: usize,
-    /// In `text`, as the query.
-    path: Span,
-    query: Option<Span>,
-    host: Option<Span>,
-    headers: Vec<(Span, Span)>,
+    pub(crate) version: Version,
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    /// In the target, as the query.
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) host: Option<Span>,
+    pub(crate) headers: Vec<(Span, Span)>,
     framing: Framing,
     keep_alive: bool,
     expect_continue: bool,
-    connect: bool,
+    pub(crate) connect: bool,
 }
 
 impl Default for Head {
     fn default() -> Self {
         Self {
             version: Version::Http11,
-            text: String::new(),
-            method: 0,
+            method: Span::default(),
+            target: Span::default(),
             path: Span::default(),
             query: None,
             host: None,
@@ -111,7 +111,7 @@ impl Default for Head {
 
 /// What the header lines say that decides something, gathered line by line.
 #[derive(Default)]
-struct Findings {
+pub(crate) struct Findings {
     hosts: usize,
     expect_continue: bool,
     framing: framing::Findings,
@@ -134,36 +134,6 @@ impl Head {
         self.take(bytes, &parsed)
     }
 
-    /// Finds the end of a head and parses it in one go, if it is all there and nothing is the matter with it: the range,
-    /// as [`Scanner::find`] gives it. `None` says nothing: what the matter is, those two find out.
-    // Not inlined, and with room for so many header lines only: what lies further down the stack is further memory for
-    // each connection.
-    #[inline(never)]
-    pub(crate) fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<Range<usize>> {
-        let mut storage = [const { MaybeUninit::uninit() }; 32];
-        let mut parsed = httparse::Request::new(&mut []);
-        let parsing = parsed.parse_with_uninit_headers(bytes, &mut storage);
-        let Ok(httparse::Status::Complete(end)) = parsing else {
-            return None;
-        };
-        // httparse takes a bare LF for a line's end, and any number of empty lines before the request's.
-        let offset = |part: &str| part.as_ptr().addr() - bytes.as_ptr().addr();
-        let ends_before = |at: usize| bytes[..at].ends_with(b"\r\n");
-        let start = offset(parsed.method?);
-        let headers = offset(parsed.headers.first()?.name);
-        let is_strict = (start == 0 || start == 2 && ends_before(start))
-            && bytes[..end].ends_with(b"\r\n\r\n")
-            && parsed
-                .headers
-                .iter()
-                .all(|header| ends_before(offset(header.name)));
-        let is_within = parsed.headers.len() <= limits.header_count
-            && headers - start <= limits.request_line + 2
-            && end - headers <= limits.headers;
-        let head = &bytes[start..end];
-        (is_strict && is_within && self.take(head, &parsed).is_ok()).then_some(start..end)
-    }
-
     fn take(&mut self, bytes: &[u8], parsed: &httparse::Request<'_, '_>) -> Result<(), Refusal> {
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
@@ -175,49 +145,48 @@ impl Head {
         } else {
             Version::Http11
         };
-        self.text.clear();
-        self.text.push_str(method);
-        self.text.push_str(target);
-        self.method = method.len();
-        self.read_target(bytes, method, target)?;
+        self.method = Span::of(bytes, method.as_bytes());
+        self.target = Span::of(bytes, target.as_bytes());
+        self.read_target(bytes)?;
         self.headers.clear();
         let mut found = Findings::default();
         for header in parsed.headers.iter() {
+            let name = header.name.as_bytes();
             let value = Span::of(bytes, header.value);
-            self.headers
-                .push((Span::of(bytes, header.name.as_bytes()), value));
-            self.note(header, value, &mut found)?;
+            self.headers.push((Span::of(bytes, name), value));
+            self.note(name, header.value, value, &mut found)?;
         }
         self.conclude(&found)
     }
 
-    fn read_target(&mut self, bytes: &[u8], method: &str, text: &str) -> Result<(), Refusal> {
-        let parts = target::split(method, text).ok_or(Refusal::Target)?;
-        let in_text = |part: &str| Span::of(text.as_bytes(), part.as_bytes()).behind(method.len());
+    /// Cuts the target into its parts.
+    pub(crate) fn read_target(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let (method, target) = (self.method.text(bytes), self.target.text(bytes));
+        let parts = target::split(method, target).ok_or(Refusal::Target)?;
+        let span = |part: &str| Span::of(bytes, part.as_bytes());
         self.path = if parts.path.is_empty() {
             Span::default()
         } else {
-            in_text(parts.path)
+            span(parts.path)
         };
-        self.query = parts.query.map(in_text);
+        self.query = parts.query.map(span);
         self.connect = method == "CONNECT";
-        self.host = parts
-            .authority
-            .map(|authority| Span::of(bytes, authority.as_bytes()));
+        self.host = parts.authority.map(span);
         Ok(())
     }
 
     /// Takes down what one header line says about framing and persistence.
-    fn note(
+    #[inline]
+    pub(crate) fn note(
         &mut self,
-        header: &httparse::Header<'_>,
+        name: &[u8],
+        text: &[u8],
         value: Span,
         found: &mut Findings,
     ) -> Result<(), Refusal> {
-        let (name, text) = (header.name, header.value);
         // The length tells nearly always that a name is none of these.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if name.eq_ignore_ascii_case(b"host") => {
                 found.hosts += 1;
                 if found.hosts > 1 || !target::is_authority(text) {
                     return Err(Refusal::Host);
@@ -225,7 +194,7 @@ impl Head {
                 // An absolute target's authority overrides the header (RFC 9112, section 3.2.2).
                 self.host.get_or_insert(value);
             }
-            6 if name.eq_ignore_ascii_case("expect") => {
+            6 if name.eq_ignore_ascii_case(b"expect") => {
                 if !text.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
                 }
@@ -237,7 +206,8 @@ impl Head {
     }
 
     /// RFC 9112, sections 3.2 (Host), 6.3 (length of the content) and 9.3 (persistence).
-    fn conclude(&mut self, found: &Findings) -> Result<(), Refusal> {
+    #[inline]
+    pub(crate) fn conclude(&mut self, found: &Findings) -> Result<(), Refusal> {
         if self.version == Version::Http11 && found.hosts != 1 {
             return Err(Refusal::Host);
         }
@@ -254,7 +224,11 @@ impl Head {
     /// The head together with the bytes it was parsed from.
     #[must_use]
     pub fn view<'a>(&'a self, bytes: &'a [u8]) -> HeadView<'a> {
-        HeadView { head: self, bytes }
+        HeadView {
+            head: self,
+            bytes,
+            target: self.target.text(bytes),
+        }
     }
 
     /// How the content is framed.
@@ -293,6 +267,7 @@ impl Head {
 pub struct HeadView<'a> {
     head: &'a Head,
     bytes: &'a [u8],
+    target: &'a str,
 }
 
 impl<'a> HeadView<'a> {
@@ -305,13 +280,16 @@ impl<'a> HeadView<'a> {
     /// The method as sent; methods are case-sensitive.
     #[must_use]
     pub fn method(self) -> &'a str {
-        &self.head.text[..self.head.method]
+        match self.head.method.get(self.bytes) {
+            b"GET" => "GET",
+            _ => self.head.method.text(self.bytes),
+        }
     }
 
     /// The target as sent.
     #[must_use]
     pub fn target(self) -> &'a str {
-        &self.head.text[self.head.method..]
+        self.target
     }
 
     /// The target's path, still percent-encoded; it begins with `/`, except for `OPTIONS *`. That of
@@ -322,14 +300,16 @@ impl<'a> HeadView<'a> {
         if self.head.path == Span::default() {
             "/"
         } else {
-            self.head.path.of_str(&self.head.text)
+            self.head.path.text_of(self.target, self.head.target)
         }
     }
 
     /// What follows the target's `?`, still percent-encoded.
     #[must_use]
     pub fn query(self) -> Option<&'a str> {
-        self.head.query.map(|span| span.of_str(&self.head.text))
+        self.head
+            .query
+            .map(|span| span.text_of(self.target, self.head.target))
     }
 
     /// The host (and port) that the request is for; empty if an HTTP/1.0 client did not say.
@@ -388,6 +368,8 @@ pub(crate) fn has_token(list: &[u8], token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -22,6 +22,7 @@
 
 mod accept;
 mod access;
+mod at_once;
 pub mod auth;
 pub mod body;
 mod buffers;

@@ -136,7 +136,7 @@ fn parse(bytes: &[u8], method: &str) -> Result<ResponseHead, Fault> {
     let mut found = Findings::default();
     for header in parsed.headers.iter() {
         headers.push(header.name, header.value);
-        found.note(header.name, header.value)?;
+        found.note(header.name.as_bytes(), header.value)?;
     }
     let framing = framing(&found, version, status, method)?;
     let keep_alive = framing != Framing::UntilClose && found.keep_alive(version);
