@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::Limits;
-use crate::body::is_token;
+use crate::body::{is_token, table};
 use crate::head::{Findings, Head, Span, Version};
 
 impl Head {
@@ -37,15 +37,12 @@ impl Head {
         if bytes[method] != b' ' || method == 0 {
             return None;
         }
+        let ends_path = |at: usize| bytes[at..].iter().position(|&byte| !is_path(byte));
+        let mut to = from + ends_path(from)?;
         let mut query = None;
-        let mut to = from;
-        loop {
-            match TARGET[usize::from(*bytes.get(to)?)] {
-                Part::Path => {}
-                Part::Query => _ = query.get_or_insert(to),
-                Part::Other => break,
-            }
-            to += 1;
+        while bytes[to] == b'?' {
+            query.get_or_insert(to);
+            to += 1 + ends_path(to + 1)?;
         }
         let (end, rest) = bytes[to..].split_first_chunk()?;
         self.version = match end {
@@ -70,24 +67,18 @@ impl Head {
     }
 
     /// Where the content begins.
-    fn take_header_lines(
-        &mut self,
-        bytes: &[u8],
-        mut at: usize,
-        limits: &Limits,
-    ) -> Option<usize> {
+    fn take_header_lines(&mut self, bytes: &[u8], mut at: usize, limits: &Limits) -> Option<usize> {
         self.headers.clear();
         let most = limits.header_count.min(Limits::MAX_HEADER_COUNT);
         let mut found = Findings::default();
         loop {
-            let line = &bytes[at..];
-            let length = line.iter().position(|&byte| !is_token(byte))?;
-            if line[length] != b':' || length == 0 {
-                let is_end = length == 0 && line.starts_with(b"\r\n");
+            let colon = at + bytes[at..].iter().position(|&byte| !is_token(byte))?;
+            if bytes[colon] != b':' || colon == at {
+                let is_end = colon == at && bytes[at..].starts_with(b"\r\n");
                 return (is_end && self.conclude(&found).is_ok()).then_some(at + 2);
             }
-            let name = Span::new(at, at + length);
-            let mut from = name.end() + 1;
+            let name = Span::new(at, colon);
+            let mut from = colon + 1;
             while matches!(bytes.get(from)?, b' ' | b'\t') {
                 from += 1;
             }
@@ -104,63 +95,49 @@ impl Head {
             }
             let value = Span::new(from, to);
             self.headers.push((name, value));
-            self.note(name.get(bytes), value.get(bytes), value, &mut found)
-                .ok()?;
+            // Length and first letter tell nearly always that it decides nothing.
+            if let (4, b'h') | (6, b'e') | (10 | 14, b'c') | (17, b't') =
+                (colon - at, bytes[at].to_ascii_lowercase())
+            {
+                self.note(name.get(bytes), value.get(bytes), value, &mut found)
+                    .ok()?;
+            }
             at = end + 2;
         }
     }
 }
 
-/// What a byte is in a request's target.
-#[derive(Clone, Copy)]
-enum Part {
-    Path,
-    Query,
-    /// It ends there, or is none that we take.
-    Other,
+/// Whether this belongs to the part of a target before its `?`, or to that behind it.
+fn is_path(byte: u8) -> bool {
+    static TABLE: [bool; 256] = table(b"!\"$%&'()*+,-./:;<=>@[\\]^_`{|}~");
+    TABLE[usize::from(byte)]
 }
 
-static TARGET: [Part; 256] = {
-    let mut parts = [Part::Other; 256];
-    let mut byte = b'!';
-    while byte <= b'~' {
-        parts[byte as usize] = match byte {
-            b'?' => Part::Query,
-            b'#' => Part::Other,
-            _ => Part::Path,
-        };
-        byte += 1;
-    }
-    parts
-};
-
-/// Where the first control character is, other than a tab.
+/// Where the first control character is, other than a tab. Values are longer than names and targets are: of those, short as
+/// they are, eight bytes at a time are no faster.
+#[inline]
 fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let rest = &bytes[at..];
-        let controls = match rest.first_chunk() {
-            Some(eight) => controls(*eight),
-            None => {
-                let mut last = [b' '; 8];
-                last[..rest.len()].copy_from_slice(rest);
-                controls(last)
-            }
+        let Some(eight) = rest.first_chunk() else {
+            let is_end = |&byte: &u8| byte != b'\t' && controls([byte; 8]) != 0;
+            return rest.iter().position(is_end).map(|more| at + more);
         };
-        if controls != 0 {
-            at += controls.trailing_zeros() as usize / 8;
-            if bytes[at] != b'\t' {
-                return Some(at);
-            }
-            at += 1;
-        } else if rest.len() > 8 {
+        let controls = controls(*eight);
+        if controls == 0 {
             at += 8;
-        } else {
-            return None;
+            continue;
         }
+        at += controls.trailing_zeros() as usize / 8;
+        if bytes[at] != b'\t' {
+            return Some(at);
+        }
+        at += 1;
     }
 }
 
 /// The highest bits of those bytes that are control characters, and maybe of some behind the first of them.
+#[inline]
 fn controls(eight: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let word = u64::from_le_bytes(eight);
@@ -172,7 +149,7 @@ fn controls(eight: [u8; 8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::value_end;
+    use super::*;
 
     #[test]
     fn a_value_ends_at_the_first_control_character() {
@@ -184,11 +161,20 @@ mod tests {
                 for at in 0..length {
                     for byte in 0..=255 {
                         bytes[at] = byte;
-                        assert_eq!(value_end(&bytes, 0), ends(byte).then_some(at), "{bytes:?}");
+                        let found = value_end(&bytes, 0);
+                        assert_eq!(found, ends(byte).then_some(at), "{bytes:?}");
                     }
                     bytes[at] = other;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_path_is_of_what_can_be_seen() {
+        for byte in 0..=255 {
+            let wanted = byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+            assert_eq!(is_path(byte), wanted, "{byte}");
         }
     }
 }

@@ -47,11 +47,6 @@ impl Span {
         }
     }
 
-    #[inline]
-    pub(crate) fn end(self) -> usize {
-        self.end as usize
-    }
-
     /// Where `part`, a slice of `whole`, lies in it.
     fn of(whole: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr() - whole.as_ptr().addr();
