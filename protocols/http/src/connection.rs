@@ -21,7 +21,7 @@ use grapeshot::{catch_panic, with_timeout};
 use crate::access::Line;
 use crate::auth::User;
 use crate::body::Decoder;
-use crate::buffers;
+use crate::buffers::{self, Buffers};
 use crate::encode::encode_failure;
 use crate::exchange::{Answer, Context, Control, Draft, Exchange};
 use crate::handler::Reply;
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
     context: Arc<Context>,
     control: Arc<Control>,
     /// The received bytes are `input[start..end]`. It is one of [`buffers`] to begin with, grows to what the limits allow, and is
-    /// empty between requests.
+    /// empty between requests, as is the memory of `output` and `head`.
     input: Vec<u8>,
     start: usize,
     end: usize,
@@ -196,9 +196,9 @@ impl Connection {
             if !first && deadline.is_none() {
                 deadline = Some(grapeshot::time::now() + self.context.limits.head_wait);
             }
-            self.make_room();
             // Never wait while an answer lies here: the client may be waiting for it.
             self.output.flush(&*self.stream, &self.context.limits)?;
+            self.make_room();
             let new = self.control.requests.load(Ordering::Relaxed) == 0;
             let wait = match deadline {
                 None if new => self.context.limits.first_byte,
@@ -208,13 +208,16 @@ impl Connection {
             if first && !self.control.rest(self.now, &self.context.closing) {
                 return Ok(None);
             }
-            let (stream, input) = (&*self.stream, &mut self.input);
+            let stream = &*self.stream;
             let read = || {
                 if first {
                     stream.wait_to_read()?;
-                    *input = buffers::take();
+                    let buffers = buffers::take();
+                    self.input = buffers.input;
+                    *self.output.buffer() = buffers.output;
+                    self.head.headers = buffers.headers;
                 }
-                stream.read(&mut input[self.end..])
+                stream.read(&mut self.input[self.end..])
             };
             match with_timeout(wait, read) {
                 Err(_) if first => {
@@ -239,11 +242,15 @@ impl Connection {
     }
 
     /// Sees to it that there is room for at least one byte, or no buffer while there is nothing in it. The scanner bounds how
-    /// much can be asked for.
+    /// much can be asked for. All answers are written.
     fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            buffers::give_back(std::mem::take(&mut self.input));
+            buffers::give_back(Buffers {
+                input: std::mem::take(&mut self.input),
+                output: std::mem::take(self.output.buffer()),
+                headers: std::mem::take(&mut self.head.headers),
+            });
         } else if self.end == self.input.len() {
             if self.start > 0 {
                 self.input.copy_within(self.start..self.end, 0);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use grapeshot::net::{Peer, Stream};
 
 use super::relay;
-use crate::buffers;
+use crate::buffers::{self, Buffers};
 use crate::client::{self, Client, ErrorKind, PoolLimits, Redirects};
 use crate::head::has_token;
 use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
@@ -276,18 +276,21 @@ fn pass_back(mut answer: client::Response, response: Response<'_>) -> Result<(),
     }
     let mut writer = response.start()?;
     // What is short is passed on in a buffer that is at hand.
-    let mut chunk = match declared {
+    let mut lent = match declared {
         Some(length) if length <= buffers::SIZE as u64 => buffers::take(),
-        _ => vec![0; CHUNK],
+        _ => Buffers {
+            input: vec![0; CHUNK],
+            ..Buffers::default()
+        },
     };
     loop {
-        match answer.read(&mut chunk)? {
+        match answer.read(&mut lent.input)? {
             0 => {
-                buffers::give_back(chunk);
+                buffers::give_back(lent);
                 return Ok(writer.finish()?);
             }
             count => {
-                writer.write_all(&chunk[..count])?;
+                writer.write_all(&lent.input[..count])?;
                 writer.flush()?;
             }
         }
