@@ -159,7 +159,7 @@ mod tests {
                 let mut bytes = vec![other; length];
                 assert_eq!(value_end(&bytes, 0), None);
                 for at in 0..length {
-                    for byte in 0..=255 {
+                    for byte in 0..=255_u8 {
                         bytes[at] = byte;
                         let found = value_end(&bytes, 0);
                         assert_eq!(found, ends(byte).then_some(at), "{bytes:?}");
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_path_is_of_what_can_be_seen() {
-        for byte in 0..=255 {
+        for byte in 0..=255_u8 {
             let wanted = byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
             assert_eq!(is_path(byte), wanted, "{byte}");
         }

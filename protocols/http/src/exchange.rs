@@ -92,8 +92,9 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// An empty one, in memory that an earlier one used.
-    pub(crate) fn new(headers: Vec<u8>) -> Self {
+    /// An empty one, in this memory, which is cleared.
+    pub(crate) fn new(mut headers: Vec<u8>) -> Self {
+        headers.clear();
         Self {
             status: Cell::new(Status::OK),
             headers: RefCell::new(headers),

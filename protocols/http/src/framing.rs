@@ -18,6 +18,12 @@ impl Findings {
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         // The length tells nearly always that a name is none of these.
         match name.len() {
+            // What nearly everybody says who says something.
+            10 if value.eq_ignore_ascii_case(b"keep-alive")
+                && name.eq_ignore_ascii_case(b"connection") =>
+            {
+                self.keep_alive = true;
+            }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");

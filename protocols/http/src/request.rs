@@ -103,10 +103,11 @@ impl<'c> Request<'c> {
     /// A response to this request, if no answer was begun: for who called a handler that left without one.
     #[must_use]
     pub fn unanswered(&self) -> Option<Response<'c>> {
-        self.body
-            .exchange
-            .is_unanswered()
-            .then(|| Response::new(self.body.exchange))
+        let exchange = self.body.exchange;
+        exchange.is_unanswered().then(|| {
+            exchange.draft.clear();
+            Response::new(exchange)
+        })
     }
 
     /// The value of a header, if it occurs and is ASCII or UTF-8; of several the first.

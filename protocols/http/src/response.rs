@@ -25,7 +25,6 @@ pub struct Response<'c> {
 
 impl<'c> Response<'c> {
     pub(crate) fn new(exchange: &'c Exchange<'c>) -> Self {
-        exchange.draft.clear();
         Self { exchange }
     }
 
