@@ -56,6 +56,8 @@ fn site(folder: &Path) -> std::io::Result<Server> {
     }))
 }
 
+// Not inlined: its variables would lie on the stack of the other requests, too.
+#[inline(never)]
 fn echo(request: &mut Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
     let socket = websocket::accept(request, response)?;
     while let Ok(message) = socket.recv() {
