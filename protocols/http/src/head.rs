@@ -418,6 +418,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whatever_byte_is_changed_no_more_is_let_through_at_once() {
+        for wire in [
+            "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX-Y: \t v w\t \r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabc",
+            "\r\nPOST http://h/a HTTP/1.1\r\nHost: i\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nE:\r\n\r\n",
+            "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\nA: \u{e9}\r\n\r\n",
+            "OPTIONS * HTTP/1.0\r\nhost:\r\n\r\n",
+        ] {
+            let mut taken = 0;
+            let mut check = |bytes: &[u8]| {
+                let [at_once, in_steps] = both_ways(bytes, &Limits::default());
+                taken += usize::from(at_once.is_some());
+                let text = bytes.escape_ascii();
+                assert!(
+                    at_once.is_none() || at_once == in_steps,
+                    "{text}: {at_once:?}, {in_steps:?}"
+                );
+            };
+            for at in 0..wire.len() {
+                let mut bytes = wire.as_bytes().to_vec();
+                for byte in 0..=255 {
+                    bytes[at] = byte;
+                    check(&bytes);
+                }
+                bytes.remove(at);
+                check(&bytes);
+                check(&wire.as_bytes()[..at]);
+            }
+            assert!(taken > 20 * wire.len(), "{wire:?}: {taken}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
         /// Whatever is taken at once is taken in steps, too, and as the same.
