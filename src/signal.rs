@@ -186,7 +186,7 @@ impl Watched {
             .push(signal_hook::flag::register(signal, Arc::clone(&arrived))?);
         actions
             .0
-            .push(low_level::pipe::register(signal, waker.try_clone()?)?);
+            .push(handler::wake_on(signal, waker.try_clone()?)?);
         Ok(Watched {
             signal,
             arrived,

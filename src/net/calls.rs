@@ -15,9 +15,9 @@ const MAX_SLICES: usize = 1024;
 
 /// Apple has no such flag: there [`quiet`] silences the socket when it is made.
 #[cfg(not(target_vendor = "apple"))]
-pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
-pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 #[inline]
 pub(super) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {

@@ -63,7 +63,7 @@
 
 mod accept;
 mod addr;
-mod calls;
+pub(crate) mod calls;
 mod carrier;
 mod connect;
 mod datagram;
