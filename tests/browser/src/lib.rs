@@ -129,14 +129,17 @@ impl Browser {
         self.post("execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// Waits until a JavaScript expression is true; gives its value.
+    /// Waits until a JavaScript expression is true; gives its value, or true for an element.
     ///
     /// # Panics
     /// When it does not become true in time.
     pub fn wait_for(&self, expression: &str) -> Value {
         let mut value = Value::Null;
         wait_until(expression, || {
-            value = self.script(&format!("return {expression}"));
+            // Not an element itself: it may be gone by the time that the driver looks at it.
+            value = self.script(&format!(
+                "const found = ({expression}); return found?.nodeType ? true : found"
+            ));
             !matches!(value, Value::Null | Value::Bool(false)) && value != 0
         });
         value
