@@ -2,6 +2,7 @@
 //! and given up, in one step.
 
 use std::alloc::Layout;
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -24,6 +25,8 @@ struct Front<H, B: ?Sized> {
     head: H,
     /// With what is known of its type.
     body: NonNull<B>,
+    /// That type, for those who know it.
+    kind: TypeId,
 }
 
 /// What is allocated.
@@ -53,7 +56,7 @@ impl<H, B: ?Sized> Counted<H, B> {
     /// References to a new value, one of them its heir. Its parts are made in their place: they are large. `erase` forgets the
     /// body's type: write `|body| body`. It is given a reference, for from a mere address it could make a body of any type.
     #[inline]
-    pub(crate) fn create<T>(
+    pub(crate) fn create<T: 'static>(
         head: impl FnOnce() -> H,
         body: impl FnOnce() -> T,
         erase: for<'a> fn(&'a mut T) -> &'a mut B,
@@ -72,6 +75,7 @@ impl<H, B: ?Sized> Counted<H, B> {
             );
             let front = &raw mut (*whole).front;
             (&raw mut (*front).body).write(erased);
+            (&raw mut (*front).kind).write(TypeId::of::<T>());
             (&raw mut (*front).head).write(head());
             (&raw mut (*front).claims).write(Claims::new(3));
             (&raw mut (*front).thread).write(AtomicUsize::new(0));
@@ -92,6 +96,17 @@ impl<H, B: ?Sized> Counted<H, B> {
     pub(crate) fn body(&self) -> &B {
         // SAFETY: both are there as long as there is a reference.
         unsafe { self.front.as_ref().body.as_ref() }
+    }
+
+    /// The body, if it is a `T`. It is not asked, as by `dyn Any`: that takes calls that the processor cannot foresee.
+    #[inline]
+    pub(crate) fn body_as<T: 'static>(&self) -> Option<&T> {
+        let front = self.front();
+        if front.kind != TypeId::of::<T>() {
+            return None;
+        }
+        // SAFETY: `create` was given a `T`, which is there as long as there is a reference.
+        Some(unsafe { front.body.cast().as_ref() })
     }
 
     #[inline]
@@ -301,6 +316,14 @@ mod tests {
         assert_eq!(drops.load(Ordering::Relaxed), 0);
         drop(first);
         assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn who_knows_the_bodys_type_gets_it_as_that() {
+        let (first, one) = parrot(&Arc::default(), 7);
+        assert_eq!(one.body_as::<Parrot>().map(|parrot| parrot.1), Some(7));
+        assert!(one.body_as::<String>().is_none());
+        drop(first);
     }
 
     #[test]

@@ -58,7 +58,9 @@ impl<H, B: ?Sized> Counted<H, B> {
     ///
     /// # Panics
     /// On a thread that the value is not bound to, or if a result was published, or was left and not taken back.
-    #[inline]
+    // Always, as for `Heir::abandon`: a result is made in place then, and not in pieces that are copied as a whole, for which
+    // the processor waits until it has written them.
+    #[inline(always)]
     pub(crate) fn leave<T>(&self, place: &Bequest<T>, result: T) -> Result<(), T> {
         self.assert_has(place);
         self.assert_is_makers();
@@ -139,7 +141,7 @@ impl<H, B: ?Sized> Heir<H, B> {
     }
 
     /// The result, if one was published and not taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<T>(
         &mut self,
         of: impl for<'a> FnOnce(&'a B) -> &'a Bequest<T>,
@@ -173,7 +175,7 @@ impl<H, B: ?Sized> Heir<H, B> {
     }
 
     /// Gives the heir up, and the result if it is there: otherwise its maker is to dispose of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn abandon<T>(self, of: impl for<'a> FnOnce(&'a B) -> &'a Bequest<T>) -> Option<T> {
         let mut this = ManuallyDrop::new(self);
         if this.0.claims().abandon() == Abandoned::Left {

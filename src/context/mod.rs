@@ -39,6 +39,7 @@ mod spin;
 mod switch;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) mod ticker;
+mod typed;
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -56,6 +57,7 @@ use sanitizer::Announced;
 pub(crate) use spin::{SpinGuard, SpinMutex};
 pub(crate) use stack::{Stack, StackPool};
 use switch::Left;
+pub(crate) use typed::Typed;
 
 thread_local! {
     /// The worker's loop, which the running coroutine was resumed by; 0 on its own stack and on plain threads.

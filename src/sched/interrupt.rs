@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -26,19 +27,32 @@ impl From<Elapsed> for std::io::Error {
 }
 
 /// Why a blocking call is interrupted.
+///
+/// One word, so that what a wait came to travels in registers: in memory it would be written in pieces and read as a
+/// whole, for which the processor waits until the pieces have left it, for as long as half a switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) struct Cause(NonZeroU64);
+
+impl Cause {
     /// `interrupt`, the console's `kill`, or the runtime's shutdown.
-    Kill,
+    const KILL: Self = Self(NonZeroU64::MAX);
+
     /// The deadline of the scope with this number.
-    Deadline(u64),
+    fn deadline(scope: u64) -> Self {
+        Self(NonZeroU64::new(scope).expect("scopes count from 1"))
+    }
+
+    /// The number of the scope whose deadline it is.
+    fn scope(self) -> Option<u64> {
+        (self != Self::KILL).then_some(self.0.get())
+    }
 }
 
 /// The payload of the unwinding.
 pub(crate) struct Raised(Cause);
 
 impl Raised {
-    pub(crate) const KILL: Self = Self(Cause::Kill);
+    pub(crate) const KILL: Self = Self(Cause::KILL);
 }
 
 /// An interrupt that is due, to be raised when the primitive has cleaned up.
@@ -54,7 +68,7 @@ impl Interrupt {
     /// Unwinds the caller.
     #[cold]
     pub(crate) fn raise(self) -> ! {
-        if let Cause::Deadline(_) = self.0 {
+        if self.0.scope().is_some() {
             worker::with(|worker| worker.map(worker::Worker::count_timeout));
         }
         resume_unwind(Box::new(Raised(self.0)))
@@ -143,13 +157,13 @@ impl Scopes {
             return None;
         }
         if killed && self.shields.get() == 0 {
-            return Some(Cause::Kill);
+            return Some(Cause::KILL);
         }
         let list = self.list.borrow();
         list[self.visible_from.get()..]
             .iter()
             .find(|scope| scope.expired)
-            .map(|scope| Cause::Deadline(scope.id))
+            .map(|scope| Cause::deadline(scope.id))
     }
 
     /// False: nothing is due.
@@ -352,7 +366,7 @@ fn within<T>(
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Raised>() {
-            Some(Raised(Cause::Deadline(owner))) if *owner == id => Err(Elapsed),
+            Some(Raised(cause)) if cause.scope() == Some(id) => Err(Elapsed),
             _ => resume_unwind(payload),
         },
     }

@@ -83,10 +83,8 @@ pub struct JoinHandle<T: 'static> {
 /// Where the outcome of a coroutine is whose closure returns a `T`.
 #[inline]
 fn inheritance<T: 'static>(body: &dyn Body) -> &Inheritance<T> {
-    let inheritance = body.inheritance();
-    inheritance
-        .downcast_ref()
-        .expect("spawned with this very type")
+    let inheritance = body.inheritance().get();
+    inheritance.expect("spawned with this very type")
 }
 
 impl<T: 'static> JoinHandle<T> {

@@ -23,7 +23,7 @@ use super::{Shared, current, worker};
 use crate::context::lend::Returned;
 use crate::context::{
     Bequest, Binder, Context, Counted, Entry, First, Fresh, HandOver, Heir, PinnedCell, Published,
-    SpinMutex,
+    SpinMutex, Typed,
 };
 use crate::local::{self, Locals};
 
@@ -308,10 +308,8 @@ pub(crate) trait Body: Send + Sync + 'static {
     fn entry(&self) -> Entry;
     /// Binds what is pinned to the thread that it will run on.
     fn bind(&self, binder: &Binder);
-    /// For `entry`, which knows the type.
-    fn as_any(&self) -> &dyn Any;
     /// An [`Inheritance`], for whoever joins and knows the type.
-    fn inheritance(&self) -> &dyn Any;
+    fn inheritance(&self) -> Typed<'_>;
     /// See [`CoroRef::discard`].
     fn discard(&self, coroutine: &CoroRef, error: JoinError);
     /// What nobody will join for, if it was kept; `coroutine` has this body.
@@ -346,12 +344,8 @@ where
     fn with_current<R>(call: impl FnOnce(&CoroRef, &Self) -> R) -> R {
         current::with(|coroutine| {
             let coroutine = coroutine.expect("an entry runs in its coroutine");
-            let run = coroutine
-                .body()
-                .as_any()
-                .downcast_ref()
-                .expect("an entry runs in its own coroutine");
-            call(coroutine, run)
+            let run = coroutine.body_as();
+            call(coroutine, run.expect("an entry runs in its own coroutine"))
         })
     }
 
@@ -412,12 +406,8 @@ where
         binder.bind(&self.closure);
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn inheritance(&self) -> &dyn Any {
-        &self.inheritance
+    fn inheritance(&self) -> Typed<'_> {
+        Typed::new(&self.inheritance)
     }
 
     fn discard(&self, coroutine: &CoroRef, error: JoinError) {

@@ -188,6 +188,9 @@ impl Waiter {
     }
 }
 
+/// Which of the things that a wait was for was granted. A word, for the same reason as an [`Interrupt`]'s cause.
+pub(crate) type Arm = usize;
+
 /// What a wait came to.
 #[derive(Debug)]
 #[must_use]
@@ -198,7 +201,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn of(ending: Result<u8, Interrupt>) -> Self {
+    fn of(ending: Result<Arm, Interrupt>) -> Self {
         match ending {
             Ok(_) => Self::Granted,
             Err(interrupt) => Self::Interrupted(interrupt),
@@ -283,7 +286,7 @@ impl Wait {
     /// As [`Wait::suspend`], and says by which arm it was granted. A plain thread, which has no timers, also takes the
     /// grant of `alarm`: an arm, and the time (by [`worker::now`]) at which it grants.
     #[inline]
-    pub(crate) fn suspend_for_any(self, alarm: Option<(u8, u64)>) -> Result<u8, Interrupt> {
+    pub(crate) fn suspend_for_any(self, alarm: Option<(u8, u64)>) -> Result<Arm, Interrupt> {
         if crate::context::is_coroutine() {
             self.suspend_coroutine(None)
         } else {
@@ -292,7 +295,7 @@ impl Wait {
     }
 
     /// Gives the wait up instead of going through with it. Fails if it has been granted: by which arm.
-    pub(crate) fn cancel(self, waiter: &Waiter) -> Result<(), u8> {
+    pub(crate) fn cancel(self, waiter: &Waiter) -> Result<(), Arm> {
         let (cancelled, ending) = waiter.target.with(|target| {
             let word = match target {
                 Which::First(coroutine) => &coroutine.head.word,
@@ -306,12 +309,12 @@ impl Wait {
             (cancelled, ending)
         });
         match ending {
-            Some(Ending::Granted(arm)) if !cancelled => Err(arm),
+            Some(Ending::Granted(arm)) if !cancelled => Err(arm.into()),
             _ => Ok(()),
         }
     }
 
-    fn suspend_coroutine(&self, lent: Option<&AtomicU64>) -> Result<u8, Interrupt> {
+    fn suspend_coroutine(&self, lent: Option<&AtomicU64>) -> Result<Arm, Interrupt> {
         if let Some(interrupt) =
             current::with(|coroutine| self.look_before(coroutine.expect("prepared in a coroutine")))
         {
@@ -323,7 +326,7 @@ impl Wait {
             let ending = head.word.ending().expect("only an ended wait is resumed");
             head.word.end();
             match ending {
-                Ending::Granted(arm) => Ok(arm),
+                Ending::Granted(arm) => Ok(arm.into()),
                 Ending::Interrupted => {
                     let cause = head.own.get().scopes.due(head.is_interrupted());
                     Err(Interrupt::new(cause.expect("an interrupt has a cause")))
@@ -354,12 +357,16 @@ impl Wait {
     }
 
     #[cold]
-    fn block_thread(&self, waiter: &ThreadWait, alarm: Option<(u8, u64)>) -> Result<u8, Interrupt> {
+    fn block_thread(
+        &self,
+        waiter: &ThreadWait,
+        alarm: Option<(u8, u64)>,
+    ) -> Result<Arm, Interrupt> {
         loop {
             match waiter.word.ending() {
                 Some(Ending::Granted(arm)) => {
                     waiter.word.end();
-                    return Ok(arm);
+                    return Ok(arm.into());
                 }
                 Some(Ending::Interrupted) => {
                     unreachable!("only its own thread interrupts it, below")

@@ -93,12 +93,12 @@ fn wait_for_any(arms: &mut [&mut dyn Arm]) -> bool {
     };
     let granted = outcome.as_ref().ok().copied().flatten();
     for (number, arm) in (1..=MOST as u8).zip(arms.iter_mut()) {
-        if granted != Some(number) {
+        if granted != Some(number.into()) {
             arm.withdraw();
         }
     }
     match outcome {
-        Ok(Some(number)) => arms[usize::from(number) - 1].complete(),
+        Ok(Some(number)) => arms[number - 1].complete(),
         Ok(None) => false,
         Err(interrupt) => interrupt.raise(),
     }
