@@ -142,7 +142,16 @@ impl<P> WaitQueue<P> {
     }
 
     /// Ends the wait of the first in line who still waits; its payload, or `None` if nobody does.
+    #[inline]
     pub(crate) fn grant_first(&mut self) -> Option<P> {
+        // Most of the time there is nobody.
+        if self.is_empty() {
+            return None;
+        }
+        self.grant_one()
+    }
+
+    fn grant_one(&mut self) -> Option<P> {
         while !self.is_empty() {
             if let Some(payload) = self.grant_front() {
                 return Some(payload);
