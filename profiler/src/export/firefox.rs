@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each worker is two threads there: what it ran, and what its coroutines waited for, the group as the outermost frame. The
-//! timeline's slices are markers of the first.
+//! timeline's slices are markers of the first. What was allocated is one more thread, without samples and with
+//! `nativeAllocations`, as the Firefox Profiler itself makes them of dhat's files.
 
 use std::collections::HashMap;
 
@@ -150,30 +151,32 @@ impl Tables {
 impl Profile {
     /// As a file for the Firefox Profiler: open it at <https://profiler.firefox.com>, which looks at it in the browser and
     /// uploads nothing. Samples weigh the milliseconds that they stand for; when each came is not known, so those of a thread
-    /// follow each other.
+    /// follow each other. What was allocated is in the thread `allocated`, in bytes, all of it at the beginning.
     pub fn firefox(&self) -> String {
         let mut tables = Tables::default();
         let mut threads = Vec::new();
         for worker in 0..self.workers.len() as u32 {
-            for (half, suffix) in [(&self.on, ""), (&self.off, ", waiting")] {
-                let stacks: Vec<_> = half.iter().filter(|it| it.worker == worker).collect();
-                let markers = suffix.is_empty();
-                if !stacks.is_empty() || markers {
-                    let name = format!("worker {worker}{suffix}");
-                    let number = threads.len();
-                    threads.push(self.thread(
-                        &mut tables,
-                        &name,
-                        number,
-                        &stacks,
-                        markers.then_some(worker),
-                    ));
-                }
+            let (on, off) = (of_worker(&self.on, worker), of_worker(&self.off, worker));
+            let mut ran = self.thread(format!("worker {worker}"), threads.len());
+            ran["samples"] = self.samples(&mut tables, &on);
+            ran["samples"]["threadCPUDelta"] = on.iter().map(|it| it.nanos).collect();
+            ran["markers"] = self.markers(&mut tables, worker);
+            ran["showMarkersInTimeline"] = (ran["markers"]["length"] != 0).into();
+            threads.push(ran);
+            if !off.is_empty() {
+                let mut waited = self.thread(format!("worker {worker}, waiting"), threads.len());
+                waited["samples"] = self.samples(&mut tables, &off);
+                threads.push(waited);
             }
+        }
+        if !self.allocated.stacks.is_empty() {
+            let mut allocated = self.thread("allocated".into(), threads.len());
+            allocated["nativeAllocations"] = self.allocations(&mut tables);
+            threads.push(allocated);
         }
         let category = |name: &str, color: &str| json!({ "name": name, "color": color, "subcategories": ["Other"] });
         let hertz = f64::from(self.hertz.max(1));
-        let profile = json!({
+        let mut profile = json!({
             "meta": {
                 "version": GECKO_VERSION,
                 "preprocessedProfileVersion": PROCESSED_VERSION,
@@ -213,43 +216,16 @@ impl Profile {
             "shared": tables.shared(),
             "threads": threads,
         });
+        if !self.allocated.stacks.is_empty() {
+            // It hides a thread without samples, unless it is told which ones to show.
+            let all = profile["threads"].as_array().map_or(0, Vec::len);
+            profile["meta"]["initialVisibleThreads"] = (0..all).collect();
+        }
         profile.to_string()
     }
 
-    /// A thread of the format, with the slices of `worker` as markers if it is given.
-    fn thread(
-        &self,
-        tables: &mut Tables,
-        name: &str,
-        number: usize,
-        stacks: &[&Stack],
-        worker: Option<u32>,
-    ) -> Value {
-        let (mut places, mut deltas, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        let mut before = 0.0;
-        for stack in stacks {
-            let milliseconds = stack.nanos as f64 / 1e6;
-            places.push(tables.stack(self, stack));
-            deltas.push(before);
-            weights.push(milliseconds);
-            before = milliseconds;
-        }
-        let slices = self.timeline.iter();
-        let slices: Vec<_> = slices.filter(|it| Some(it.worker) == worker).collect();
-        let names: Vec<_> = (slices.iter())
-            .map(|it| tables.string(self.group(it.group)))
-            .collect();
-        let milliseconds = |nanos: u64| nanos as f64 / 1e6;
-        let mut samples = json!({
-            "length": places.len(),
-            "stack": places,
-            "timeDeltas": deltas,
-            "weight": weights,
-            "weightType": "tracing-ms",
-        });
-        if worker.is_some() {
-            samples["threadCPUDelta"] = stacks.iter().map(|it| it.nanos).collect();
-        }
+    /// A thread of the format, the so manieth, in which nothing happened.
+    fn thread(&self, name: String, number: usize) -> Value {
         json!({
             "name": name,
             "processName": self.application,
@@ -262,27 +238,79 @@ impl Profile {
             "processStartupTime": 0.0,
             "processShutdownTime": null,
             "pausedRanges": [],
-            "showMarkersInTimeline": !slices.is_empty(),
-            "samples": samples,
-            "markers": {
-                "length": slices.len(),
-                "name": names,
-                "category": vec![OTHER; slices.len()],
-                "phase": vec![1; slices.len()],
-                "startTime": slices.iter().map(|it| milliseconds(it.from)).collect::<Vec<_>>(),
-                "endTime": slices.iter().map(|it| milliseconds(it.to)).collect::<Vec<_>>(),
-                "data": slices.iter()
-                    .map(|it| json!({ "type": "coroutine", "number": it.coroutine }))
-                    .collect::<Vec<_>>(),
-            },
+            "showMarkersInTimeline": false,
+            "samples": { "length": 0, "stack": [], "timeDeltas": [], "weight": [], "weightType": "tracing-ms" },
+            "markers": { "length": 0, "name": [], "category": [], "phase": [], "startTime": [], "endTime": [], "data": [] },
         })
     }
+
+    /// A table of samples that follow each other.
+    fn samples(&self, tables: &mut Tables, stacks: &[&Stack]) -> Value {
+        let (mut places, mut deltas, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut before = 0.0;
+        for stack in stacks {
+            let its = milliseconds(stack.nanos);
+            places.push(tables.stack(self, stack));
+            deltas.push(before);
+            weights.push(its);
+            before = its;
+        }
+        json!({
+            "length": places.len(),
+            "stack": places,
+            "timeDeltas": deltas,
+            "weight": weights,
+            "weightType": "tracing-ms",
+        })
+    }
+
+    /// A worker's slices.
+    fn markers(&self, tables: &mut Tables, worker: u32) -> Value {
+        let slices = self.timeline.iter();
+        let slices: Vec<_> = slices.filter(|it| it.worker == worker).collect();
+        let names: Vec<_> = (slices.iter())
+            .map(|it| tables.string(self.group(it.group)))
+            .collect();
+        json!({
+            "length": slices.len(),
+            "name": names,
+            "category": vec![OTHER; slices.len()],
+            "phase": vec![1; slices.len()],
+            "startTime": slices.iter().map(|it| milliseconds(it.from)).collect::<Vec<_>>(),
+            "endTime": slices.iter().map(|it| milliseconds(it.to)).collect::<Vec<_>>(),
+            "data": slices.iter()
+                .map(|it| json!({ "type": "coroutine", "number": it.coroutine }))
+                .collect::<Vec<_>>(),
+        })
+    }
+
+    /// The table of what was allocated: an entry for each stack, of all its bytes.
+    fn allocations(&self, tables: &mut Tables) -> Value {
+        let stacks = &self.allocated.stacks;
+        json!({
+            "length": stacks.len(),
+            "time": vec![0.0; stacks.len()],
+            "stack": stacks.iter().map(|it| tables.stack(self, it)).collect::<Vec<_>>(),
+            "weight": stacks.iter().map(|it| it.nanos).collect::<Vec<_>>(),
+            "weightType": "bytes",
+        })
+    }
+}
+
+fn of_worker(half: &[Stack], worker: u32) -> Vec<&Stack> {
+    half.iter().filter(|it| it.worker == worker).collect()
+}
+
+fn milliseconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::example::example;
+    use crate::model::Allocated;
+    use std::collections::HashSet;
 
     /// A table's column, which is as long as the table says.
     fn column<'a>(table: &'a Value, name: &str) -> &'a [Value] {
@@ -352,12 +380,35 @@ mod tests {
         for name in ["id", "startLine", "startColumn", "sourceMapURL"] {
             column(sources, name);
         }
-        for thread in profile["threads"].as_array().unwrap() {
+        let threads = &profile["threads"];
+        if let Some(visible) = meta.get("initialVisibleThreads") {
+            let visible = json!({ "length": visible.as_array().unwrap().len(), "thread": visible });
+            points(&visible, "thread", threads, false);
+        }
+        let mut numbers = HashSet::new();
+        for thread in threads.as_array().unwrap() {
+            assert!(
+                numbers.insert(thread["tid"].as_str()),
+                "two threads {}",
+                thread["tid"]
+            );
+            if let Some(allocations) = thread.get("nativeAllocations") {
+                points(allocations, "stack", stacks, true);
+                assert!(column(allocations, "time").iter().all(Value::is_number));
+                // What is given back weighs less than nothing.
+                assert!(column(allocations, "weight").iter().all(Value::is_i64));
+                assert_eq!(allocations["weightType"], "bytes");
+                // Both, or none: the table's other kind has them.
+                for column in ["memoryAddress", "threadId"] {
+                    assert!(allocations.get(column).is_none());
+                }
+            }
             let (samples, markers) = (&thread["samples"], &thread["markers"]);
             points(samples, "stack", stacks, true);
             for name in ["timeDeltas", "weight"] {
                 assert!(column(samples, name).iter().all(Value::is_number), "{name}");
             }
+            assert_eq!(samples["weightType"], "tracing-ms");
             points(markers, "name", strings, false);
             points(markers, "category", &meta["categories"], false);
             let times = column(markers, "startTime")
@@ -394,7 +445,8 @@ mod tests {
                 "worker 0",
                 "worker 0, waiting",
                 "worker 1",
-                "worker 1, waiting"
+                "worker 1, waiting",
+                "allocated"
             ]
         );
         let weights = threads
@@ -404,6 +456,65 @@ mod tests {
         let stacks = profile.on.iter().chain(&profile.off);
         let nanos: u64 = stacks.map(|it| it.nanos).sum();
         assert!((sum - nanos as f64 / 1e6).abs() < 1.0);
+    }
+
+    /// The names of a stack, outermost first.
+    fn names(shared: &Value, mut stack: Option<u64>) -> Vec<&str> {
+        let mut names = Vec::new();
+        while let Some(at) = stack {
+            let at = at as usize;
+            let number = |table: &Value, at: usize| table[at].as_u64().unwrap() as usize;
+            let frame = number(&shared["stackTable"]["frame"], at);
+            let function = number(&shared["frameTable"]["func"], frame);
+            let name = number(&shared["funcTable"]["name"], function);
+            names.push(shared["stringArray"][name].as_str().unwrap());
+            stack = shared["stackTable"]["prefix"][at].as_u64();
+        }
+        names.reverse();
+        names
+    }
+
+    #[test]
+    fn what_was_allocated_is_a_thread_that_is_shown() {
+        let profile = example();
+        let value: Value = serde_json::from_str(&profile.firefox()).unwrap();
+        let threads = value["threads"].as_array().unwrap();
+        let (last, others) = threads.split_last().unwrap();
+        assert!(
+            others
+                .iter()
+                .all(|it| it.get("nativeAllocations").is_none())
+        );
+        // So that the Firefox Profiler shows the allocations of this thread at once, and the thread at all.
+        assert_eq!(last["samples"]["length"], 0);
+        assert_eq!(
+            value["meta"]["initialVisibleThreads"],
+            json!([0, 1, 2, 3, 4])
+        );
+        let allocations = &last["nativeAllocations"];
+        let stacks = column(allocations, "stack").iter().map(Value::as_u64);
+        let bytes = column(allocations, "weight").iter().map(Value::as_u64);
+        let shown: Vec<_> = (stacks.map(|stack| names(&value["shared"], stack)))
+            .zip(bytes.map(Option::unwrap))
+            .collect();
+        let there: Vec<_> = (profile.allocated.stacks.iter())
+            .map(|stack| {
+                let frames = stack.frames.iter().map(|&frame| profile.function(frame));
+                let names = std::iter::once(profile.group(stack.group)).chain(frames);
+                (names.collect::<Vec<_>>(), stack.nanos)
+            })
+            .collect();
+        assert!(there.len() > 1);
+        assert_eq!(shown, there);
+
+        let without = Profile {
+            allocated: Allocated::default(),
+            ..profile
+        };
+        let value: Value = serde_json::from_str(&without.firefox()).unwrap();
+        validate(&value);
+        assert_eq!(value["threads"].as_array().map(Vec::len), Some(4));
+        assert!(value["meta"].get("initialVisibleThreads").is_none());
     }
 
     #[test]
