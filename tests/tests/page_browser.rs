@@ -470,3 +470,50 @@ fn stranger(page: &Page, tried: Arc<AtomicUsize>) -> String {
     });
     format!("http://{address}/")
 }
+
+/// This program has not the profiler's allocator.
+#[test]
+fn who_cannot_have_allocations_is_told_what_to_add() {
+    let _turn = one_at_a_time();
+    let page = Page::serve(Web::local(0), arcade);
+    let watcher = page.open();
+    watcher.say(json!({"type": "profile", "seconds": 1, "hertz": 0, "allocations": true}));
+    let refused = watcher.until("an answer", |snapshot| {
+        snapshot["answers"][0]["done"] == false
+    });
+    let text = refused["answers"][0]["text"].as_str().expect("a sentence");
+    assert!(text.contains("`#[global_allocator] static"), "{text}");
+
+    let browser = open(&page);
+    browser.script("location.hash = '#profiler'");
+    browser.wait_for("document.querySelector('.missing summary')?.offsetWidth > 0");
+    assert_eq!(
+        browser.script("return document.getElementById('profile-allocations').disabled"),
+        true
+    );
+    let line = "document.querySelector('.missing code')";
+    let is_shown = format!("{line}.checkVisibility()");
+    assert_eq!(browser.script(&format!("return {is_shown}")), false);
+    // After the seconds and the rate.
+    browser.script("document.getElementById('profile-seconds').focus()");
+    press(&browser, '\u{e004}');
+    press(&browser, '\u{e004}');
+    browser.wait_for("document.activeElement.textContent === 'not available: why?'");
+    press(&browser, '\u{e007}');
+    browser.wait_for(&is_shown);
+    if let Ok(to) = std::env::var("GRAPESHOT_PICTURES") {
+        std::fs::write(format!("{to}/no-allocations.png"), browser.screenshot())
+            .expect("a picture");
+    }
+    let shown = browser.script(&format!("return {line}.textContent"));
+    let shown = shown.as_str().expect("text");
+    assert!(text.contains(&format!("`{shown}`")), "{text}");
+    browser.resize(390, 800, 1.0);
+    browser.wait_for(&format!(
+        "{line}.getBoundingClientRect().right <= innerWidth && {line}.getBoundingClientRect().left >= 0"
+    ));
+    press(&browser, '\u{e00c}');
+    browser.wait_for(&format!("!{is_shown}"));
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}

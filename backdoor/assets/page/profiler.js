@@ -4,6 +4,8 @@ import { bytes, duration, make, write } from './format.js';
 
 /** How often a worker is looked at, each second of its processor time. */
 const RATES = [['1000', '1,000 a second'], ['100', '100 a second'], ['5000', '5,000 a second'], ['0', 'none, only exact times']];
+/** What the server's main.rs has to have, if allocations are to be profiled. */
+const ALLOCATOR = '#[global_allocator] static ALLOCATOR: grapeshot::profile::Allocator = grapeshot::profile::Allocator::system();';
 /** What else a profile can be had as: the name's end, and what reads it. */
 const FORMS = [['html', 'Report'], ['firefox.json', 'Firefox Profiler'], ['folded', 'Folded stacks'], ['off.folded', 'Folded waits'], ['alloc.folded', 'Folded allocations'], ['perf', 'perf script'], ['json', 'JSON']];
 
@@ -34,9 +36,20 @@ export class Profiler {
     this.seconds = make('input', 'seconds');
     Object.assign(this.seconds, { type: 'number', min: 1, max: 300, value: 10, required: true, id: 'profile-seconds' });
     this.rate = choice('Samples', RATES);
+    this.allocations = make('input');
+    Object.assign(this.allocations, { type: 'checkbox', id: 'profile-allocations' });
+    const memory = make('label', '', this.allocations, ' allocations');
+    memory.title = 'Where memory is allocated, too';
+    const hint = make('p', 'menu', 'Only the profiler\'s allocator sees allocations, and this server has another one. Add to its main.rs: ', make('code', '', ALLOCATOR));
+    // So that a click on it, to copy the line, does not close it.
+    hint.tabIndex = -1;
+    this.missing = make('details', 'missing', make('summary', 'link', 'not available: why?'), hint);
+    this.missing.addEventListener('focusout', event => { if (!this.missing.contains(event.relatedTarget)) this.missing.open = false; });
+    this.missing.addEventListener('keydown', event => { if (event.key === 'Escape') this.missing.open = false; });
+    this.missing.hidden = true;
     this.go = make('button', 'strong-button', 'Take a profile');
     const label = make('label', '', this.seconds, ' seconds');
-    this.form = make('form', 'tools', label, make('label', '', 'Samples ', this.rate), this.go);
+    this.form = make('form', 'tools', label, make('label', '', 'Samples ', this.rate), memory, this.missing, this.go);
     this.form.addEventListener('submit', event => {
       event.preventDefault();
       this.start();
@@ -74,7 +87,7 @@ export class Profiler {
     this.which.addEventListener('change', () => this.show());
     this.before.addEventListener('change', () => this.show());
     this.chosen = make('div', 'tools', make('label', '', make('span', 'label', 'Profile '), this.which), make('label', '', make('span', 'label', 'compared with '), this.before),
-      this.facts, make('span', 'spring'), this.away, downloads);
+      this.facts, make('div', 'ends', this.away, downloads));
     this.chosen.hidden = true;
     return this.chosen;
   }
@@ -84,8 +97,8 @@ export class Profiler {
   }
 
   start() {
-    const seconds = Number(this.seconds.value), hertz = Number(this.rate.value);
-    if (!this.page.link.send({ type: 'profile', seconds, hertz })) {
+    const seconds = Number(this.seconds.value), hertz = Number(this.rate.value), allocations = this.allocations.checked;
+    if (!this.page.link.send({ type: 'profile', seconds, hertz, allocations })) {
       this.page.say('Not connected: nothing was asked.', true);
       return;
     }
@@ -108,6 +121,10 @@ export class Profiler {
     this.form.hidden = !may;
     this.barred.hidden = may;
     this.seconds.max = view.longest;
+    this.allocations.disabled = !view.allocator;
+    // Another start of the server may have lost it.
+    if (!view.allocator) this.allocations.checked = false;
+    this.missing.hidden = view.allocator;
     this.follow(view.taking, may);
     this.list(view.kept);
   }
@@ -160,6 +177,7 @@ export class Profiler {
     write(this.facts, `started by ${one.by} · ${bytes(one.bytes)}`);
     this.away.href = address;
     for (const [end, link] of this.links) {
+      link.hidden = end === 'alloc.folded' && !one.allocations;
       link.href = end === 'html' ? address : `/profile/${one.number}.${end}`;
       link.download = `${one.application || 'profile'}-${end === 'html' ? earlier : ''}${one.number}.${end}`;
     }

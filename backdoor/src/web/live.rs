@@ -142,12 +142,17 @@ impl Page {
                 self.to_tell.ring();
             }
             Ask::Kill { id, why } => self.answer(self.kill(id, &why)),
-            Ask::Profile { seconds, hertz } => self.answer(profiler::start(
+            Ask::Profile {
+                seconds,
+                hertz,
+                allocations,
+            } => self.answer(profiler::start(
                 &self.shared,
                 &self.visitor,
                 self.number,
                 seconds,
                 hertz,
+                allocations,
             )),
             Ask::StopProfile { keep } => {
                 self.answer(profiler::stop(&self.visitor, self.number, keep));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use grapeshot::sync::Semaphore;
 use grapeshot::{Builder, with_timeout};
 use grapeshot_http::{HandlerError, Response, Status};
-use grapeshot_profiler::{Form, report};
+use grapeshot_profiler::{Allocator, Form, report};
 use serde_json::{Value, json};
 
 use super::files::{self, HTML, plain};
@@ -27,6 +27,8 @@ use crate::transport::Visitor;
 pub(crate) const LONGEST: u32 = 300;
 /// Samples a second.
 pub(crate) const MOST_HERTZ: u32 = 10_000;
+/// If allocations are wanted, one byte in so many is sampled: of a gigabyte, to within 5 %, for 2 ms.
+const BYTES: u64 = 524_288;
 /// Reports that are made and sent at once: each takes some times the profile's memory.
 const REPORTS: usize = 2;
 /// How long another one waits for its turn.
@@ -41,17 +43,20 @@ pub(crate) fn start(
     page: u64,
     seconds: u32,
     hertz: u32,
+    allocations: bool,
 ) -> Value {
     if let Err(refused) = may(visitor, page, "take a profile") {
         return refused;
     }
     let time = Duration::from_secs(seconds.into());
-    let started = match profiles::start(shared, visitor, hertz, 0, Some(time)) {
+    let bytes = if allocations { BYTES } else { 0 };
+    let started = match profiles::start(shared, visitor, hertz, bytes, Some(time)) {
         Ok(started) => started,
         Err(error) => return answer(false, &format!("no profile is taken: {error}")),
     };
+    let what = if allocations { " and allocations" } else { "" };
     journal::info(format!(
-        "page {page}: {visitor} takes a profile of {seconds} s with {hertz} samples a second"
+        "page {page}: {visitor} takes a profile of {seconds} s with {hertz} samples a second{what}"
     ));
     // It goes on without its page. Who started it may look away, and come back for it.
     let taking = Builder::new()
@@ -126,14 +131,16 @@ pub(crate) fn view() -> Value {
         )
     });
     let kept: Value = profiles::kept().iter().map(|it| line(it)).collect();
-    json!({"panel": "profiler", "taking": taking, "kept": kept, "longest": LONGEST})
+    json!({
+        "panel": "profiler", "taking": taking, "kept": kept, "longest": LONGEST, "allocator": Allocator::is_installed(),
+    })
 }
 
 fn line(kept: &Kept) -> Value {
     let profile = &kept.profile;
     json!({
         "number": kept.number, "by": kept.by, "application": profile.application, "started": profile.started,
-        "lasted": profile.lasted, "bytes": kept.bytes(),
+        "lasted": profile.lasted, "bytes": kept.bytes(), "allocations": profile.allocated.every > 0,
     })
 }
 

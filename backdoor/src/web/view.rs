@@ -23,8 +23,13 @@ pub(crate) enum Ask {
     Seen { number: u64 },
     /// Ask this coroutine to end.
     Kill { id: u64, why: String },
-    /// Take a profile for so many seconds, with so many samples a second.
-    Profile { seconds: u32, hertz: u32 },
+    /// Take a profile for so many seconds, with so many samples a second; with allocations if they are wanted.
+    Profile {
+        seconds: u32,
+        hertz: u32,
+        #[serde(default)]
+        allocations: bool,
+    },
     /// End the one that is being taken.
     StopProfile { keep: bool },
 }
@@ -116,7 +121,7 @@ impl Ask {
                 ..
             }) => of.truncate(MOST_ANSWERS),
             Self::Kill { why, .. } => cut(why),
-            Self::Profile { seconds, hertz } => {
+            Self::Profile { seconds, hertz, .. } => {
                 *seconds = (*seconds).clamp(1, profiler::LONGEST);
                 *hertz = (*hertz).min(profiler::MOST_HERTZ);
             }
@@ -166,7 +171,8 @@ mod tests {
             read(json!({"type": "profile", "seconds": 0, "hertz": u32::MAX})),
             Ask::Profile {
                 seconds: 1,
-                hertz: profiler::MOST_HERTZ
+                hertz: profiler::MOST_HERTZ,
+                allocations: false,
             }
         );
     }

@@ -49,6 +49,12 @@ impl Allocator {
     pub const fn system() -> Self {
         Self(System)
     }
+
+    /// Whether the program's global allocator is one of these, whichever it hands calls on to: else allocations cannot be
+    /// profiled. Allocates a byte to find out. Never suspends.
+    pub fn is_installed() -> bool {
+        is_installed()
+    }
 }
 
 impl<A> Allocator<A> {
