@@ -3,9 +3,11 @@
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use grapeshot::Builder;
+use grapeshot::sync::{Mutex, channel};
 use grapeshot_backdoor::protocol::{
     ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage,
     VERSION, encode,
@@ -73,6 +75,20 @@ impl Peer {
 
 /// Serves a backdoor in a runtime of its own while `test` runs on this thread.
 fn with_backdoor(name: &str, backdoor: Backdoor, test: impl FnOnce(&Path)) {
+    let _others = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
+    with_application(name, backdoor, || (), test);
+}
+
+/// Who looks at what the process allocates has it for itself.
+static MEMORY: RwLock<()> = RwLock::new(());
+
+/// As [`with_backdoor`], with something to look at.
+fn with_application(
+    name: &str,
+    backdoor: Backdoor,
+    application: impl FnOnce() + Send + 'static,
+    test: impl FnOnce(&Path),
+) {
     let path = PathBuf::from(format!("/tmp/gs-in-process-{}-{name}", std::process::id()));
     let (ready, is_ready) = std::sync::mpsc::channel();
     let (end, ended) = grapeshot::sync::channel::bounded::<()>(1);
@@ -81,6 +97,7 @@ fn with_backdoor(name: &str, backdoor: Backdoor, test: impl FnOnce(&Path)) {
         grapeshot::run(move || {
             let handle: Handle = backdoor.serve_unix(&at).unwrap();
             assert_eq!(handle.path(), at);
+            application();
             ready.send(()).unwrap();
             // Ends when the test drops its sender.
             let _ = ended.recv();
@@ -91,6 +108,13 @@ fn with_backdoor(name: &str, backdoor: Backdoor, test: impl FnOnce(&Path)) {
     drop(end);
     server.join().unwrap();
     assert!(!path.exists(), "the socket was left behind");
+}
+
+fn result_of(message: ServerMessage) -> serde_json::Value {
+    match message {
+        ServerMessage::Result { value, .. } => value,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn error_of(message: ServerMessage) -> String {
@@ -323,101 +347,159 @@ fn what_happens_is_shown_as_it_happens() {
 
 #[test]
 fn a_profile_is_taken_looked_at_and_saved() {
-    let result = |message: ServerMessage| match message {
-        ServerMessage::Result { value, .. } => value,
-        other => panic!("{other:?}"),
+    let result = result_of;
+    let _alone = MEMORY.write().unwrap_or_else(PoisonError::into_inner);
+    with_application(
+        "profile",
+        Backdoor::new("profiled"),
+        || (),
+        |path| {
+            let mut peer = Peer::attach(path);
+            assert!(error_of(peer.ask("profile.top()")).contains("profile.start()"));
+            assert!(error_of(peer.ask("profile.stop()")).contains("start one first"));
+            assert!(error_of(peer.ask("profile.start(0, -1)")).contains("bytes from 0"));
+            result(peer.ask("profile.start(0)"));
+            assert!(error_of(peer.ask("profile.start()")).contains("stop that one first"));
+            assert!(error_of(peer.ask("profile.waits()")).contains("profile.stop()"));
+            let told = result(peer.ask("profile.stop()"));
+            assert_eq!(told["samples"], 0);
+            // The application's main coroutine waits for the end of the test all the time.
+            let waits = r#"profile.waits().some(|it| it.name == "main" && it.waited_for == "channel recv")"#;
+            assert_eq!(result(peer.ask(waits)), true);
+            let groups = r#"profile.groups().some(|it| it.name == "main" && it.coroutines > 0)"#;
+            assert_eq!(result(peer.ask(groups)), true);
+            assert_eq!(result(peer.ask("profile.top().is_empty()")), true);
+            assert!(error_of(peer.ask("profile.allocations()")).contains("start(1000, 524288)"));
+            let file = path.with_extension("json");
+            result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+            let profile = grapeshot_profiler::Profile::load(&file).unwrap();
+            assert!(
+                profile
+                    .off
+                    .iter()
+                    .any(|it| profile.group(it.group) == "main")
+            );
+            std::fs::remove_file(&file).unwrap();
+            let file = path.with_extension("firefox.json");
+            result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+            let firefox = std::fs::read_to_string(&file).unwrap();
+            assert!(firefox.contains("preprocessedProfileVersion"));
+            std::fs::remove_file(&file).unwrap();
+            assert!(result(peer.ask("profile.take(0.01)"))["lasted"].is_object());
+            let nowhere = error_of(peer.ask("profile.save(\"/nowhere/at/all.html\")"));
+            assert!(nowhere.contains("No such file"), "{nowhere}");
+            assert!(error_of(peer.ask("profile.save(\"x.doc\")")).contains(".firefox.json"));
+            assert!(error_of(peer.ask("profile.take(-1)")).contains("from 0 to"));
+
+            // What is allocated, but by the console itself.
+            #[inline(never)]
+            fn hoard() -> usize {
+                std::hint::black_box(vec![1_u8; 8 << 20]).len()
+            }
+            result(peer.ask("profile.start(0, 1024)"));
+            assert_eq!(hoard(), 8 << 20);
+            let talk = r#"let list = []; for n in 0..5000 { list.push("x" + n); } list.len()"#;
+            assert_eq!(result(peer.ask(talk)), 5_000);
+            let told = result(peer.ask("profile.stop()"));
+            assert!(told["allocated"].is_object(), "{told:?}");
+            assert_eq!(told["lost_allocations"], 0);
+            let most = r#"profile.allocations()[0].function"#;
+            let most = result(peer.ask(most));
+            assert!(most.as_str().unwrap().contains("RawVec"), "{most:?}");
+            let has = |part: &str| {
+                format!("profile.allocations(10000).some(|it| it.function.contains({part:?}))")
+            };
+            assert_eq!(result(peer.ask(&has("hoard"))), true);
+            assert_eq!(result(peer.ask(&has("rhai"))), false);
+            let file = path.with_extension("alloc.folded");
+            result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
+            let folded = std::fs::read_to_string(&file).unwrap();
+            assert!(folded.contains("hoard;"), "{folded}");
+            std::fs::remove_file(&file).unwrap();
+
+            // The profile itself, in pieces.
+            let (mut text, mut message) = (String::new(), peer.ask("profile.text()"));
+            while let ServerMessage::Rows { rows, .. } = message {
+                rows.iter()
+                    .for_each(|row| text.push_str(row.as_str().unwrap()));
+                message = peer.receive().unwrap();
+            }
+            assert!(matches!(message, ServerMessage::Result { .. }));
+            let profile = grapeshot_profiler::Profile::from_json(&text).unwrap();
+            assert!(profile.strings.iter().any(|name| name == "main"));
+
+            // A long one is ended by Ctrl-C, and there is none then.
+            let source = "profile.take(3600)".into();
+            let rows = None;
+            peer.send(&ClientMessage::Eval {
+                id: 1,
+                source,
+                rows,
+            });
+            let begun = Instant::now();
+            while !grapeshot_profiler::is_running() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "it never begins");
+                std::thread::yield_now();
+            }
+            peer.send(&ClientMessage::Interrupt { id: 1 });
+            assert!(error_of(peer.receive().unwrap()).contains("interrupted"));
+            assert!(!grapeshot_profiler::is_running());
+        },
+    );
+}
+
+/// A channel at an address that nothing had before: `stuck()` takes what that left in memory for a handle.
+#[cfg(target_os = "linux")]
+#[inline(never)]
+fn fresh_channel() -> (channel::Sender<[u64; 3]>, channel::Receiver<[u64; 3]>) {
+    // The allocator gives away what was used before it gives new memory.
+    for size in (96..=512).step_by(16) {
+        (0..100).for_each(|_| std::mem::forget(std::hint::black_box(vec![0_u8; size])));
+    }
+    channel::unbounded()
+}
+
+/// It waits for orders that only itself could give.
+#[cfg(target_os = "linux")]
+#[inline(never)]
+fn forgets() {
+    let (orders, helm) = fresh_channel();
+    let _ = helm.recv();
+    drop(orders);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_is_stuck_gets_a_hint_if_there_is_one() {
+    let application = || {
+        let named = |name: &str| Builder::new().name(name);
+        drop(named("forgets").spawn(forgets));
+        drop(named("twice").spawn(|| {
+            let lock = Mutex::new(());
+            let _held = lock.lock();
+            drop(lock.lock());
+        }));
+        drop(named("waits").spawn(|| grapeshot::sleep(Duration::from_secs(3600))));
     };
-    with_backdoor("profile", Backdoor::new("profiled"), |path| {
+    let _others = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
+    with_application("stuck", Backdoor::new("stuck"), application, |path| {
         let mut peer = Peer::attach(path);
-        assert!(error_of(peer.ask("profile.top()")).contains("profile.start()"));
-        assert!(error_of(peer.ask("profile.stop()")).contains("start one first"));
-        assert!(error_of(peer.ask("profile.start(0, -1)")).contains("bytes from 0"));
-        result(peer.ask("profile.start(0)"));
-        assert!(error_of(peer.ask("profile.start()")).contains("stop that one first"));
-        assert!(error_of(peer.ask("profile.waits()")).contains("profile.stop()"));
-        let told = result(peer.ask("profile.stop()"));
-        assert_eq!(told["samples"], 0);
-        // The application's main coroutine waits for the end of the test all the time.
-        let waits =
-            r#"profile.waits().some(|it| it.name == "main" && it.waited_for == "channel recv")"#;
-        assert_eq!(result(peer.ask(waits)), true);
-        let groups = r#"profile.groups().some(|it| it.name == "main" && it.coroutines > 0)"#;
-        assert_eq!(result(peer.ask(groups)), true);
-        assert_eq!(result(peer.ask("profile.top().is_empty()")), true);
-        assert!(error_of(peer.ask("profile.allocations()")).contains("start(1000, 524288)"));
-        let file = path.with_extension("json");
-        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
-        let profile = grapeshot_profiler::Profile::load(&file).unwrap();
-        assert!(
-            profile
-                .off
-                .iter()
-                .any(|it| profile.group(it.group) == "main")
-        );
-        std::fs::remove_file(&file).unwrap();
-        let file = path.with_extension("firefox.json");
-        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
-        let firefox = std::fs::read_to_string(&file).unwrap();
-        assert!(firefox.contains("preprocessedProfileVersion"));
-        std::fs::remove_file(&file).unwrap();
-        assert!(result(peer.ask("profile.take(0.01)"))["lasted"].is_object());
-        let nowhere = error_of(peer.ask("profile.save(\"/nowhere/at/all.html\")"));
-        assert!(nowhere.contains("No such file"), "{nowhere}");
-        assert!(error_of(peer.ask("profile.save(\"x.doc\")")).contains(".firefox.json"));
-        assert!(error_of(peer.ask("profile.take(-1)")).contains("from 0 to"));
-
-        // What is allocated, but by the console itself.
-        #[inline(never)]
-        fn hoard() -> usize {
-            std::hint::black_box(vec![1_u8; 8 << 20]).len()
-        }
-        result(peer.ask("profile.start(0, 1024)"));
-        assert_eq!(hoard(), 8 << 20);
-        let talk = r#"let list = []; for n in 0..5000 { list.push("x" + n); } list.len()"#;
-        assert_eq!(result(peer.ask(talk)), 5_000);
-        let told = result(peer.ask("profile.stop()"));
-        assert!(told["allocated"].is_object(), "{told:?}");
-        assert_eq!(told["lost_allocations"], 0);
-        let most = r#"profile.allocations()[0].function"#;
-        let most = result(peer.ask(most));
-        assert!(most.as_str().unwrap().contains("RawVec"), "{most:?}");
-        let has = |part: &str| {
-            format!("profile.allocations(10000).some(|it| it.function.contains({part:?}))")
-        };
-        assert_eq!(result(peer.ask(&has("hoard"))), true);
-        assert_eq!(result(peer.ask(&has("rhai"))), false);
-        let file = path.with_extension("alloc.folded");
-        result(peer.ask(&format!("profile.save({:?})", file.to_str().unwrap())));
-        let folded = std::fs::read_to_string(&file).unwrap();
-        assert!(folded.contains("hoard;"), "{folded}");
-        std::fs::remove_file(&file).unwrap();
-
-        // The profile itself, in pieces.
-        let (mut text, mut message) = (String::new(), peer.ask("profile.text()"));
-        while let ServerMessage::Rows { rows, .. } = message {
-            rows.iter()
-                .for_each(|row| text.push_str(row.as_str().unwrap()));
-            message = peer.receive().unwrap();
-        }
-        assert!(matches!(message, ServerMessage::Result { .. }));
-        let profile = grapeshot_profiler::Profile::from_json(&text).unwrap();
-        assert!(profile.strings.iter().any(|name| name == "main"));
-
-        // A long one is ended by Ctrl-C, and there is none then.
-        let source = "profile.take(3600)".into();
-        let rows = None;
-        peer.send(&ClientMessage::Eval {
-            id: 1,
-            source,
-            rows,
-        });
         let begun = Instant::now();
-        while !grapeshot_profiler::is_running() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it never begins");
-            std::thread::yield_now();
+        let at_once = result_of(peer.ask("stuck().filter(|it| it.name == \"forgets\").len()"));
+        assert!(at_once == 0 || begun.elapsed() > Duration::from_secs(10));
+        let rows = "let told = \"\"; for it in stuck(0) { told += `${it.certainty} ${it.name}: ${it.hint}\n` } told";
+        let expected = "proved twice: \nsuspected forgets: the channel's only sender it seems to hold itself: drop it\n";
+        loop {
+            let told = result_of(peer.ask(rows));
+            if told == expected {
+                break;
+            }
+            // It may not have come to its wait yet; but nobody else is ever named.
+            let told = told.as_str().unwrap();
+            assert!(!told.contains("waits"), "{told}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{told}");
         }
-        peer.send(&ClientMessage::Interrupt { id: 1 });
-        assert!(error_of(peer.receive().unwrap()).contains("interrupted"));
-        assert!(!grapeshot_profiler::is_running());
+        let negative = error_of(peer.ask("stuck(-1)"));
+        assert_eq!(negative, "stuck(seconds): from 0, not -1");
     });
 }

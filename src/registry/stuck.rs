@@ -14,8 +14,8 @@ use crate::sched::Shared;
 use crate::sched::handle::RuntimeHandle;
 use crate::sched::spawn::CoroutineId;
 
-/// Waits shorter than this are not odd.
-const ODD: Duration = Duration::from_secs(10);
+/// Shorter waits are not odd, and those for channels are not looked into, unless another time is asked for.
+const LONG: Duration = Duration::from_secs(10);
 /// A wait is odd that lasts so many times as long as the middle one of its kind.
 const BEYOND: u32 = 20;
 /// There is no telling what is usual among fewer.
@@ -168,18 +168,18 @@ pub fn stuck() -> Vec<Stuck> {
 impl RuntimeHandle {
     /// The coroutines of this runtime that do not go on; see [`stuck`](crate::registry::stuck). **May suspend**, as that.
     pub fn stuck(self) -> Vec<Stuck> {
-        stuck_of(self.shared, ODD)
+        self.stuck_for(LONG)
     }
 
-    /// As [`Self::stuck`], but whoever waits for a channel is looked at at once.
-    #[cfg(all(test, not(grapeshot_asan)))]
-    pub(crate) fn stuck_at_once(self) -> Vec<Stuck> {
-        stuck_of(self.shared, Duration::ZERO)
+    /// As [`Self::stuck`], but waits that last as long as `least`, and not ten seconds, are looked at: those for channels, and
+    /// odd ones. Whoever sees that a server hangs need not wait that long; but the shorter it is, the more of what is found goes
+    /// on a moment later. **May suspend**, as that.
+    pub fn stuck_for(self, least: Duration) -> Vec<Stuck> {
+        stuck_of(self.shared, least)
     }
 }
 
-/// Waits for channels that last as long as `beyond` are looked at.
-fn stuck_of(shared: &'static Shared, beyond: Duration) -> Vec<Stuck> {
+fn stuck_of(shared: &'static Shared, least: Duration) -> Vec<Stuck> {
     let (edges, families) = stand_still(shared);
     let proved = proved(&edges, &families);
     let circles = circles(&edges).into_iter().flatten();
@@ -220,7 +220,7 @@ fn stuck_of(shared: &'static Shared, beyond: Duration) -> Vec<Stuck> {
             });
         }
     }
-    let mut forsaken: Vec<_> = forsaken(shared, &edges, beyond).into_iter().collect();
+    let mut forsaken: Vec<_> = forsaken(shared, &edges, least).into_iter().collect();
     forsaken.sort_unstable_by_key(|(id, _)| *id);
     for (id, (coroutine, needs)) in forsaken {
         let info = describe(&coroutine, scale, now);
@@ -249,7 +249,7 @@ fn stuck_of(shared: &'static Shared, beyond: Duration) -> Vec<Stuck> {
     let all = records(shared);
     let infos = all.iter().map(|it| describe(it, scale, now)).collect();
     let known: HashSet<u64> = found.iter().map(|it| it.id.0).collect();
-    for (info, waits_for, usual) in odd(infos) {
+    for (info, waits_for, usual) in odd(infos, least) {
         if known.contains(&info.id.0) {
             continue;
         }
@@ -347,8 +347,8 @@ fn proved(edges: &HashMap<u64, Edge>, families: &Families) -> HashSet<u64> {
     }
 }
 
-/// Those that wait far beyond their kind, with the usual time, the longest first.
-fn odd(infos: Vec<CoroutineInfo>) -> Vec<(CoroutineInfo, WaitFor, Duration)> {
+/// Those that wait for longer than `least` and far beyond their kind, with the usual time, the longest first.
+fn odd(infos: Vec<CoroutineInfo>, least: Duration) -> Vec<(CoroutineInfo, WaitFor, Duration)> {
     type Kind = (Location<'static>, &'static str);
     let mut kinds: HashMap<Kind, Vec<(CoroutineInfo, WaitFor)>> = HashMap::new();
     for info in infos {
@@ -361,7 +361,7 @@ fn odd(infos: Vec<CoroutineInfo>) -> Vec<(CoroutineInfo, WaitFor, Duration)> {
     for mut kind in kinds.into_values().filter(|kind| kind.len() >= CROWD) {
         kind.sort_by_key(|(_, wait)| wait.since);
         let usual = kind[kind.len() / 2].1.since;
-        let far = ODD.max(usual * BEYOND);
+        let far = least.max(usual * BEYOND);
         let beyond = kind.into_iter().filter(|(_, wait)| wait.since > far);
         found.extend(beyond.map(|(info, wait)| (info, wait, usual)));
     }
@@ -402,7 +402,7 @@ mod tests {
 
     fn odd_ids(waits: &[u64]) -> Vec<u64> {
         let infos = (0..).zip(waits).map(|(id, wait)| waiting(id, *wait));
-        odd(infos.collect())
+        odd(infos.collect(), LONG)
             .iter()
             .map(|(info, ..)| info.id.0)
             .collect()
@@ -421,6 +421,10 @@ mod tests {
         };
         let mut infos: Vec<_> = (0..7).map(|id| waiting(id, 1)).collect();
         infos.push(other(waiting(7, 300)));
-        assert!(odd(infos).is_empty(), "another kind of wait");
+        assert!(odd(infos, LONG).is_empty(), "another kind of wait");
+        let infos = |long| (0..8).map(move |id| waiting(id, if id == 7 { long } else { 0 }));
+        let least = Duration::from_secs(2);
+        assert!(odd(infos(2).collect(), least).is_empty(), "not for long");
+        assert_eq!(odd(infos(3).collect(), least).len(), 1);
     }
 }

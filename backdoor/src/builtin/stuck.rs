@@ -1,10 +1,13 @@
 //! Who does not go on, and what a program had better not do.
 
-use rhai::{Array, Dynamic};
+use std::time::Duration;
+
+use rhai::{Array, Dynamic, INT};
 
 use super::fields::id_value;
 use super::{Answer, Console, Entry};
 use crate::backtrace;
+use crate::language::failed;
 use crate::rights::Right;
 use crate::value::duration;
 
@@ -12,13 +15,18 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "stuck",
         call: "stuck()",
-        about: "coroutines that do not go on: proved, suspected, odd",
+        about: "coroutines that do not go on: proved, suspected, odd; stuck(seconds) looks at shorter waits, too",
         more: "proved: it waits for a lock, an end or a scope that cannot come, since those in `needs` are stuck too; only kill(id)\n\
            of one of them helps. suspected: it is in a circle that a timeout, or its scope, may still end; or it waits for a channel\n\
            whose other end nobody seems to have but itself, or others that are stuck (`hint` says which). odd: it waits twenty times\n\
-           as long as the middle one (`usual`) of those that the same place spawned and that wait for the same kind.",
+           as long as the middle one (`usual`) of those that the same place spawned and that wait for the same kind. Waits for\n\
+           channels and odd ones are looked at once they last ten seconds, or as long as you say.",
         right: Right::Observe,
-        bind: |to| to.add(stuck),
+        bind: |to| {
+            to.add(|console: &Console| stuck(console, LONG));
+            to.add(|console: &Console, seconds: INT| stuck(console, seconds as f64));
+            to.add(stuck);
+        },
     },
     Entry {
         name: "lints",
@@ -33,9 +41,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn stuck(console: &Console) -> Answer {
+/// Seconds that a wait lasts before anybody wonders.
+const LONG: f64 = 10.0;
+
+fn stuck(console: &Console, seconds: f64) -> Answer {
+    let least = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| failed(&format!("stuck(seconds): from 0, not {seconds}")))?;
     let application = console.shared.runtimes.application;
-    let found = console.elsewhere("stuck", move || application.stuck())?;
+    let found = console.elsewhere("stuck", move || application.stuck_for(least))?;
     let mut rows = Array::with_capacity(found.len());
     for one in found {
         console.step()?;

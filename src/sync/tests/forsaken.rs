@@ -56,7 +56,7 @@ fn until_it_waits(coroutine: &JoinHandle<()>) {
 }
 
 fn suspects() -> Vec<Stuck> {
-    let mut found = RuntimeHandle::current().unwrap().stuck_at_once();
+    let mut found = RuntimeHandle::current().unwrap().stuck_for(Duration::ZERO);
     found.retain(|it| it.certainty == Certainty::Suspected);
     found
 }
