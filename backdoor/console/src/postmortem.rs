@@ -1,5 +1,6 @@
 //! `console postmortem FILE`: what a black box says of a process that is gone.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use grapeshot::CoroutineId;
-use grapeshot::trace::{Event, Recording, What};
+use grapeshot::trace::{Event, Recording, Wait, What, Why};
 
 use crate::FAILED;
 
@@ -184,17 +185,35 @@ fn write_longest(text: &mut String, recording: &Recording) -> std::fmt::Result {
             recording.show(*wait)
         )?;
     }
-    // The longest one that somebody is to blame for.
-    let reasons = waits
-        .iter()
-        .map(|(id, _, from, to)| recording.why(*id, *from, *to));
-    if let Some(why) = reasons
-        .filter(|why| why.hops.len() > 1)
-        .max_by_key(|why| why.hops.len())
-    {
+    if let Some(why) = blamed(recording, &waits) {
         writeln!(text, "\nWhy:\n  {}", why.to_string().replace('\n', "\n  "))?;
     }
     Ok(())
+}
+
+/// Of the longest waits that somebody is to blame for, the one that leads furthest.
+fn blamed(
+    recording: &Recording,
+    longest: &[(CoroutineId, Wait, Duration, Duration)],
+) -> Option<Why> {
+    // A server has many that wait long for nothing but their clients: whoever waits for a lock may not be among the longest.
+    let all = recording.longest_waits(usize::MAX).into_iter();
+    let for_locks = all.filter(|(_, wait, ..)| wait.owner.is_some());
+    let mut waits: Vec<_> = for_locks
+        .take(LONGEST)
+        .chain(longest.iter().copied())
+        .collect();
+    waits.sort_by_key(|(id, _, from, to)| (Reverse(*to - *from), *id));
+    waits.dedup();
+    let reasons = waits
+        .iter()
+        .map(|(id, _, from, to)| recording.why(*id, *from, *to));
+    let reasons: Vec<Why> = reasons.filter(|why| why.hops.len() > 1).collect();
+    // Under load everybody waits for somebody, for a moment: what matters lasted.
+    let least = reasons.first()?.lasted / 2;
+    let lasted = reasons.into_iter().filter(|why| why.lasted >= least);
+    // Of several it would take the last.
+    lasted.rev().max_by_key(|why| why.hops.len())
 }
 
 /// What one coroutine did with its time.
