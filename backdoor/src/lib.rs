@@ -15,6 +15,10 @@
 //! called `backdoor-call`. So the consoles answer though every worker of the application is held.
 #![forbid(unsafe_code)]
 
+// What tests in here and in `tests/` share names it so.
+#[cfg(test)]
+extern crate self as grapeshot_backdoor;
+
 mod backdoor;
 mod backtrace;
 mod builtin;

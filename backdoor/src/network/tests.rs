@@ -1,5 +1,8 @@
 //! The door in a simulation: its network is in memory, its time is virtual.
 
+#[path = "../../tests/network_support/console.rs"]
+mod console;
+
 use std::io::Write;
 
 use grapeshot::net::{TcpListener, TcpStream};
@@ -8,11 +11,8 @@ use grapeshot::time::now;
 
 use super::*;
 use crate::Backdoor;
-use crate::login::{Challenge, Expected, NONCE};
-use crate::protocol::{
-    Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage, VERSION, encode,
-};
 use crate::rights::Rights;
+use console::Console;
 
 const ADDRESS: &str = "10.0.0.1:7777";
 
@@ -32,88 +32,28 @@ fn with_door(seed: u64, test: impl FnOnce() + Send + 'static) {
     });
 }
 
-struct Console {
-    stream: TcpStream,
-    decoder: Decoder,
-}
-
-impl Console {
+impl Console<TcpStream> {
     fn connect() -> Self {
-        Self {
-            stream: TcpStream::connect(ADDRESS).unwrap(),
-            decoder: Decoder::new(MAX_SERVER_MESSAGE),
-        }
-    }
-
-    fn send(&mut self, message: &ClientMessage) {
-        let frame = encode(message, MAX_CLIENT_MESSAGE).unwrap();
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    /// The next message; `None` once the server has closed.
-    fn receive(&mut self) -> Option<ServerMessage> {
-        match self.decoder.receive(&self.stream) {
-            Ok(message) => message,
-            Err(ReceiveError::Io(_)) => None,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn challenge(&mut self) -> Challenge {
-        self.send(&ClientMessage::Hello { version: VERSION });
-        match self.receive() {
-            Some(ServerMessage::Challenge {
-                nonce,
-                salt,
-                rounds,
-            }) => Challenge::of(&nonce, &salt, rounds).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn log_in(&mut self, password: &str) -> (ClientMessage, Expected) {
-        let (login, expected) = self.challenge().answer("ann", password, [5; NONCE]);
-        self.send(&login);
-        (login, expected)
-    }
-
-    fn refusal(&mut self) -> String {
-        match self.receive() {
-            Some(ServerMessage::Refused { message }) => {
-                assert_eq!(self.receive(), None, "not closed");
-                message
-            }
-            other => panic!("{other:?}"),
-        }
+        Self::over(TcpStream::connect(ADDRESS).unwrap())
     }
 
     /// Logs in and asks something.
-    fn is_served(&mut self) -> bool {
-        let (_, expected) = self.log_in("sesame");
-        let Some(ServerMessage::Welcome { proof }) = self.receive() else {
-            return false;
-        };
-        assert!(expected.is_met(&proof));
-        assert!(matches!(self.receive(), Some(ServerMessage::Hello { .. })));
-        self.send(&ClientMessage::Eval {
-            id: 1,
-            source: "6 * 7".into(),
-            rows: None,
-        });
-        matches!(self.receive(), Some(ServerMessage::Result { value, .. }) if value == 42)
+    fn is_served(&mut self) {
+        self.enter("ann", "sesame");
+        assert_eq!(self.ask("6 * 7"), "42");
     }
 }
 
 #[test]
 fn the_right_password_opens_a_session() {
-    with_door(1, || assert!(Console::connect().is_served()));
+    with_door(1, || Console::connect().is_served());
 }
 
 #[test]
 fn a_wrong_password_waits_is_refused_and_closed() {
     with_door(2, || {
         let mut console = Console::connect();
-        console.log_in("Sesame");
+        console.answer("ann", "Sesame");
         let before = now();
         assert_eq!(console.refusal(), "wrong user or password");
         assert!(now() - before >= limits::LOGIN_PENALTY);
@@ -124,11 +64,7 @@ fn a_wrong_password_waits_is_refused_and_closed() {
 fn a_login_that_was_overheard_is_of_no_use() {
     with_door(3, || {
         let mut console = Console::connect();
-        let (overheard, _) = console.log_in("sesame");
-        assert!(matches!(
-            console.receive(),
-            Some(ServerMessage::Welcome { .. })
-        ));
+        let overheard = console.log_in("ann", "sesame");
         let mut thief = Console::connect();
         thief.challenge();
         thief.send(&overheard);
@@ -152,17 +88,12 @@ fn a_login_that_never_comes_is_given_up() {
 #[test]
 fn nothing_is_evaluated_without_a_login() {
     with_door(5, || {
-        let eval = ClientMessage::Eval {
-            id: 1,
-            source: "1".into(),
-            rows: None,
-        };
         let mut hasty = Console::connect();
         hasty.challenge();
-        hasty.send(&eval);
+        hasty.eval("1");
         assert!(hasty.refusal().contains("log in first"));
         let mut rude = Console::connect();
-        rude.send(&eval);
+        rude.eval("1");
         assert!(rude.refusal().contains("use the program `console`"));
         let mut browser = Console::connect();
         browser.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
@@ -182,9 +113,9 @@ fn nothing_is_evaluated_without_a_login() {
 #[test]
 fn ten_thousand_strangers_keep_nobody_out() {
     with_door(6, || {
-        let mut crowd: Vec<Console> = (0..100).map(|_| Console::connect()).collect();
+        let mut crowd: Vec<Console<TcpStream>> = (0..100).map(|_| Console::connect()).collect();
         let mut known = Console::connect();
-        assert!(known.is_served());
+        known.is_served();
         for _ in 0..100 {
             crowd.clear();
             crowd.extend((0..100).map(|_| Console::connect()));
@@ -198,14 +129,9 @@ fn ten_thousand_strangers_keep_nobody_out() {
         assert!(sessions() >= limits::STRANGERS, "{}", sessions());
         grapeshot::sleep(Duration::from_millis(100));
         assert!(sessions() <= limits::STRANGERS + 2, "{}", sessions());
-        assert!(Console::connect().is_served());
+        Console::connect().is_served();
         // Who was known before is none of them.
-        known.send(&ClientMessage::Eval {
-            id: 2,
-            source: "1 + 1".into(),
-            rows: None,
-        });
-        assert!(matches!(known.receive(), Some(ServerMessage::Result { value, .. }) if value == 2));
+        assert_eq!(known.ask("1 + 1"), "2");
     });
 }
 

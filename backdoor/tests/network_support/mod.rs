@@ -2,18 +2,17 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
-use std::io::{self, Read, Write};
+mod console;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use grapeshot::sync::channel::{self, Sender};
-use grapeshot_backdoor::login::{Challenge, Expected, NONCE};
-use grapeshot_backdoor::protocol::{
-    ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ReceiveError, ServerMessage,
-    VERSION, encode,
-};
 use grapeshot_backdoor::{Backdoor, Right, Rights};
+
+pub use console::Console;
 
 /// A peer that waits longer than this has hung.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,100 +94,23 @@ pub trait Ask {
     fn ask(&mut self, statement: &str) -> String;
 }
 
-/// The console's protocol.
-pub struct Console {
-    pub stream: TcpStream,
-    decoder: Decoder,
-}
-
-impl Console {
+impl Console<TcpStream> {
+    /// Nothing has been said yet.
     pub fn connect(ship: &Ship) -> Self {
-        Self {
-            stream: connect(ship.tcp),
-            decoder: Decoder::new(MAX_SERVER_MESSAGE),
-        }
+        Self::over(connect(ship.tcp))
     }
 
     /// Logged in.
     pub fn attach(ship: &Ship, user: &str, password: &str) -> Self {
         let mut console = Self::connect(ship);
-        console.log_in(user, password);
-        match console.receive() {
-            Some(ServerMessage::Hello { .. }) => console,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Logs in, and gives what was said for it.
-    pub fn log_in(&mut self, user: &str, password: &str) -> ClientMessage {
-        let (login, expected) = self.challenge().answer(user, password, [1; NONCE]);
-        self.send(&login);
-        self.is_welcome(&expected);
-        login
-    }
-
-    fn is_welcome(&mut self, expected: &Expected) {
-        match self.receive() {
-            Some(ServerMessage::Welcome { proof }) => assert!(expected.is_met(&proof)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    pub fn challenge(&mut self) -> Challenge {
-        self.send(&ClientMessage::Hello { version: VERSION });
-        match self.receive() {
-            Some(ServerMessage::Challenge {
-                nonce,
-                salt,
-                rounds,
-            }) => Challenge::of(&nonce, &salt, rounds).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Why it may not enter; the stream is closed behind that.
-    pub fn refusal(&mut self) -> String {
-        match self.receive() {
-            Some(ServerMessage::Refused { message }) => {
-                assert_eq!(self.receive(), None, "not closed");
-                message
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    pub fn send(&mut self, message: &ClientMessage) {
-        let frame = encode(message, MAX_CLIENT_MESSAGE).unwrap();
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    pub fn eval(&mut self, source: &str) {
-        self.send(&ClientMessage::Eval {
-            id: 1,
-            source: source.to_owned(),
-            rows: None,
-        });
-    }
-
-    /// The next message; `None` at the end of the stream.
-    pub fn receive(&mut self) -> Option<ServerMessage> {
-        match self.decoder.receive(&self.stream) {
-            Ok(message) => message,
-            // The server had not read all that was sent.
-            Err(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("{error}"),
-        }
+        console.enter(user, password);
+        console
     }
 }
 
-impl Ask for Console {
+impl Ask for Console<TcpStream> {
     fn ask(&mut self, statement: &str) -> String {
-        self.eval(statement);
-        match self.receive() {
-            Some(ServerMessage::Result { value, .. }) => value.to_string(),
-            Some(ServerMessage::Error { message, .. }) => message,
-            other => panic!("{other:?}"),
-        }
+        Self::ask(self, statement)
     }
 }
 
