@@ -31,6 +31,7 @@ fn read_one(
     step: usize,
     limits: &Limits,
 ) -> Result<Option<((String, String, Vec<u8>), usize)>, Refusal> {
+    check_at_once(wire, limits);
     let mut scanner = Scanner::default();
     let mut end = 0;
     let range = loop {
@@ -81,6 +82,19 @@ fn read_one(
             Step::NeedMore => at = end,
         }
     }
+}
+
+/// What is taken in one pass is taken in steps, too, and as the same.
+fn check_at_once(wire: &[u8], limits: &Limits) {
+    let mut at_once = Head::default();
+    let Some(range) = at_once.parse_at_once(wire, limits) else {
+        return;
+    };
+    let found = Scanner::default().find(wire, limits);
+    assert_eq!(found, Ok(Some(range.clone())));
+    let mut in_steps = Head::default();
+    assert_eq!(in_steps.parse(&wire[range]), Ok(()));
+    assert_eq!(format!("{at_once:?}"), format!("{in_steps:?}"));
 }
 
 fn memchr(bytes: &[u8], wanted: u8) -> Vec<usize> {

@@ -15,14 +15,14 @@ impl Head {
     /// [`Head::parse`] find out.
     // Not inlined: what lies further down the stack is further memory for each connection.
     #[inline(never)]
-    pub(crate) fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<Range<usize>> {
+    pub fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<Range<usize>> {
         // One empty line may precede a request (RFC 9112, section 2.2).
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
         let bytes = &bytes[start..];
         let lines = self.take_request_line(bytes)?;
         let end = self.take_header_lines(bytes, lines, limits)?;
         let is_within =
-            lines <= limits.request_line.saturating_add(2) && end - lines <= limits.headers;
+            lines <= limits.most_of_request_line() + 2 && end - lines <= limits.most_of_headers();
         is_within.then_some(start..start + end)
     }
 

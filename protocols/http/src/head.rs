@@ -31,7 +31,7 @@ pub enum Framing {
 }
 
 /// A piece of the head: offsets, so that a [`Head`] is reused from request to request without an allocation. A head
-/// is shorter than 4 GiB because limits are checked first.
+/// is shorter than 4 GiB because limits are checked first, which allow no more ([`Limits::MAX_LENGTH`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,

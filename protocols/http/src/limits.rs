@@ -11,9 +11,9 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request line, without its line end; above: 414. Default 8 KiB.
+    /// Bytes of a request line, without its line end; above: 414. Default 8 KiB, never more than [`Limits::MAX_LENGTH`].
     pub request_line: usize,
-    /// Bytes of all header lines of a request together; above: 431. Default 32 KiB.
+    /// Bytes of all header lines of a request together; above: 431. Default 32 KiB, never more than [`Limits::MAX_LENGTH`].
     pub headers: usize,
     /// Header lines of a request; above: 431. Default 100, never more than [`Limits::MAX_HEADER_COUNT`].
     pub header_count: usize,
@@ -65,6 +65,17 @@ impl Limits {
 
     /// The most header lines that [`Limits::header_count`] can allow.
     pub const MAX_HEADER_COUNT: usize = 128;
+
+    /// The most bytes that [`Limits::request_line`] and [`Limits::headers`] can allow each: 1 GiB.
+    pub const MAX_LENGTH: usize = 1 << 30;
+
+    pub(crate) fn most_of_request_line(&self) -> usize {
+        self.request_line.min(Self::MAX_LENGTH)
+    }
+
+    pub(crate) fn most_of_headers(&self) -> usize {
+        self.headers.min(Self::MAX_LENGTH)
+    }
 }
 
 impl Default for Limits {

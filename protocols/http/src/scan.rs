@@ -69,10 +69,10 @@ impl Scanner {
     fn check(&self, end: usize, limits: &Limits) -> Result<(), Refusal> {
         if self.headers == 0 {
             // The CR belongs to the line's end, not to its length.
-            if end.saturating_sub(self.start) > limits.request_line + 1 {
+            if end.saturating_sub(self.start) > limits.most_of_request_line() + 1 {
                 return Err(Refusal::RequestLineTooLong);
             }
-        } else if end - self.headers > limits.headers {
+        } else if end - self.headers > limits.most_of_headers() {
             return Err(Refusal::HeadersTooLong);
         }
         Ok(())
@@ -102,7 +102,29 @@ fn line_feed(bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::line_feed;
+    use super::*;
+
+    /// A head is cut into pieces whose offsets are 32 bits long.
+    #[test]
+    fn without_limits_a_head_is_still_bounded() {
+        let limits = Limits {
+            request_line: usize::MAX,
+            headers: usize::MAX,
+            ..Limits::default()
+        };
+        let most = Limits::MAX_LENGTH;
+        let line = Scanner::default();
+        assert_eq!(line.check(most + 1, &limits), Ok(()));
+        let refused = line.check(most + 2, &limits);
+        assert_eq!(refused, Err(Refusal::RequestLineTooLong));
+        let headers = Scanner {
+            headers: most,
+            ..Scanner::default()
+        };
+        assert_eq!(headers.check(2 * most, &limits), Ok(()));
+        let refused = headers.check(2 * most + 1, &limits);
+        assert_eq!(refused, Err(Refusal::HeadersTooLong));
+    }
 
     #[test]
     fn a_line_feed_is_found_wherever_it_is() {

@@ -355,6 +355,7 @@ fn limits_hold_before_the_line_is_complete() {
     };
     assert_eq!(at(&many(3)), Ok(true));
     assert_eq!(at(&many(4)), Err(Refusal::TooManyHeaders));
+    limits.request_line = usize::MAX;
     limits.header_count = usize::MAX;
     limits.headers = usize::MAX;
     let most = Limits::MAX_HEADER_COUNT;
