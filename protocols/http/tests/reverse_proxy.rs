@@ -49,6 +49,18 @@ fn behind() -> Router {
                 events.finish()
             }),
         )
+        // For whatever protocol, when it is asked for.
+        .on(
+            "GET",
+            "/any-turn",
+            handler(|request, response| {
+                let Some(protocol) = request.header("Upgrade").map(str::to_owned) else {
+                    return Ok::<_, HandlerError>(response.send("no wish")?);
+                };
+                let _stream = response.upgrade(request, &protocol)?;
+                Ok(())
+            }),
+        )
         .on(
             "GET",
             "/turn",
@@ -217,5 +229,37 @@ fn another_protocol_is_passed_through() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty(), "the end is passed on too");
+    });
+}
+
+#[test]
+fn a_wish_for_another_protocol_is_overlooked_where_it_cannot_be_passed_on() {
+    simulate(|| {
+        let status = |version: &str, headers: &str| {
+            let answer = ask(&format!(
+                "GET /to/any-turn HTTP/{version}\r\nHost: site\r\nConnection: Upgrade, close\r\n{headers}\r\n"
+            ));
+            let was_passed_on = answer.text() != "no wish";
+            (answer.status, was_passed_on)
+        };
+        assert_eq!(status("1.1", "Upgrade: echo/1\r\n"), (101, true));
+        for (version, headers) in [
+            ("1.0", "Upgrade: echo\r\n"),
+            (
+                "1.1",
+                "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+            ),
+            ("1.1", "Upgrade: H2C\r\n"),
+            ("1.1", "Upgrade: echo, h2c\r\n"),
+            ("1.1", "Upgrade: echo\r\nUpgrade: h2c\r\n"),
+            ("1.1", "Upgrade: \r\n"),
+            ("1.1", "Upgrade: echo\r\nContent-Length: 1\r\n\r\nx"),
+        ] {
+            assert_eq!(
+                status(version, headers),
+                (200, false),
+                "{version} {headers:?}"
+            );
+        }
     });
 }

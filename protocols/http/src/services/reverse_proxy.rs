@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use grapeshot::net::{Peer, Stream};
 
 use super::relay;
+use crate::body::is_token;
 use crate::buffers::{self, Buffers};
 use crate::client::{self, Client, ErrorKind, PoolLimits, Redirects};
 use crate::head::has_token;
-use crate::{Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded};
+use crate::{
+    Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded, Version,
+};
 
 /// Copied at a time.
 const CHUNK: usize = 32 << 10;
@@ -33,7 +36,8 @@ const OWN: [&str; 14] = [
 ];
 
 /// Passes requests on to other servers, and their answers back: content streams both ways, and a connection that changes its
-/// protocol (a WebSocket) is passed through. Of several servers each has its turn.
+/// protocol (a WebSocket) is passed through, unless to `h2c`: nobody could see the requests in it. Of several servers each has its
+/// turn.
 ///
 /// ```no_run
 /// use grapeshot_http::{ReverseProxy, Router, Server};
@@ -210,21 +214,14 @@ impl Handler for ReverseProxy {
         for (name, value) in self.headers(request) {
             asking = asking.header(&name, value);
         }
-        let wants_upgrade = request
-            .values("Connection")
-            .any(|list| has_token(list, "upgrade"));
-        let length = request.content_length();
-        if let Some(protocol) = request
-            .header("Upgrade")
-            .filter(|_| wants_upgrade && length == Some(0))
-        {
-            let protocol = protocol.to_owned();
+        if let Some(protocol) = other_protocol(request) {
             let (answer, upgraded) = asking.upgrade(&protocol).map_err(explain)?;
             return match upgraded {
                 Some(theirs) => pass_through(request, response, &answer, theirs, &protocol),
                 None => pass_back(answer, response),
             };
         }
+        let length = request.content_length();
         let answer = if length == Some(0) {
             asking.send()
         } else {
@@ -232,6 +229,27 @@ impl Handler for ReverseProxy {
         };
         pass_back(answer.map_err(explain)?, response)
     }
+}
+
+/// The protocol that the client would rather speak, if it names one that can be passed through. Else its wish is overlooked, as
+/// every server may do (RFC 9110, section 7.8).
+fn other_protocol(request: &Request<'_>) -> Option<String> {
+    let mut named = request.values("Upgrade");
+    let (protocol, None) = (named.next()?, named.next()) else {
+        return None;
+    };
+    let is_name = |byte: &u8| is_token(*byte) || *byte == b'/';
+    let can_be = request.head().version() == Version::Http11
+        && !request.head().is_connect()
+        && request.content_length() == Some(0);
+    let wants = |list| has_token(list, "upgrade");
+    // Requests within HTTP/2 would go past whatever stands around this handler.
+    (can_be
+        && request.values("Connection").any(wants)
+        && !protocol.is_empty()
+        && protocol.iter().all(is_name)
+        && !protocol.eq_ignore_ascii_case(b"h2c"))
+    .then(|| String::from_utf8_lossy(protocol).into_owned())
 }
 
 /// What the client is told when the server could not be asked.
