@@ -1,16 +1,38 @@
 //! The codec: every cut of the wire, round trips, and a corpus of what must be refused.
 
+use std::ops::Range;
+
 use grapeshot_http::body::{self, Decoder, Step};
 use grapeshot_http::head::{Framing, Head, Scanner};
 use grapeshot_http::{Limits, Refusal, Version};
 use proptest::prelude::*;
 
-/// Feeds `wire` to a scanner in pieces cut at `cuts`, as a growing buffer does, and parses what it finds.
+/// Feeds `wire` to a scanner in pieces cut at `cuts`, as a growing buffer does, and parses what it finds. The same must be found at
+/// once.
 fn read_head(
     wire: &[u8],
     cuts: &[usize],
     limits: &Limits,
-) -> Result<Option<(Head, std::ops::Range<usize>)>, Refusal> {
+) -> Result<Option<(Head, Range<usize>)>, Refusal> {
+    let found = read_in_steps(wire, cuts, limits);
+    let mut at_once = Head::default();
+    let range = at_once.parse_at_once(wire, limits);
+    let text = |head: &Head, range: Range<usize>| format!("{head:?} at {range:?}");
+    let in_steps = found.as_ref().ok().and_then(Option::as_ref);
+    assert_eq!(
+        range.map(|range| text(&at_once, range)),
+        in_steps.map(|(head, range)| text(head, range.clone())),
+        "{}",
+        wire.escape_ascii()
+    );
+    found
+}
+
+fn read_in_steps(
+    wire: &[u8],
+    cuts: &[usize],
+    limits: &Limits,
+) -> Result<Option<(Head, Range<usize>)>, Refusal> {
     let mut scanner = Scanner::default();
     for end in cuts.iter().copied().chain([wire.len()]) {
         if let Some(range) = scanner.find(&wire[..end], limits)? {
@@ -191,6 +213,12 @@ fn what_could_be_smuggled_is_refused() {
         (post("Content-Length: -1\r\n"), ContentLength),
         (post("Content-Length: 0x5\r\n"), ContentLength),
         (post("Content-Length: 5 5\r\n"), ContentLength),
+        (post("Content-Length: 5\t5\r\n"), ContentLength),
+        (post("Content-Length: 5,\r\n"), ContentLength),
+        (post("Content-Length: ,5\r\n"), ContentLength),
+        (post("Content-Length: 5.0\r\n"), ContentLength),
+        (post("Content-Length: 5;\r\n"), ContentLength),
+        (post("Content-Length: 0_5\r\n"), ContentLength),
         (post("Content-Length: 5a\r\n"), ContentLength),
         (post("Content-Length: \"5\"\r\n"), ContentLength),
         (post("Content-Length:\r\n"), ContentLength),
@@ -229,6 +257,14 @@ fn what_could_be_smuggled_is_refused() {
         (post("Transfer-Encoding: xchunked\r\n"), TransferEncoding),
         (post("Transfer-Encoding: chunked;q=1\r\n"), TransferEncoding),
         (post("Transfer-Encoding: ,chunked\r\n"), TransferEncoding),
+        (post("Transfer-Encoding: chunked,\r\n"), TransferEncoding),
+        (post("Transfer-Encoding: chun ked\r\n"), TransferEncoding),
+        (post("Transfer-Encoding: 'chunked'\r\n"), TransferEncoding),
+        (
+            post("Transfer-Encoding: chunked\u{a0}\r\n"),
+            TransferEncoding,
+        ),
+        (post("Transfer-Encoding: \u{0}chunked\r\n"), HeaderLine),
         (post("Transfer-Encoding:\r\n"), TransferEncoding),
         (post("Transfer-Encoding: \"chunked\"\r\n"), TransferEncoding),
         (post("Transfer-Encoding: \u{b}chunked\r\n"), HeaderLine),
@@ -248,6 +284,9 @@ fn what_could_be_smuggled_is_refused() {
         (post(": x\r\n"), HeaderLine),
         (post("no colon\r\n"), HeaderLine),
         (post("X\u{0}: a\r\n"), HeaderLine),
+        (post("X\u{b}: a\r\n"), HeaderLine),
+        (post("X,Y: a\r\n"), HeaderLine),
+        (post("X Y: a\r\n"), HeaderLine),
         (post("X: a\u{0}b\r\n"), HeaderLine),
         (post("X: a\u{1}b\r\n"), HeaderLine),
         (post("X: a\u{7f}b\r\n"), HeaderLine),
@@ -265,6 +304,14 @@ fn what_could_be_smuggled_is_refused() {
         ("GET http://h/ HTTP/1.1\r\nX: y\r\n\r\n".into(), Host),
         (post("Host: h\r\n"), Host),
         (post("host: other\r\n"), Host),
+        (post("Host:\r\n"), Host),
+        ("GET / HTTP/1.1\r\nHost:\r\nHost: h\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: h:80:80\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: h:-1\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: h\\h\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: h?q\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: h#f\r\n\r\n".into(), Host),
+        ("GET / HTTP/1.1\r\nHost: \u{e9}\r\n\r\n".into(), Host),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), Host),
         ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n".into(), Host),
         ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), Host),
@@ -272,6 +319,16 @@ fn what_could_be_smuggled_is_refused() {
         ("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n".into(), Host),
         // Request lines.
         (get("GET /"), RequestLine),
+        (get("GET"), RequestLine),
+        (get("GET "), RequestLine),
+        (get(" / HTTP/1.1"), RequestLine),
+        (get("/ HTTP/1.1"), RequestLine),
+        (get("GET  HTTP/1.1"), RequestLine),
+        (get("GET\u{0} / HTTP/1.1"), RequestLine),
+        (get("GET, / HTTP/1.1"), RequestLine),
+        (get("GET / HTTP/1.1\t"), LineEnd),
+        (get("GET /\tHTTP/1.1"), RequestLine),
+        (get("GET / HTTP/1.1 HTTP/1.1"), LineEnd),
         (get("GET  / HTTP/1.1"), RequestLine),
         (get("GET / HTTP/1.1 "), LineEnd),
         (get("GET\t/ HTTP/1.1"), RequestLine),
@@ -279,11 +336,26 @@ fn what_could_be_smuggled_is_refused() {
         (get(" GET / HTTP/1.1"), RequestLine),
         (get("GET /a b HTTP/1.1"), Version),
         (get("GET /\u{0} HTTP/1.1"), RequestLine),
+        (get("GET /\u{7f} HTTP/1.1"), RequestLine),
         (get("GET /\u{e9} HTTP/1.1"), Target),
+        (get("GET /?\u{e9} HTTP/1.1"), Target),
+        (get("GET /?a#b HTTP/1.1"), Target),
         (get("GET /#a HTTP/1.1"), Target),
         (get("GET a HTTP/1.1"), Target),
         (get("GET * HTTP/1.1"), Target),
         (get("GET ftp://h/ HTTP/1.1"), Target),
+        (get("GET http:/h HTTP/1.1"), Target),
+        (get("GET http:///h HTTP/1.1"), Target),
+        (get("GET http://?h HTTP/1.1"), Target),
+        (get("GET http://u@h/ HTTP/1.1"), Target),
+        (get("GET http://h:8x/ HTTP/1.1"), Target),
+        (get("GET http://h\\i/ HTTP/1.1"), Target),
+        (get("GET ?a HTTP/1.1"), Target),
+        (get("POST * HTTP/1.1"), Target),
+        (get("OPTIONS ** HTTP/1.1"), Target),
+        (get("OPTIONS *?a HTTP/1.1"), Target),
+        (get("CONNECT h:443/ HTTP/1.1"), Target),
+        (get("CONNECT u@h:443 HTTP/1.1"), Target),
         (get("CONNECT h HTTP/1.1"), Target),
         (get("CONNECT /x HTTP/1.1"), Target),
         (get("CONNECT http://h:80/ HTTP/1.1"), Target),
@@ -310,6 +382,46 @@ fn what_could_be_smuggled_is_refused() {
         .filter(|(got, want)| got != want)
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Whatever is odd but can be read in one way only.
+#[test]
+fn what_is_odd_but_clear_is_taken() {
+    let head = |wire: &str| {
+        let found = read_head(wire.as_bytes(), &[], &Limits::default());
+        let (head, range) = found.unwrap().expect("complete");
+        assert_eq!(range, 0..wire.len(), "{wire:?}");
+        head
+    };
+    let post = |headers: &str| head(&format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}\r\n"));
+    for (headers, framing) in [
+        ("", Framing::Length(0)),
+        ("Content-Length:0\r\n", Framing::Length(0)),
+        ("CONTENT-LENGTH: \t 0005 \t\r\n", Framing::Length(5)),
+        (
+            "content-length: 18446744073709551615\r\n",
+            Framing::Length(u64::MAX),
+        ),
+        ("Transfer-Encoding:\tChunkeD \r\n", Framing::Chunked),
+        // Names that are only nearly those that decide.
+        ("Content_Length: 5\r\n", Framing::Length(0)),
+        ("Content-Lengths: 5\r\n", Framing::Length(0)),
+        ("Transfer_Encoding: chunked\r\n", Framing::Length(0)),
+        ("X-Transfer-Encoding: chunked\r\n", Framing::Length(0)),
+        ("X: Transfer-Encoding: chunked\r\n", Framing::Length(0)),
+    ] {
+        assert_eq!(post(headers).framing(), framing, "{headers:?}");
+    }
+    let wire = "a!#$%&'*+-.^_`|~9 //h/\\\"<>^`{|}?? HTTP/1.1\r\nhost: \r\n!#$%&'*+-.^_`|~9:\r\nX: \u{e9}\t \u{80}\r\n\r\n";
+    let odd = head(wire);
+    let view = odd.view(wire.as_bytes());
+    assert_eq!(view.method(), "a!#$%&'*+-.^_`|~9");
+    assert_eq!(view.path(), "//h/\\\"<>^`{|}");
+    assert_eq!((view.query(), view.host()), (Some("?"), ""));
+    let headers: Vec<_> = view.headers().collect();
+    assert_eq!(headers[1], ("!#$%&'*+-.^_`|~9", &b""[..]));
+    assert_eq!(headers[2], ("X", "\u{e9}\t \u{80}".as_bytes()));
+    assert!(head("GET / HTTP/1.0\r\n\r\n").framing() == Framing::Length(0));
 }
 
 #[test]
