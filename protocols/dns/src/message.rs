@@ -24,6 +24,9 @@ pub const EDNS_UDP: u16 = 1_232;
 /// The code BADVERS (RFC 6891), which the decoder takes for its namesake BADSIG.
 const BAD_VERSION: u16 = 16;
 
+/// The flag in the third byte of the header.
+const TRUNCATED: u8 = 0b10;
+
 /// What is encrypted is a multiple of so many bytes (RFC 8467, section 4.1).
 const BLOCK: usize = 128;
 /// The option for that (RFC 7830), and the bytes before its content.
@@ -104,7 +107,8 @@ pub fn decode(wire: &[u8]) -> Result<Message, Malformed> {
 }
 
 /// Encodes an answer in at most `limit` bytes. Additional records are left out first; if that is not enough, all are, and the
-/// answer says that it is truncated: half of it is of no use to anybody, the client asks again over TCP.
+/// answer says that it is truncated: half of it is of no use to anybody, the client asks again over TCP. Empty, if not even the
+/// question fits.
 pub fn encode(message: &Message, limit: usize) -> Vec<u8> {
     let limit = u16::try_from(limit).unwrap_or(u16::MAX);
     if let Some(wire) = encode_whole(message, limit) {
@@ -119,13 +123,21 @@ pub fn encode(message: &Message, limit: usize) -> Vec<u8> {
 
 /// `None` if it does not fit.
 fn encode_whole(message: &Message, limit: u16) -> Option<Vec<u8>> {
+    if message.metadata.truncation {
+        // The encoder must say where it had to stop, even of what was cut off before.
+        let mut as_whole = message.clone();
+        as_whole.metadata.truncation = false;
+        let mut wire = encode_whole(&as_whole, limit)?;
+        wire[2] |= TRUNCATED;
+        return Some(wire);
+    }
     let mut wire = Vec::with_capacity(PLAIN_UDP);
     let mut encoder = BinEncoder::new(&mut wire);
     encoder.set_max_size(limit);
     message.emit(&mut encoder).ok()?;
-    // The encoder sets the flag where it had to stop.
-    let truncated = wire.get(2).is_some_and(|flags| flags & 0b10 != 0);
-    (truncated == message.metadata.truncation).then_some(wire)
+    // The encoder sets the flag where it had to stop. What it took back then still lies behind what counts.
+    let is_whole = wire.get(2).is_some_and(|flags| flags & TRUNCATED == 0);
+    is_whole.then_some(wire)
 }
 
 /// How a query is put.
@@ -265,4 +277,50 @@ impl Sent {
 /// Does the code say that the server does not understand such queries (with EDNS, perhaps)?
 pub(crate) fn is_incapable(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::FormErr | ResponseCode::NotImp) || u16::from(code) == BAD_VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::rdata::TXT;
+    use hickory_proto::rr::{RData, Record};
+
+    use super::*;
+
+    /// An answer of so many records, each of 100 bytes of text and more.
+    fn answer(records: usize, truncated: bool) -> Message {
+        let question = Question::parse("www.example.org", RecordType::TXT).unwrap();
+        let mut message = Message::response(7, OpCode::Query);
+        message.metadata.truncation = truncated;
+        message.add_query(question.to_query());
+        let text = TXT::new(vec!["x".repeat(100)]);
+        for _ in 0..records {
+            let name = question.name.clone();
+            message.add_answer(Record::from_rdata(name, 300, RData::TXT(text.clone())));
+        }
+        message
+    }
+
+    #[test]
+    fn what_is_sent_is_a_whole_message_in_whatever_room() {
+        for truncated in [false, true] {
+            for records in 0..12 {
+                let message = answer(records, truncated);
+                let needed = encode(&message, 65_535).len();
+                for room in [33, 34, 150, 512, needed - 1, needed, needed + 1] {
+                    let wire = encode(&message, room);
+                    assert!(wire.len() <= room);
+                    if wire.is_empty() {
+                        assert!(room < 33, "its question fits: {room}");
+                        continue;
+                    }
+                    let sent = decode(&wire).unwrap();
+                    let all = needed <= room;
+                    assert_eq!(sent.answers.len(), if all { records } else { 0 });
+                    assert_eq!(sent.metadata.truncation, truncated || !all, "{room}");
+                    assert_eq!(sent.queries, message.queries);
+                }
+                assert!(encode(&message, 32).is_empty(), "no room for the question");
+            }
+        }
+    }
 }
