@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::fs::File;
@@ -124,6 +125,10 @@ pub trait Stream: Send + Sync + 'static {
     /// # Errors
     /// Those of the stream; `Unsupported` if it cannot do that.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Has the connection reset when the stream is dropped, if it can be, and what the peer has not taken thrown away: for a peer
+    /// that took too long. Else the system keeps that, up to megabytes, and goes on sending it for minutes. Does not suspend.
+    fn reset_on_close(&self) {}
 }
 
 impl dyn Stream {
@@ -136,7 +141,7 @@ impl dyn Stream {
 }
 
 macro_rules! socket {
-    ($($socket:ty),*) => {$(
+    ($($socket:ty { $($more:item)* })*) => {$(
         impl Stream for $socket {
             fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 Read::read(&mut &*self, buffer)
@@ -162,10 +167,19 @@ macro_rules! socket {
             fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 <$socket>::shutdown(self, how)
             }
+            $($more)*
         }
     )*};
 }
-socket!(TcpStream, UnixStream);
+socket! {
+    TcpStream {
+        fn reset_on_close(&self) {
+            // A simulation's network keeps nothing.
+            let _ = self.set_linger(Some(Duration::ZERO));
+        }
+    }
+    UnixStream {}
+}
 
 impl<S: Stream + ?Sized> Stream for Arc<S> {
     fn prepare(&self) -> io::Result<()> {
@@ -200,6 +214,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         (**self).shutdown(how)
+    }
+    fn reset_on_close(&self) {
+        (**self).reset_on_close();
     }
 }
 

@@ -10,23 +10,43 @@ use anyhow::{Context, Result, ensure};
 use crate::section::{Outcome, Tally};
 use crate::{place, shell};
 
-/// Each mode: heads that never end, content that never ends, many ranges, answers that are hardly read.
-const MODES: [(&str, &[&str]); 4] = [
-    ("slow heads", &["-H", "-i", "5"]),
-    (
-        "slow content",
-        &["-B", "-i", "5", "-s", "8192", "-t", "POST"],
-    ),
-    ("ranges", &["-R"]),
-    (
-        "slow reading",
-        &["-X", "-w", "1", "-y", "2", "-n", "5", "-z", "8", "-k", "3"],
-    ),
+/// A way to be slow.
+struct Mode {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    path: &'static str,
+}
+
+/// Heads that never end, content that never ends, many ranges, answers that are hardly read.
+const MODES: [Mode; 4] = [
+    Mode {
+        name: "slow heads",
+        arguments: &["-H", "-i", "5"],
+        path: "/",
+    },
+    Mode {
+        name: "slow content",
+        arguments: &["-B", "-i", "5", "-s", "8192", "-t", "POST"],
+        path: "/",
+    },
+    Mode {
+        name: "ranges",
+        arguments: &["-R"],
+        path: LARGE,
+    },
+    Mode {
+        name: "slow reading",
+        arguments: &["-X", "-w", "1", "-y", "2", "-n", "5", "-z", "8"],
+        path: LARGE,
+    },
 ];
+/// A file that the system does not take from the server at once.
+const LARGE: &str = "/files/large";
+const LARGE_BYTES: usize = 16 << 20;
 /// Slow connections at a time.
-const CONNECTIONS: &str = "1000";
-/// Seconds of each mode.
-const SECONDS: u64 = 40;
+const CONNECTIONS: u32 = 1_000;
+/// Seconds of each mode, if they are not shed before: none of the server's limits is as long.
+const SECONDS: u64 = 90;
 /// A request of somebody else never takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,7 +63,9 @@ pub(crate) fn run() -> Result<Outcome> {
         "site",
     ]))?;
     let program = place::target().join("release/examples/site");
-    let folder = place::root().join("docs");
+    let folder = place::target().join("slowhttp");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("large"), vec![b'x'; LARGE_BYTES])?;
     let mut command = Command::new(program);
     command
         .arg(folder)
@@ -61,40 +83,65 @@ pub(crate) fn run() -> Result<Outcome> {
     // Its access log is read on, or it would wait for it.
     let _log = shell::drain(output);
     let mut tally = Tally::default();
-    for (name, arguments) in MODES {
-        attack(name, arguments, &address)?;
+    for mode in MODES {
+        attack(&mode, &address).context(mode.name)?;
         tally.passed += 1;
     }
     Ok(Outcome::Done(Some(tally)))
 }
 
-/// Runs one mode, and asks for a page once a second meanwhile.
-fn attack(name: &str, arguments: &[&str], address: &str) -> Result<()> {
-    let mut slow = Command::new("slowhttptest")
-        .args(arguments)
-        .args(["-c", CONNECTIONS, "-r", "200", "-p", "3"])
-        .args([
-            "-l",
-            &SECONDS.to_string(),
-            "-u",
-            &format!("http://{address}/"),
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+/// Runs one mode until all that is slow was shed, and asks for a page once a second meanwhile.
+fn attack(mode: &Mode, address: &str) -> Result<()> {
+    let (connections, seconds) = (CONNECTIONS.to_string(), SECONDS.to_string());
+    let mut slow = Command::new("slowhttptest");
+    slow.args(mode.arguments)
+        .args(["-c", &connections, "-r", "200", "-p", "3"])
+        .args(["-l", &seconds, "-u"])
+        .arg(format!("http://{address}{}", mode.path))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut slow = shell::Server::start(&mut slow)?;
+    let report = shell::drain(slow.child().stdout.take().expect("it is piped"));
     let began = Instant::now();
     let mut asked = 0;
-    while slow.try_wait()?.is_none() {
-        if began.elapsed() > Duration::from_secs(3 * SECONDS) {
-            shell::end(slow);
-            break;
-        }
-        let answer = ask(address).with_context(|| format!("{name}: nobody else is served"))?;
-        ensure!(answer.starts_with("HTTP/1.1 200 "), "{name}: {answer}");
+    while slow.child().try_wait()?.is_none() {
+        ensure!(
+            began.elapsed() < Duration::from_secs(2 * SECONDS),
+            "slowhttptest does not end"
+        );
+        let answer = ask(address).context("nobody else is served")?;
+        ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         asked += 1;
         std::thread::sleep(Duration::from_secs(1));
     }
-    println!("{name}: {asked} others were served");
+    let took = began.elapsed();
+    judge(&report.join().unwrap_or_default())?;
+    println!(
+        "{}: all were shed after {took:.0?}, {asked} others were served",
+        mode.name
+    );
+    Ok(())
+}
+
+/// Whether the report of slowhttptest says that the server closed all connections, and served its own probe all the time.
+fn judge(report: &str) -> Result<()> {
+    let last = |what: &str| {
+        let behind = report.rsplit_once(what).map(|(_, behind)| behind);
+        // Colours stand between.
+        behind
+            .and_then(|rest| rest.lines().next())
+            .map(without_colours)
+    };
+    let closed = last("closed:").context("slowhttptest says nothing")?;
+    ensure!(
+        closed == CONNECTIONS.to_string(),
+        "{closed} of {CONNECTIONS} connections were closed"
+    );
+    ensure!(!report.contains("NO"), "its probe was not served");
+    ensure!(
+        last("Exit status:").is_some_and(|status| status.contains("No open connections left")),
+        "connections were left open"
+    );
     Ok(())
 }
 

@@ -94,6 +94,7 @@ impl Connection {
         let flushed = end != End::Leave && self.output.flush(&*self.stream, limits).is_ok();
         if let Some(phase) = self.output.expired() {
             self.context.counters.expired(phase, self.peer);
+            self.stream.reset_on_close();
         }
         if !flushed {
             return;

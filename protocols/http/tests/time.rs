@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use grapeshot::net::{Shutdown, UnixStream};
+use grapeshot::net::{Shutdown, TcpListener, TcpStream, UnixStream};
 use grapeshot::time::now;
 use grapeshot::{spawn, with_timeout};
 use grapeshot_http::{HandlerError, Peer, Refusal, Request, Response, Server};
@@ -118,6 +118,22 @@ fn a_peer_that_does_not_read_is_given_up() {
         let mut got = Vec::new();
         ours.read_to_end(&mut got).unwrap();
         assert!(got.len() < 8 << 20, "it was cut off");
+    });
+}
+
+/// Else the system would keep what it does not take, and go on offering it for minutes.
+#[test]
+fn a_peer_that_does_not_read_is_reset() {
+    grapeshot::testing::run(4, || {
+        let server = Server::new(|_request, response| response.send(vec![0; 32 << 20]));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (theirs, peer) = listener.accept().unwrap();
+        ours.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap();
+        server.serve_stream(theirs, Peer::Tcp(peer));
+        let error = ours.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     });
 }
 

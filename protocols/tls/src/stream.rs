@@ -431,6 +431,10 @@ impl<S: Stream> Stream for TlsStream<S> {
         }
         self.carrier.shutdown(how)
     }
+
+    fn reset_on_close(&self) {
+        self.carrier.reset_on_close();
+    }
 }
 
 impl<S: Stream> TlsStream<S> {

@@ -183,7 +183,10 @@ impl Attempt<'_> {
                     .write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
             });
             let count = match result {
-                Err(_) => return Err(Error::WriteTimeout),
+                Err(_) => {
+                    self.stream.reset_on_close();
+                    return Err(Error::WriteTimeout);
+                }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),

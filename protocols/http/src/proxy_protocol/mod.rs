@@ -234,6 +234,10 @@ impl<S: Stream> Stream for ProxiedStream<S> {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }
+
+    fn reset_on_close(&self) {
+        self.inner.reset_on_close();
+    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,12 @@ impl Relay {
         // Nothing can follow: the other direction is to end as well.
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
-        end.kind() == io::ErrorKind::TimedOut
+        let expired = end.kind() == io::ErrorKind::TimedOut;
+        if expired {
+            from.reset_on_close();
+            to.reset_on_close();
+        }
+        expired
     }
 
     fn write_all(&self, to: &dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
