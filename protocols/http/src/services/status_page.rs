@@ -178,35 +178,44 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;mar
 /// What `{:#?}` says, a line for each field.
 fn figures(statistics: &impl Debug) -> String {
     let text = format!("{statistics:#?}");
-    let fields: Vec<&str> = text
-        .strip_suffix("\n}")
-        .and_then(|text| Some(text.split_once(" {\n")?.1))
-        .map(|text| text.lines().collect())
-        .unwrap_or_default();
-    let plain = |line: &&str| {
-        line.starts_with("    ")
-            && !line.starts_with("     ")
-            && line.ends_with(',')
-            && line.contains(": ")
-    };
-    if fields.is_empty() || !fields.iter().all(plain) {
+    let Some(fields) = fields(&text) else {
         return format!("<pre>{}</pre>", escape(&text));
-    }
+    };
     let mut table = "<table>".to_owned();
-    for field in fields {
-        let (name, value) = field
-            .trim()
-            .trim_end_matches(',')
-            .split_once(": ")
-            .unwrap_or_default();
+    for (name, value) in fields {
         let _ = write!(
             table,
             "<tr><td>{}<td class=n>{}",
             escape(&name.replace('_', " ")),
-            escape(value)
+            escape(&value)
         );
     }
     table + "</table>"
+}
+
+/// Names and values, if it is a struct that has them. Values of several lines are put into one.
+fn fields(text: &str) -> Option<Vec<(&str, String)>> {
+    let (_, inside) = text.strip_suffix("\n}")?.split_once(" {\n")?;
+    let mut fields: Vec<(&str, String)> = Vec::new();
+    for line in inside.lines() {
+        let line = line.strip_prefix("    ")?;
+        if !line.starts_with([' ', ')', ']', '}']) {
+            let (name, value) = line.split_once(": ")?;
+            fields.push((name, value.to_owned()));
+            continue;
+        }
+        let (part, value) = (line.trim_start(), &mut fields.last_mut()?.1);
+        if part.starts_with([')', ']', '}']) {
+            value.truncate(value.trim_end_matches(',').len());
+        } else if value.ends_with(',') {
+            value.push(' ');
+        }
+        value.push_str(part);
+    }
+    for (_, value) in &mut fields {
+        value.truncate(value.trim_end_matches(',').len());
+    }
+    Some(fields)
 }
 
 fn workers(page: &mut String) {
@@ -276,17 +285,20 @@ mod tests {
     fn figures_are_a_table_if_they_can_be() {
         #[derive(Debug)]
         #[allow(dead_code, reason = "only shown")]
-        struct Flat {
+        struct Few {
             so_many: u32,
             name: &'static str,
+            reasons: Vec<(Option<u8>, u64)>,
         }
-        let table = figures(&Flat {
+        let table = figures(&Few {
             so_many: 7,
             name: "<b>",
+            reasons: vec![(None, 1), (Some(2), 3)],
         });
         assert_eq!(
             table,
-            "<table><tr><td>so many<td class=n>7<tr><td>name<td class=n>&quot;&lt;b&gt;&quot;</table>"
+            "<table><tr><td>so many<td class=n>7<tr><td>name<td class=n>&quot;&lt;b&gt;&quot;\
+             <tr><td>reasons<td class=n>[(None, 1), (Some(2), 3)]</table>"
         );
         assert!(figures(&vec![Some(1)]).starts_with("<pre>"));
         assert_eq!(spell(Duration::from_secs(90_000)), "1 d 1 h");
