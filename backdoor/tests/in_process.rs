@@ -482,9 +482,10 @@ fn who_is_stuck_gets_a_hint_if_there_is_one() {
         drop(named("waits").spawn(|| grapeshot::sleep(Duration::from_secs(3600))));
     };
     let _others = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
-    with_application("stuck", Backdoor::new("stuck"), application, |path| {
+    let backdoor = Backdoor::new("stuck").time_limit(Duration::from_secs(600));
+    let begun = Instant::now();
+    with_application("stuck", backdoor, application, |path| {
         let mut peer = Peer::attach(path);
-        let begun = Instant::now();
         let at_once = result_of(peer.ask("stuck().filter(|it| it.name == \"forgets\").len()"));
         assert!(at_once == 0 || begun.elapsed() > Duration::from_secs(10));
         let rows = "let told = \"\"; for it in stuck(0) { told += `${it.certainty} ${it.name}: ${it.hint}\n` } told";
