@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Mutex;
 
-use network_support::{Ask, Console, Telnet, eventually, patient, with_ship};
+use network_support::{Console, Telnet, eventually, patient, with_ship};
 
 struct Log(Mutex<Vec<String>>);
 
