@@ -231,26 +231,28 @@ mod linux {
                 figures[at].push(measure(ALL[at]));
             }
         }
-        let [bare, accounting, ..] = &figures;
+        let [bare, accounting, _, exact, _, samples, _] = &figures;
         let [nanos, ..] = median(bare.clone());
         println!("{name}: {nanos:.1} ns without accounting");
         for (how, with) in ALL.into_iter().zip(&figures).skip(1) {
-            // Against the one of the same round.
             let without = if matches!(how, How::Accounting) {
                 bare
             } else {
                 accounting
             };
-            let pairs = || with.iter().zip(without);
-            let [nanos, ..] = median(pairs().map(|(with, without)| with - without).collect());
-            let percent = median(pairs().map(|(with, without)| with / without).collect());
-            let [percent, low, high] = percent.map(|ratio| (ratio - 1.0) * 100.0);
-            println!(
-                "  {:<42} {nanos:>+8.1} ns {percent:>+8.1} %   ({low:+.1} … {high:+.1})",
-                how.name()
-            );
+            tell(how.name(), with, without);
         }
+        tell("the samples alone, beside exact times", samples, exact);
         println!();
+    }
+
+    /// What was added, each time against the one of the same round.
+    fn tell(name: &str, with: &[f64], without: &[f64]) {
+        let pairs = || with.iter().zip(without);
+        let [nanos, ..] = median(pairs().map(|(with, without)| with - without).collect());
+        let percent = median(pairs().map(|(with, without)| with / without).collect());
+        let [percent, low, high] = percent.map(|ratio| (ratio - 1.0) * 100.0);
+        println!("  {name:<42} {nanos:>+8.1} ns {percent:>+8.1} %   ({low:+.1} … {high:+.1})");
     }
 
     /// A server in the runtime that is measured.

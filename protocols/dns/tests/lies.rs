@@ -393,6 +393,8 @@ fn the_fuzzers_seeds_are_read_or_refused() {
             );
         }
     }
+    // What the fuzzer found is called after its hash, and may be either.
+    refused.retain(|name| name.len() != 40);
     refused.sort();
     assert_eq!(refused, ["cut", "many_questions", "pointer_loop"]);
 }
