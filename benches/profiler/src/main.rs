@@ -37,7 +37,9 @@ mod linux {
     const SWITCHES: u64 = 500_000;
     const CONNECTIONS: usize = 16;
     /// Of each connection.
-    const REQUESTS: usize = 500;
+    const BATCHES: usize = 500;
+    /// Requests in a batch where the worker is to be busy without a pause: the clients have less to do then than the server.
+    const DEPTH: usize = 16;
     const NPCS: usize = 2_000;
     const STEPS: usize = 4;
     /// Of the event stream's ring.
@@ -152,42 +154,52 @@ mod linux {
     struct Clients {
         begin: mpsc::Sender<()>,
         ended: mpsc::Receiver<()>,
+        /// Requests that each connection has on its way.
+        depth: usize,
     }
 
     impl Clients {
-        fn new(server: SocketAddr) -> Self {
+        fn new(server: SocketAddr, depth: usize) -> Self {
             let (begin, begun) = mpsc::channel();
             let (end, ended) = mpsc::channel();
             thread::spawn(move || {
                 let connect = |_| TcpStream::connect(server).expect("a connection");
                 let mut streams: Vec<_> = (0..CONNECTIONS).map(connect).collect();
                 while begun.recv().is_ok() {
-                    ask(&mut streams);
+                    ask(&mut streams, depth);
                     end.send(()).expect("somebody measures");
                 }
             });
-            Self { begin, ended }
+            Self {
+                begin,
+                ended,
+                depth,
+            }
         }
     }
 
-    /// Each connection has one request on its way.
-    fn ask(streams: &mut [TcpStream]) {
-        let mut chunk = [0; 4096];
-        for _ in 0..REQUESTS {
+    /// While one connection is looked after, the others' requests are on their way.
+    fn ask(streams: &mut [TcpStream], depth: usize) {
+        let requests = b"GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n".repeat(depth);
+        let mut chunk = [0; 16 << 10];
+        for turn in 0..=BATCHES {
             for stream in &mut *streams {
-                stream
-                    .write_all(b"GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n")
-                    .expect("it is sent");
-            }
-            for stream in &mut *streams {
-                // An answer fits into a packet.
-                assert!(stream.read(&mut chunk).expect("an answer") > 0);
+                let mut answers = if turn == 0 { depth } else { 0 };
+                while answers < depth {
+                    let count = stream.read(&mut chunk).expect("an answer");
+                    assert!(count > 0, "the server closed");
+                    // An answer ends so, and nothing else in it has the byte. It may come in pieces.
+                    answers += chunk[..count].iter().filter(|byte| **byte == b'!').count();
+                }
+                if turn < BATCHES {
+                    stream.write_all(&requests).expect("it is sent");
+                }
             }
         }
     }
 
     fn http(how: How, clients: &Clients) -> f64 {
-        measured(how, (CONNECTIONS * REQUESTS) as u64, || {
+        measured(how, (CONNECTIONS * BATCHES * clients.depth) as u64, || {
             clients.begin.send(()).expect("the clients are there");
             // The worker serves meanwhile.
             while clients.ended.try_recv().is_err() {
@@ -271,13 +283,15 @@ mod linux {
         let runtime = Runtime::builder().workers(1).build().expect("a runtime");
         row("switch", &runtime, ROUNDS, Arc::new(switches));
         row("step of an NPC", &runtime, ROUNDS, Arc::new(world));
-        let clients = Mutex::new(Clients::new(serve(&runtime)));
-        let http = move |how| http(how, &clients.lock().expect("one at a time"));
-        row(
-            "HTTP plaintext, request",
-            &runtime,
-            HTTP_ROUNDS,
-            Arc::new(http),
-        );
+        let server = serve(&runtime);
+        let rows = [
+            ("HTTP plaintext, request", 1, HTTP_ROUNDS),
+            ("HTTP plaintext, 16 deep, request", DEPTH, ROUNDS),
+        ];
+        for (name, depth, rounds) in rows {
+            let clients = Mutex::new(Clients::new(server, depth));
+            let http = move |how| http(how, &clients.lock().expect("one at a time"));
+            row(name, &runtime, rounds, Arc::new(http));
+        }
     }
 }
