@@ -29,7 +29,7 @@ impl From<Elapsed> for std::io::Error {
 /// Why a blocking call is interrupted.
 ///
 /// One word, so that what a wait came to travels in registers: in memory it would be written in pieces and read as a
-/// whole, for which the processor waits until the pieces have left it, for as long as half a switch.
+/// whole, for which the processor waits until the pieces have left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cause(NonZeroU64);
 
