@@ -24,6 +24,7 @@ const CONTROLS: &[(&str, &str)] = &[
 const ALONE: &[&str] = &[
     "context::blocks::",
     "context::cycles::",
+    "context::typed::",
     "registry::stalls::",
     "sched::word::",
     "time::wheel::",
@@ -33,6 +34,7 @@ const TOGETHER: &[&str] = &[
     "context::biased::",
     "context::cell::",
     "context::counted::",
+    "context::heir::",
     "context::lend::",
     "context::one_of::",
     "context::spin::",
