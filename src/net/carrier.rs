@@ -129,6 +129,11 @@ pub trait Stream: Send + Sync + 'static {
     /// Has the connection reset when the stream is dropped, if it can be, and what the peer has not taken thrown away: for a peer
     /// that took too long. Else the system keeps that, up to megabytes, and goes on sending it for minutes. Does not suspend.
     fn reset_on_close(&self) {}
+
+    /// Has the system take no more than about so many bytes that it cannot send yet, if it can be told so (TCP on Linux, see
+    /// [`TcpStream::set_notsent_lowat`]): a peer that takes nothing then costs no megabytes, and what is written reaches a slow one
+    /// sooner. Does not suspend.
+    fn limit_unsent(&self, _bytes: usize) {}
 }
 
 impl dyn Stream {
@@ -177,6 +182,11 @@ socket! {
             // A simulation's network keeps nothing.
             let _ = self.set_linger(Some(Duration::ZERO));
         }
+        #[cfg(target_os = "linux")]
+        fn limit_unsent(&self, bytes: usize) {
+            // It is an economy only: who cannot have it goes on without.
+            let _ = self.set_notsent_lowat(Some(bytes));
+        }
     }
     UnixStream {}
 }
@@ -217,6 +227,9 @@ impl<S: Stream + ?Sized> Stream for Arc<S> {
     }
     fn reset_on_close(&self) {
         (**self).reset_on_close();
+    }
+    fn limit_unsent(&self, bytes: usize) {
+        (**self).limit_unsent(bytes);
     }
 }
 

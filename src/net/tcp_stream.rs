@@ -276,6 +276,30 @@ impl TcpStream {
         )?)
     }
 
+    /// How many bytes the system takes that it cannot send yet, because the peer has no room or the path is full
+    /// (`TCP_NOTSENT_LOWAT`); `None` leaves it to `net.ipv4.tcp_notsent_lowat`, which is no limit but that of the send buffer:
+    /// megabytes. Bytes that are under way do not count, so that a fast peer is served as fast. A write goes on when less than
+    /// half is left.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    pub fn set_notsent_lowat(&self, bytes: Option<usize>) -> io::Result<()> {
+        // Nothing is no limit: the least that can be said is one byte, and the most means what the system does by itself.
+        let bytes = bytes.map_or(0, |bytes| u32::try_from(bytes.max(1)).unwrap_or(u32::MAX));
+        socket2::SockRef::from(self.source.live()?.options()?).set_tcp_notsent_lowat(bytes)
+    }
+
+    /// How many bytes the system takes that it cannot send yet, if there is a limit for this stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    pub fn notsent_lowat(&self) -> io::Result<Option<usize>> {
+        let bytes = socket2::SockRef::from(self.source.live()?.options()?).tcp_notsent_lowat()?;
+        Ok((bytes > 0).then_some(bytes as usize))
+    }
+
     /// Whether what arrives is acknowledged at once, rather than with what we send next (`TCP_QUICKACK`). The system
     /// goes its own way again after a while.
     ///

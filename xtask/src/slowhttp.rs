@@ -15,8 +15,6 @@ struct Mode {
     name: &'static str,
     arguments: &'static [&'static str],
     path: &'static str,
-    /// At a time.
-    connections: u64,
 }
 
 /// Heads that never end, content that never ends, many ranges, answers that are hardly read.
@@ -25,28 +23,25 @@ const MODES: [Mode; 4] = [
         name: "slow heads",
         arguments: &["-H", "-i", "5"],
         path: "/",
-        connections: 1_000,
     },
     Mode {
         name: "slow content",
         arguments: &["-B", "-i", "5", "-s", "8192", "-t", "POST"],
         path: "/",
-        connections: 1_000,
     },
     Mode {
         name: "ranges",
         arguments: &["-R"],
         path: LARGE,
-        connections: 1_000,
     },
     Mode {
         name: "slow reading",
         arguments: &["-X", "-w", "1", "-y", "2", "-n", "5", "-z", "8"],
         path: LARGE,
-        // Each has the system keep 2 MB for a while. A thousand may take all that it has for TCP.
-        connections: 200,
     },
 ];
+/// At a time.
+const CONNECTIONS: u64 = 1_000;
 /// A file that the system does not take from the server at once.
 const LARGE: &str = "/files/large";
 const LARGE_BYTES: usize = 16 << 20;
@@ -100,7 +95,7 @@ pub(crate) fn run() -> Result<Outcome> {
 /// Runs one mode until all that is slow was shed, and asks for a page once a second meanwhile.
 fn attack(mode: &Mode, address: &str) -> Result<()> {
     let before = Figures::of(address)?;
-    let (connections, seconds) = (mode.connections.to_string(), (2 * SECONDS).to_string());
+    let (connections, seconds) = (CONNECTIONS.to_string(), (2 * SECONDS).to_string());
     let mut slow = Command::new("slowhttptest");
     slow.args(mode.arguments)
         .args(["-c", &connections, "-r", RATE, "-p", "3"])
@@ -117,10 +112,10 @@ fn attack(mode: &Mode, address: &str) -> Result<()> {
         ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         asked += 1;
         let now = Figures::of(address)?;
-        let all_came = now.total >= before.total + mode.connections;
+        let all_came = now.total >= before.total + CONNECTIONS;
         // Those that are left are ours, which ask for the figures.
         let kept = now.open + now.orphans.saturating_sub(before.orphans);
-        if all_came && kept < mode.connections / 20 {
+        if all_came && kept < CONNECTIONS / 20 {
             break;
         }
         ensure!(

@@ -110,6 +110,7 @@ impl Connection {
     /// Has the stream do what comes before its first byte, a TLS handshake; false if it could not. **May suspend.**
     fn prepare(&mut self) -> bool {
         let stream = &*self.stream;
+        stream.limit_unsent(self.context.limits.unsent);
         let refusal = match with_timeout(self.context.limits.handshake, || stream.prepare()) {
             Ok(Ok(())) => {
                 if let Some(peer) = stream.peer() {

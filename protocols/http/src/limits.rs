@@ -41,6 +41,10 @@ pub struct Limits {
     /// Bytes of content a second that must come on average, once it was waited for [`Limits::rate_grace`] in all; below: 408.
     /// Only the time that the server waits for the client counts. Default 240.
     pub body_rate: u64,
+    /// Bytes of answers (and of what an upgraded connection writes) that the system takes for a connection which it cannot
+    /// send yet; a peer that does not read would have it keep megabytes otherwise. Where the system can be told, which is
+    /// Linux, and over TCP. Default 128 KiB.
+    pub unsent: usize,
     /// How long a write may wait for the peer to take any byte; then the connection is closed. Default 30 s.
     pub write_wait: Duration,
     /// Bytes of the answer a second that the peer must take on average, once it was waited for [`Limits::rate_grace`] in all;
@@ -94,6 +98,7 @@ impl Default for Limits {
             head_wait: Duration::from_secs(10),
             body_wait: Duration::from_secs(30),
             body_rate: 240,
+            unsent: 128 << 10,
             write_wait: Duration::from_secs(30),
             write_rate: 240,
             rate_grace: Duration::from_secs(10),

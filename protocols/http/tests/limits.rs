@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use common::{get, talk_as};
 use grapeshot::net::{TcpListener, TcpStream, UnixStream};
 use grapeshot::testing::{NetworkConfig, Simulation, host};
 use grapeshot::time::now;
-use grapeshot::{sleep, spawn};
+use grapeshot::{sleep, spawn, yield_now};
 use grapeshot_http::auth::{Basic, Users};
 use grapeshot_http::{
-    AccessLog, Handler, Limits, LogFormat, Peer, Phase, ProxyProtocol, Router, Server, Status,
+    AccessLog, Handler, HandlerError, Limits, LogFormat, Peer, Phase, ProxyProtocol, Router,
+    Server, Status,
 };
 
 fn site() -> Router {
@@ -141,6 +143,49 @@ fn a_silent_crowd_keeps_no_client_out() {
         assert!((1..200).contains(&statistics.shed), "{statistics:?}");
         drop(silent);
     });
+}
+
+/// A peer that takes nothing of an answer: what the system keeps of it is bounded, also through what a connection is wrapped in.
+#[cfg(target_os = "linux")]
+#[test]
+fn little_of_an_answer_is_kept_for_who_does_not_read_it() {
+    let taken = |unsent: usize, head: &str| {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counts = taken.clone();
+        let mut limits = Limits::default();
+        (limits.unsent, limits.write_wait) = (unsent, Duration::from_millis(50));
+        let server = Server::with_limits(limits, move |_, response| -> Result<(), HandlerError> {
+            let mut writer = response.start()?;
+            loop {
+                let count = writer.write(&[b'x'; 16 << 10])?;
+                counts.fetch_add(count, Ordering::Relaxed);
+            }
+        });
+        let request = format!("{head}GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let is_proxied = !head.is_empty();
+        grapeshot::run(move || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            ours.write_all(request.as_bytes()).unwrap();
+            if is_proxied {
+                server.listen(ProxyProtocol::new(listener).trust("127.0.0.1/32").unwrap());
+            } else {
+                server.listen(listener);
+            }
+            let mut text = Vec::new();
+            // Nobody reads until the server has given up, and has thrown away what was not taken.
+            while server.statistics().expired != [(Phase::Write, 1)] {
+                yield_now();
+            }
+            assert!(ours.read_to_end(&mut text).is_err());
+        });
+        taken.load(Ordering::Relaxed)
+    };
+    let without = taken(usize::MAX, "");
+    for head in ["", "PROXY TCP4 198.51.100.7 10.0.0.1 4321 80\r\n"] {
+        let with = taken(64 << 10, head);
+        assert!(with < without / 2, "{with} of {without} bytes");
+    }
 }
 
 #[test]

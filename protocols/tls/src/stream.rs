@@ -435,6 +435,10 @@ impl<S: Stream> Stream for TlsStream<S> {
     fn reset_on_close(&self) {
         self.carrier.reset_on_close();
     }
+
+    fn limit_unsent(&self, bytes: usize) {
+        self.carrier.limit_unsent(bytes);
+    }
 }
 
 impl<S: Stream> TlsStream<S> {

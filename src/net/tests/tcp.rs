@@ -104,6 +104,12 @@ fn options_reach_the_socket() {
             Some(Duration::from_millis(1))
         );
         assert!(stream.set_user_timeout(Some(Duration::MAX)).is_err());
+        for bytes in [Some(1 << 17), None] {
+            stream.set_notsent_lowat(bytes).unwrap();
+            assert_eq!(stream.notsent_lowat().unwrap(), bytes);
+        }
+        stream.set_notsent_lowat(Some(0)).unwrap();
+        assert_eq!(stream.notsent_lowat().unwrap(), Some(1));
         stream.set_recv_buffer_size(20_000).unwrap();
         assert_eq!(stream.recv_buffer_size().unwrap(), 40_000);
         stream.set_send_buffer_size(30_000).unwrap();
@@ -190,6 +196,33 @@ fn a_cork_joins_writes() {
         stream.set_cork(false).unwrap();
         peer.set_nonblocking(false).unwrap();
         assert_eq!(peer.read(&mut [0; 16]).unwrap(), 8);
+    });
+}
+
+/// A peer that takes nothing fills its own buffer; what ours keeps beyond that is bounded. And all of it arrives in the end.
+#[test]
+fn little_is_kept_for_a_peer_that_does_not_read() {
+    run(|| {
+        let taken = |limit| {
+            let (stream, mut peer) = connected();
+            stream.set_notsent_lowat(limit).unwrap();
+            let (chunk, mut taken) = ([7; 4 << 10], 0);
+            let error = loop {
+                match stream.try_write(&chunk) {
+                    Ok(count) => taken += count,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            let reader = thread::spawn(move || io::copy(&mut peer, &mut io::sink()).unwrap());
+            (&stream).write_all(&chunk).unwrap();
+            drop(stream);
+            let arrived = crate::unblock(|| reader.join().unwrap()).unwrap();
+            assert_eq!(arrived, (taken + chunk.len()) as u64);
+            taken
+        };
+        let (without, with) = (taken(None), taken(Some(64 << 10)));
+        assert!(with < without / 2, "{with} of {without} bytes");
     });
 }
 

@@ -238,6 +238,10 @@ impl<S: Stream> Stream for ProxiedStream<S> {
     fn reset_on_close(&self) {
         self.inner.reset_on_close();
     }
+
+    fn limit_unsent(&self, bytes: usize) {
+        self.inner.limit_unsent(bytes);
+    }
 }
 
 #[cfg(test)]
