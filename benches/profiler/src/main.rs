@@ -5,7 +5,12 @@
 //! each of the others adds to a runtime with accounting. There is one runtime, and what is on changes from one short
 //! measurement to the next, so that what else the machine does strikes each alike. A figure is the median over many rounds of
 //! what was added in the same round; behind it stand the bounds between which the true median lies in 95 of 100 cases.
-#![forbid(unsafe_code)]
+//!
+//! A timer that only interrupts the worker costs something too, on virtual machines most of what samples cost: there is a row
+//! with such a timer and no samples, and the last line says what samples cost beyond it.
+
+#[cfg(target_os = "linux")]
+mod bare;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
@@ -30,6 +35,8 @@ mod linux {
     use grapeshot_http::Server;
     use grapeshot_profiler::{Options, discard, start};
     use rustix::time::{ClockId, clock_gettime};
+
+    use crate::bare::BareTimer;
 
     const ROUNDS: usize = 60;
     /// Of HTTP, where the kernel does most of the work and what is added is small beside what that varies by.
@@ -57,18 +64,21 @@ mod linux {
         Exact,
         /// The stacks of waits and a timeline besides.
         Waits,
+        /// Exact times, and a timer that interrupts the worker 1,000 times a second, of which nobody makes anything.
+        Timer,
         /// Exact times, and 1,000 samples a second.
         Samples,
         /// A profile as it is by default.
         Profile,
     }
 
-    const ALL: [How; 7] = [
+    const ALL: [How; 8] = [
         How::Bare,
         How::Accounting,
         How::Stream,
         How::Exact,
         How::Waits,
+        How::Timer,
         How::Samples,
         How::Profile,
     ];
@@ -81,6 +91,7 @@ mod linux {
                 Self::Stream => "accounting, the event stream",
                 Self::Exact => "accounting, a profile: exact times",
                 Self::Waits => "… stacks of waits and timeline",
+                Self::Timer => "… exact times, 1,000 bare signals a second",
                 Self::Samples => "… exact times, 1,000 samples a second",
                 Self::Profile => "… all of it, as by default",
             }
@@ -90,7 +101,7 @@ mod linux {
             let exact = Options::new().hertz(0).waits(false).timeline(0);
             match self {
                 Self::Bare | Self::Accounting | Self::Stream => None,
-                Self::Exact => Some(exact),
+                Self::Exact | Self::Timer => Some(exact),
                 Self::Waits => Some(Options::new().hertz(0)),
                 Self::Samples => Some(exact.hertz(1_000)),
                 Self::Profile => Some(Options::new()),
@@ -112,9 +123,11 @@ mod linux {
         if let Some(options) = options {
             start(options).expect("a profile");
         }
+        let timer = matches!(how, How::Timer).then(|| BareTimer::start().expect("a timer"));
         let before = used();
         body();
         let nanos = used() - before;
+        assert!(timer.is_none_or(|timer| timer.ticks() > 0), "it ticks");
         drop(stream);
         if profiled {
             // What it says is not asked: reading symbols would take longer than all else.
@@ -243,7 +256,7 @@ mod linux {
                 figures[at].push(measure(ALL[at]));
             }
         }
-        let [bare, accounting, _, exact, _, samples, _] = &figures;
+        let [bare, accounting, _, exact, _, timer, samples, _] = &figures;
         let [nanos, ..] = median(bare.clone());
         println!("{name}: {nanos:.1} ns without accounting");
         for (how, with) in ALL.into_iter().zip(&figures).skip(1) {
@@ -254,7 +267,9 @@ mod linux {
             };
             tell(how.name(), with, without);
         }
+        tell("the bare signals alone, beside exact times", timer, exact);
         tell("the samples alone, beside exact times", samples, exact);
+        tell("the samples, beside the bare signals", samples, timer);
         println!();
     }
 
@@ -264,7 +279,7 @@ mod linux {
         let [nanos, ..] = median(pairs().map(|(with, without)| with - without).collect());
         let percent = median(pairs().map(|(with, without)| with / without).collect());
         let [percent, low, high] = percent.map(|ratio| (ratio - 1.0) * 100.0);
-        println!("  {name:<42} {nanos:>+8.1} ns {percent:>+8.1} %   ({low:+.1} … {high:+.1})");
+        println!("  {name:<44} {nanos:>+8.1} ns {percent:>+8.1} %   ({low:+.1} … {high:+.1})");
     }
 
     /// A server in the runtime that is measured.
