@@ -174,7 +174,8 @@ pub struct Lost {
 /// What the profiler itself took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Processor time, of all threads.
+    /// Processor time, of all threads. What the system takes to interrupt a worker for a sample is not in it: on some virtual
+    /// machines that is more, up to 50 µs each.
     pub nanos: u64,
 }
 

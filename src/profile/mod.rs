@@ -93,7 +93,8 @@ pub struct Recorded {
     pub lost_allocations: u64,
     /// Waits whose stack, or coroutines whose name, there was no room for. Their times are counted all the same.
     pub lost_events: u64,
-    /// Processor time that collecting took, in part estimated.
+    /// Processor time that collecting took, in part estimated. What the system takes to interrupt a worker for a sample is not in
+    /// it: on some virtual machines that is more, up to 50 µs each.
     pub cost: Duration,
 }
 
