@@ -110,10 +110,7 @@ impl Decoder {
         lines.split(|&byte| byte == b'\n').filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
             let name = std::str::from_utf8(&line[..colon]).ok()?;
-            let forbidden = FORBIDDEN_TRAILERS
-                .iter()
-                .any(|other| other.eq_ignore_ascii_case(name));
-            (!forbidden).then(|| (name, line[colon + 1..].trim_ascii()))
+            (!is_forbidden_trailer(name)).then(|| (name, line[colon + 1..].trim_ascii()))
         })
     }
 
@@ -296,6 +293,13 @@ const FORBIDDEN_TRAILERS: [&str; 13] = [
     "Upgrade",
 ];
 
+/// Whether a field decides on framing, routing or who asks, so that it means nothing in a trailer.
+pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
+    FORBIDDEN_TRAILERS
+        .iter()
+        .any(|other| other.eq_ignore_ascii_case(name))
+}
+
 /// `tchar` of RFC 9110, section 5.6.2.
 pub(crate) fn is_token(byte: u8) -> bool {
     const TABLE: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
@@ -331,6 +335,18 @@ pub(crate) fn encode_chunk_size(out: &mut Vec<u8>, size: usize) {
     use std::io::Write as _;
     // Writing to a Vec does not fail.
     let _ = write!(out, "{size:x}\r\n");
+}
+
+/// Appends what ends content in the chunked coding, with these trailers.
+pub(crate) fn encode_end<N: AsRef<str>, V: AsRef<[u8]>>(out: &mut Vec<u8>, trailers: &[(N, V)]) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        out.extend_from_slice(name.as_ref().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_ref());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What ends content in the chunked coding, without trailers.

@@ -69,9 +69,14 @@ impl<'c> BodyWriter<'c> {
     ///
     /// # Errors
     /// `Misuse` for a trailer that cannot be, or if less was written than was declared; else the stream's.
-    pub fn finish_with(mut self, trailers: &[(&str, &str)]) -> Result<(), Error> {
+    pub fn finish_with(self, trailers: &[(&str, &str)]) -> Result<(), Error> {
+        self.end(trailers)
+    }
+
+    /// As [`finish_with`](BodyWriter::finish_with), for values that may be no text.
+    pub(crate) fn end(mut self, trailers: &[(&str, impl AsRef<[u8]>)]) -> Result<(), Error> {
         for (name, value) in trailers {
-            if let Some(misuse) = problem(name, value.as_bytes()) {
+            if let Some(misuse) = problem(name, value.as_ref()) {
                 return Err(Error::Misuse(misuse));
             }
         }
@@ -90,11 +95,7 @@ impl<'c> BodyWriter<'c> {
                 if trailers.is_empty() {
                     out.extend_from_slice(body::LAST_CHUNK);
                 } else {
-                    out.extend_from_slice(b"0\r\n");
-                    for (name, value) in trailers {
-                        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-                    }
-                    out.extend_from_slice(b"\r\n");
+                    body::encode_end(out, trailers);
                 }
             }
             _ => {}

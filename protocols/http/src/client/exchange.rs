@@ -16,8 +16,9 @@ use super::error::{ErrorKind, Fault, Phase};
 use super::head::{self, ResponseHead};
 use super::lease::Lease;
 use super::limits::{Deadline, Limits, Watch};
-use super::payload::{Coding, Payload, Sender, flush};
+use super::payload::{Coding, Payload, Sender, Trailing, flush};
 use super::proxy::{Proxy, ProxyKind};
+use super::request::Interim;
 use crate::Status;
 use crate::encode::encode_length;
 use crate::head::Scanner;
@@ -31,12 +32,18 @@ pub(super) struct Outgoing<'b> {
     pub(super) url: Url,
     /// Names and values, checked.
     pub(super) headers: Vec<(String, Vec<u8>)>,
+    /// As it is sent, if not made of the URL.
+    pub(super) target: Option<String>,
     pub(super) payload: Payload<'b>,
+    pub(super) trailing: Option<Trailing<'b>>,
     /// Wait for leave to send the payload.
     pub(super) expect: bool,
+    /// Say that trailers are read.
+    pub(super) accept_trailers: bool,
     /// The protocol to change to.
     pub(super) upgrade: Option<String>,
     pub(super) progress: Option<Report>,
+    pub(super) interim: Option<Interim<'b>>,
 }
 
 /// An exchange that failed.
@@ -75,6 +82,7 @@ impl Outgoing<'_> {
             method: &self.method,
             upgrade: self.upgrade.is_some(),
             interim: limits.interim,
+            told: &mut self.interim,
         };
         let out = connection.output.buffer();
         if let Some(protocol) = &self.upgrade {
@@ -101,7 +109,7 @@ impl Outgoing<'_> {
         let coding = self.payload.coding();
         let sending = sending.and_then(|()| {
             let mut sender = Sender::new(connection, watch, self.progress.as_deref(), coding);
-            self.payload.send(&mut sender)?;
+            self.payload.send(&mut self.trailing, &mut sender)?;
             flush(connection, watch)
         });
         match sending {
@@ -130,14 +138,12 @@ impl Outgoing<'_> {
         connection.busy = true;
         connection.limits.write_wait = watch.limit(Phase::Send).unwrap_or(Duration::MAX);
         let out = connection.output.buffer();
-        encode_head(
-            out,
-            &self.method,
-            &self.url,
-            &self.headers,
-            proxy.as_deref(),
-        );
+        encode_request_line(out, self, proxy.as_deref());
+        encode_headers(out, self, proxy.as_deref());
         encode_framing(out, &self.payload, &self.method);
+        if self.accept_trailers && self.upgrade.is_none() {
+            out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+        }
         connection
     }
 
@@ -162,12 +168,12 @@ impl Outgoing<'_> {
         connection.output.buffer().extend_from_slice(b"\r\n");
         let coding = self.payload.coding();
         let mut sender = Sender::new(connection, watch, self.progress.as_deref(), coding);
-        self.payload.send(&mut sender)
+        self.payload.send(&mut self.trailing, &mut sender)
     }
 
     /// Waits for the head of the answer, those to earlier requests being read. **May suspend.**
     pub(super) fn answer(
-        &self,
+        &mut self,
         lease: &mut Lease,
         limits: &Limits,
         watch: &Watch,
@@ -176,20 +182,22 @@ impl Outgoing<'_> {
             method: &self.method,
             upgrade: false,
             interim: limits.interim,
+            told: &mut self.interim,
         };
         answers.next_final(lease.connection(), watch.deadline(Phase::Answer))
     }
 }
 
 /// Reads the heads of answers to one request.
-struct Answers<'r> {
+struct Answers<'r, 'b> {
     method: &'r str,
     upgrade: bool,
     /// Interim answers that may still come.
     interim: usize,
+    told: &'r mut Option<Interim<'b>>,
 }
 
-impl Answers<'_> {
+impl Answers<'_, '_> {
     /// Waits for `100 Continue`, but not for long: many servers do not know it. `Some` is a final answer instead.
     fn wait_for_leave(
         &mut self,
@@ -267,6 +275,9 @@ impl Answers<'_> {
                 .interim
                 .checked_sub(1)
                 .ok_or(ErrorKind::Refused(Fault::TooManyInterim))?;
+            if let Some(told) = self.told.as_mut().filter(|_| status != Status::CONTINUE) {
+                told(&head);
+            }
         }
         Ok(head)
     }
@@ -276,33 +287,38 @@ fn is_final(status: Status) -> bool {
     !status.is_informational() || status == Status::SWITCHING_PROTOCOLS
 }
 
-/// The request line and the header lines that are the caller's.
-fn encode_head(
-    out: &mut Vec<u8>,
-    method: &str,
-    url: &Url,
-    headers: &[(String, Vec<u8>)],
-    proxy: Option<&Proxy>,
-) {
-    let forward = proxy.filter(|proxy| proxy.kind == ProxyKind::Http);
-    out.extend_from_slice(method.as_bytes());
+/// The method, the target and the version.
+fn encode_request_line(out: &mut Vec<u8>, outgoing: &Outgoing<'_>, proxy: Option<&Proxy>) {
+    let url = &outgoing.url;
+    let target = match &outgoing.target {
+        Some(target) => target,
+        None => &url[url::Position::BeforePath..url::Position::AfterQuery],
+    };
+    out.extend_from_slice(outgoing.method.as_bytes());
     out.push(b' ');
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    if forward.is_some() {
+    let forward = proxy.is_some_and(|proxy| proxy.kind == ProxyKind::Http);
+    if forward {
         // To a proxy the whole URL is said (RFC 9112, section 3.2.2).
         out.extend_from_slice(b"http://");
         append_authority(out, url);
     }
-    out.extend_from_slice(target.as_bytes());
+    // One without a path means `*` there: the last proxy says so to the server (section 3.2.4).
+    if !forward || target != "*" {
+        out.extend_from_slice(target.as_bytes());
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-    {
+}
+
+/// The header lines that are the caller's, and those that say where the request goes.
+fn encode_headers(out: &mut Vec<u8>, outgoing: &Outgoing<'_>, proxy: Option<&Proxy>) {
+    let headers = &outgoing.headers;
+    let is_host = |(name, _): &(String, _)| name.eq_ignore_ascii_case("host");
+    if !headers.iter().any(is_host) {
         out.extend_from_slice(b"Host: ");
-        append_authority(out, url);
+        append_authority(out, &outgoing.url);
         out.extend_from_slice(b"\r\n");
     }
+    let forward = proxy.filter(|proxy| proxy.kind == ProxyKind::Http);
     if let Some(value) = forward.and_then(Proxy::authorization) {
         out.extend_from_slice(b"Proxy-Authorization: ");
         out.extend_from_slice(value.as_bytes());

@@ -6,10 +6,14 @@ use super::Progress;
 use super::connection::Connection;
 use super::error::{ErrorKind, Phase};
 use super::limits::Watch;
-use crate::body::{LAST_CHUNK, encode_chunk_size};
+use super::request::unfit_to_trail;
+use crate::body::{encode_chunk_size, encode_end};
 
 /// Content gathered before it becomes a chunk, and read from a `Read` at once.
 const CHUNK: usize = 16 << 10;
+
+/// Gives the trailers, when the content has been sent.
+pub(super) type Trailing<'b> = Box<dyn FnOnce() -> Vec<(String, Vec<u8>)> + 'b>;
 
 type Writing<'b> = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + 'b>;
 
@@ -33,7 +37,7 @@ pub(super) enum Coding {
     Chunked,
 }
 
-impl Payload<'_> {
+impl<'b> Payload<'b> {
     pub(super) fn coding(&self) -> Coding {
         match self {
             Payload::Empty | Payload::Spent => Coding::None,
@@ -52,8 +56,12 @@ impl Payload<'_> {
         matches!(self.coding(), Coding::None | Coding::Length(0))
     }
 
-    /// Sends it. **May suspend.**
-    pub(super) fn send(&mut self, sender: &mut Sender<'_>) -> Result<(), ErrorKind> {
+    /// Sends it, and what trails it. **May suspend.**
+    pub(super) fn send(
+        &mut self,
+        trailing: &mut Option<Trailing<'b>>,
+        sender: &mut Sender<'_>,
+    ) -> Result<(), ErrorKind> {
         if let Payload::Bytes(bytes) = self {
             return sender.put(bytes);
         }
@@ -71,7 +79,7 @@ impl Payload<'_> {
                 return Ok(());
             }
         }
-        sender.finish()
+        sender.finish(trailing.take())
     }
 }
 
@@ -172,12 +180,19 @@ impl<'c> Sender<'c> {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), ErrorKind> {
-        if self.coding == Coding::Chunked {
-            self.send_gathered()?;
-            let out = self.connection.output.buffer();
-            out.extend_from_slice(LAST_CHUNK);
+    fn finish(&mut self, trailing: Option<Trailing<'_>>) -> Result<(), ErrorKind> {
+        if self.coding != Coding::Chunked {
+            return Ok(());
         }
+        self.send_gathered()?;
+        let lines = trailing.map(|make| make()).unwrap_or_default();
+        let wrong = lines
+            .iter()
+            .find_map(|(name, value)| unfit_to_trail(name, value));
+        if let Some(what) = wrong {
+            return Err(ErrorKind::Misuse(what));
+        }
+        encode_end(self.connection.output.buffer(), &lines);
         Ok(())
     }
 

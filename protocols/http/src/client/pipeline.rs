@@ -123,7 +123,8 @@ impl<'b> Pipeline<'b> {
     fn ask(&mut self, lease: Option<Lease>, watch: &Watch) -> Result<(Lease, Answered), ErrorKind> {
         let mut lease = self.connection(lease, watch)?;
         let sending = self.send(&mut lease, watch);
-        let Some(first) = self.under_way.front() else {
+        let alone = self.under_way.len() == 1;
+        let Some(first) = self.under_way.front_mut() else {
             return Err(sending.err().unwrap_or(ErrorKind::Truncated));
         };
         self.state.deaf |= sending.is_err();
@@ -131,7 +132,7 @@ impl<'b> Pipeline<'b> {
         let head = first.order.outgoing.answer(&mut lease, limits, watch);
         let head = head.map_err(|failure| match sending {
             // Why it could not be sent says more than that nothing came then.
-            Err(kind) if failure.unanswered && self.under_way.len() == 1 => kind,
+            Err(kind) if failure.unanswered && alone => kind,
             _ => failure.kind,
         })?;
         Ok((lease, Answered { head, sent: true }))

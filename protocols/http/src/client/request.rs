@@ -12,7 +12,8 @@ use super::choices::{Choices, choosing};
 use super::decode::ACCEPTED;
 use super::error::{Error, ErrorKind};
 use super::exchange::Outgoing;
-use super::payload::Payload;
+use super::head::ResponseHead;
+use super::payload::{Payload, Trailing};
 use super::proxy::{basic, credentials};
 use super::redirect::Redirects;
 use super::response::Response;
@@ -21,7 +22,10 @@ use super::send::{self, Order};
 use super::shared::Shared;
 use super::{Progress, Report};
 use crate::Upgraded;
-use crate::body::is_token;
+use crate::body::{is_forbidden_trailer, is_token};
+
+/// Is told of interim answers.
+pub(super) type Interim<'b> = Box<dyn FnMut(&ResponseHead) + 'b>;
 
 /// A request in the making; [`send`](RequestBuilder::send) sends it. What cannot be sent, such as a header with a line
 /// end in it, is an error then.
@@ -34,9 +38,16 @@ pub struct RequestBuilder<'b> {
     url: Result<Url, String>,
     headers: Vec<(String, Vec<u8>)>,
     payload: Payload<'b>,
+    trailing: Option<Trailing<'b>>,
+    /// As it is sent, if not made of the URL.
+    target: Option<String>,
     expect: bool,
+    accept_trailers: bool,
+    /// No `Accept` and `Accept-Encoding` are added.
+    verbatim: bool,
     choices: Choices,
     progress: Option<Report>,
+    interim: Option<Interim<'b>>,
     misuse: Option<ErrorKind>,
 }
 
@@ -47,9 +58,14 @@ impl<'b> RequestBuilder<'b> {
             url: checked(url),
             headers: Vec::new(),
             payload: Payload::Empty,
+            trailing: None,
+            target: None,
             expect: false,
+            accept_trailers: false,
+            verbatim: false,
             choices: shared.choices,
             progress: None,
+            interim: None,
             misuse: None,
             shared: Arc::clone(shared),
         };
@@ -84,18 +100,35 @@ impl<'b> RequestBuilder<'b> {
             "proxy-connection",
         ];
         let value = value.as_ref();
-        if name.is_empty() || !name.bytes().all(is_token) {
-            self.wrong("a header's name is not a token");
-        } else if value
-            .iter()
-            .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
-        {
-            self.wrong("a header's value has a control character");
+        if let Some(what) = malformed(name, value) {
+            self.wrong(what);
         } else if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
             self.wrong("framing and Connection, Upgrade, Expect and TE are written by the client");
         } else {
             self.headers.push((name.to_owned(), value.to_vec()));
         }
+        self
+    }
+
+    /// Asks about the server as a whole, and not about one thing on it: `OPTIONS *` (RFC 9112, section 3.2.4). Path and query of
+    /// the URL are not sent.
+    pub fn asterisk(mut self) -> Self {
+        if self.method != "OPTIONS" {
+            self.wrong("only OPTIONS can ask for *");
+        }
+        self.target = Some("*".to_owned());
+        self
+    }
+
+    /// Sends this target, and not what the URL's parser makes of path and query. It has been checked.
+    pub(crate) fn exact_target(mut self, target: String) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// Adds no `Accept` and no `Accept-Encoding`: the request is somebody else's.
+    pub(crate) fn verbatim(mut self) -> Self {
+        self.verbatim = true;
         self
     }
 
@@ -175,6 +208,28 @@ impl<'b> RequestBuilder<'b> {
     /// ```
     pub fn body_with(mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()> + 'b) -> Self {
         self.payload = Payload::Writer(Box::new(write));
+        self
+    }
+
+    /// Sends header lines behind the content: what is known only when that has been read to its end, such as a hash (RFC 9110,
+    /// section 6.5). `make` is asked for them then. They are left out if the content is not in the chunked coding. Announce them
+    /// in a header `Trailer`.
+    pub fn trailers(mut self, make: impl FnOnce() -> Vec<(String, Vec<u8>)> + 'b) -> Self {
+        self.trailing = Some(Box::new(make));
+        self
+    }
+
+    /// Says that trailers of the answer are read, and not thrown away (`TE: trailers`; RFC 9110, section 10.1.4). They may come
+    /// without, too.
+    pub fn accept_trailers(mut self) -> Self {
+        self.accept_trailers = true;
+        self
+    }
+
+    /// Calls `told` for each interim answer, such as `103 Early Hints` (RFC 8297), before [`send`](RequestBuilder::send) gives the
+    /// answer itself. The `100 Continue` that [`expect_continue`](RequestBuilder::expect_continue) asks for is not among them.
+    pub fn on_interim(mut self, told: impl FnMut(&ResponseHead) + 'b) -> Self {
+        self.interim = Some(Box::new(told));
         self
     }
 
@@ -260,30 +315,52 @@ impl<'b> RequestBuilder<'b> {
             }
         };
         default("User-Agent", &self.shared.user_agent);
-        default("Accept", "*/*");
-        default(
-            "Accept-Encoding",
-            if self.choices.decompress {
+        if !self.verbatim {
+            let codings = if self.choices.decompress {
                 ACCEPTED
             } else {
                 "identity"
-            },
-        );
+            };
+            default("Accept", "*/*");
+            default("Accept-Encoding", codings);
+        }
         Ok(Order {
             outgoing: Outgoing {
                 method: self.method,
                 url,
                 headers: self.headers,
+                target: self.target,
                 payload: self.payload,
+                trailing: self.trailing,
                 expect: self.expect,
+                accept_trailers: self.accept_trailers,
                 upgrade,
                 progress: self.progress,
+                interim: self.interim,
             },
             timeouts: self.choices.timeouts,
             redirects: self.choices.redirects,
             retries: self.choices.retries,
         })
     }
+}
+
+/// Why there cannot be such a header line.
+fn malformed(name: &str, value: &[u8]) -> Option<&'static str> {
+    let is_control = |byte: &u8| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f;
+    if name.is_empty() || !name.bytes().all(is_token) {
+        Some("a header's name is not a token")
+    } else if value.iter().any(is_control) {
+        Some("a header's value has a control character")
+    } else {
+        None
+    }
+}
+
+/// Why there cannot be such a trailer.
+pub(super) fn unfit_to_trail(name: &str, value: &[u8]) -> Option<&'static str> {
+    let forbidden = || is_forbidden_trailer(name).then_some("this header cannot be a trailer");
+    malformed(name, value).or_else(forbidden)
 }
 
 /// A URL that can be asked for; `ws` and `wss` are taken as `http` and `https`, for upgrades.

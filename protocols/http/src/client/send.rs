@@ -108,6 +108,7 @@ fn step(
 /// Makes of a request the one that a redirect asks for.
 fn follow(outgoing: &mut Outgoing<'_>, next: Next) -> Result<(), ErrorKind> {
     outgoing.url = next.url;
+    outgoing.target = None;
     // Name and password in it would be the server's choice.
     let _ = outgoing.url.set_username("");
     let _ = outgoing.url.set_password(None);

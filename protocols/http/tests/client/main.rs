@@ -7,6 +7,7 @@ mod again;
 mod answers;
 mod connections;
 mod phases;
+mod sent;
 
 use grapeshot_http::{HandlerError, Request, Response};
 
