@@ -7,12 +7,17 @@ pub(crate) fn encode_start(out: &mut Vec<u8>, status: Status, now: u64) {
     if status == Status::OK {
         return date::append_ok(out, now);
     }
+    encode_status(out, status);
+    date::append(out, now);
+}
+
+/// The status line alone.
+pub(crate) fn encode_status(out: &mut Vec<u8>, status: Status) {
     out.extend_from_slice(b"HTTP/1.1 ");
     encode_decimal(out, status.code().into());
     out.push(b' ');
     out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
-    date::append(out, now);
 }
 
 pub(crate) fn encode_length(out: &mut Vec<u8>, length: u64) {

@@ -88,6 +88,8 @@ pub(crate) struct Draft {
     /// What the content is, if no header says it.
     pub(crate) media_type: Cell<Option<&'static str>>,
     pub(crate) length: Cell<Option<u64>>,
+    /// The headers have a `Date`.
+    pub(crate) dated: Cell<bool>,
     pub(crate) misuse: Cell<Option<&'static str>>,
 }
 
@@ -100,6 +102,7 @@ impl Draft {
             headers: RefCell::new(headers),
             media_type: Cell::new(None),
             length: Cell::new(None),
+            dated: Cell::new(false),
             misuse: Cell::new(None),
         }
     }
@@ -109,6 +112,7 @@ impl Draft {
         self.headers.borrow_mut().clear();
         self.media_type.set(None);
         self.length.set(None);
+        self.dated.set(false);
         self.misuse.set(None);
     }
 }

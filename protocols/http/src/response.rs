@@ -6,7 +6,7 @@ use grapeshot::net::Stream;
 
 use crate::body::is_token;
 use crate::compress::{Choice, Encoder, LEAST, is_compressible};
-use crate::encode::{encode_length, encode_start};
+use crate::encode::{encode_length, encode_start, encode_status};
 use crate::exchange::{Answer, Draft, Exchange};
 use crate::head::has_token;
 use crate::request::Request;
@@ -59,6 +59,15 @@ impl<'c> Response<'c> {
     /// Adds a `Content-Type`, unless there is one.
     pub(crate) fn default_type(self, media_type: &'static str) -> Self {
         self.draft().media_type.set(Some(media_type));
+        self
+    }
+
+    /// Gives the answer the `Date` that its maker gave it, a server behind this one.
+    #[cfg(feature = "client")]
+    pub(crate) fn dated(self, value: &[u8]) -> Self {
+        if !self.draft().dated.replace(true) {
+            self.line("Date", value);
+        }
         self
     }
 
@@ -333,7 +342,7 @@ impl<'c> Response<'c> {
         self.draft().status.set(status);
         if let Some(end) = end {
             let out = output.buffer();
-            encode_start(out, status, exchange.now);
+            self.encode_start(out, status);
             out.extend_from_slice(&self.draft().headers.borrow());
             out.extend_from_slice(end);
         }
@@ -345,6 +354,15 @@ impl<'c> Response<'c> {
             stream: Arc::clone(exchange.stream),
             received,
         })
+    }
+
+    /// The status line, and the date unless the headers have one.
+    fn encode_start(&self, out: &mut Vec<u8>, status: Status) {
+        if self.draft().dated.get() {
+            encode_status(out, status);
+        } else {
+            encode_start(out, status, self.exchange.now);
+        }
     }
 
     /// Writes the head for content of `length`; without one, chunked or up to the connection's end.
@@ -364,7 +382,7 @@ impl<'c> Response<'c> {
         exchange.close.set(close);
         let mut output = exchange.output.borrow_mut();
         let out = output.buffer();
-        encode_start(out, status, exchange.now);
+        self.encode_start(out, status);
         let headers = self.draft().headers.borrow();
         if let Some(media_type) = self.draft().media_type.get()
             && (headers.is_empty() || find_header(&headers, "Content-Type").is_none())
@@ -379,6 +397,10 @@ impl<'c> Response<'c> {
             Some(length) => encode_length(out, length),
             None if exchange.is_http10 => {}
             None => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        }
+        if status == Status::UPGRADE_REQUIRED && !exchange.is_http10 {
+            // Its `Upgrade` is for this connection only (RFC 9110, section 7.8).
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
         }
         if close {
             out.extend_from_slice(b"Connection: close\r\n");

@@ -149,7 +149,7 @@ fn requests_are_passed_on_and_answers_back() {
             "a client cannot say that it is another: {text}"
         );
         assert!(
-            !text.contains("x-secret") && !text.contains("\nte:"),
+            !text.contains("x-secret") && text.contains("\nte: trailers\n"),
             "{text}"
         );
         assert_eq!(

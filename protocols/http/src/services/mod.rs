@@ -1,6 +1,8 @@
 //! Handlers that are whole services.
 
 mod connect_proxy;
+#[cfg(feature = "client")]
+mod intermediary;
 mod json_rpc;
 mod public;
 mod relay;

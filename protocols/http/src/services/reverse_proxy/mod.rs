@@ -1,39 +1,18 @@
 //! A proxy in front of other servers.
 
-use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod answer;
+mod request;
 
-use grapeshot::net::{Peer, Stream};
+use std::sync::atomic::AtomicUsize;
 
-use super::relay;
-use crate::body::is_token;
-use crate::buffers::{self, Buffers};
-use crate::client::{self, Client, ErrorKind, PoolLimits, Redirects};
-use crate::head::has_token;
-use crate::{
-    Error, Handler, HandlerError, Rejection, Request, Response, Status, Upgraded, Version,
-};
+use self::answer::{explain, pass_interim};
+use self::request::{Behind, other_protocol, send_content};
+use super::intermediary::{Pseudonym, climbs, max_forwards};
+use crate::client::{self, Client, PoolLimits, Redirects};
+use crate::{Handler, HandlerError, Rejection, Reply, Request, Response, Status, Version};
 
-/// Copied at a time.
-const CHUNK: usize = 32 << 10;
-
-/// Headers that are for one connection only (RFC 9110, section 7.6.1), and those that each side writes for itself.
-const OWN: [&str; 14] = [
-    "connection",
-    "content-length",
-    "date",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-];
+/// What this proxy says that it takes, where it answers itself.
+const ALLOW: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 /// Passes requests on to other servers, and their answers back: content streams both ways, and a connection that changes its
 /// protocol (a WebSocket) is passed through, unless to `h2c`: nobody could see the requests in it. Of several servers each has its
@@ -52,10 +31,20 @@ const OWN: [&str; 14] = [
 /// by `X-Forwarded-For`, `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded` who asked; what a client says there itself is
 /// thrown away, unless it is to be [trusted](ReverseProxy::trust_forwarded). A server that cannot be reached, or answers
 /// nonsense, is a 502; one that takes too long a 504.
+///
+/// It does what RFC 9110 asks of a gateway (section 7.6):
+///
+/// - Path and query are passed on byte by byte. A path whose dot segments lead above its beginning is a 400.
+/// - Headers that are for one connection only end here, also those that `Connection` names. `TE: trailers`, trailers both ways,
+///   `Expect: 100-continue` and interim answers such as `103 Early Hints` are passed on, and the `Date` of answers is kept.
+/// - `OPTIONS *` is passed on as such, if it comes here. `Max-Forwards` counts down for OPTIONS and TRACE; at 0 this proxy answers
+///   itself, OPTIONS with 204 and `Allow`, TRACE with 405. CONNECT is a 501: that is for [`ConnectProxy`](crate::ConnectProxy).
+/// - Requests and answers say in [`Via`](ReverseProxy::via) that they came through here.
 #[derive(Debug)]
 pub struct ReverseProxy {
     client: Client,
-    servers: Vec<String>,
+    servers: Vec<Behind>,
+    via: Option<Pseudonym>,
     next: AtomicUsize,
     trusting: bool,
     scheme: &'static str,
@@ -85,7 +74,8 @@ impl ReverseProxy {
         Self::with_client(client, servers)
     }
 
-    /// The same with a client of your own: its time-outs, its pool, its TLS. It should follow no redirects.
+    /// The same with a client of your own: its time-outs, its pool, its TLS. Redirects are not followed, and content is not
+    /// decompressed, whatever it says.
     ///
     /// # Panics
     /// If there is no address.
@@ -93,11 +83,8 @@ impl ReverseProxy {
         client: Client,
         servers: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        let trimmed = |server: String| server.trim_end_matches('/').to_owned();
-        let servers: Vec<_> = servers
-            .into_iter()
-            .map(|server| trimmed(server.into()))
-            .collect();
+        let servers = servers.into_iter().map(Into::into);
+        let servers: Vec<_> = servers.map(|server: String| Behind::new(&server)).collect();
         assert!(
             !servers.is_empty(),
             "a proxy needs a server to pass requests on to"
@@ -105,6 +92,7 @@ impl ReverseProxy {
         Self {
             client,
             servers,
+            via: Some(Pseudonym::random()),
             next: AtomicUsize::new(0),
             trusting: false,
             scheme: "http",
@@ -133,71 +121,64 @@ impl ReverseProxy {
         self
     }
 
-    fn url(&self, request: &Request<'_>) -> String {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let server = &self.servers[turn % self.servers.len()];
-        let query = request.query().map(|query| format!("?{query}"));
-        format!("{server}{}{}", request.subpath(), query.unwrap_or_default())
+    /// Calls this proxy so in `Via` (RFC 9110, section 7.6.3), which is added to requests and to answers. The name should be this
+    /// proxy's alone; default: `grapeshot-` and random digits. Never suspends.
+    ///
+    /// By its name a proxy that leads back to itself notices that: what has come through it three times already is a `508 Loop
+    /// Detected`.
+    ///
+    /// Some servers do not compress for who says `Via`. nginx is one, unless it is told otherwise (`gzip_proxied any`);
+    /// [`Compressed`](crate::Compressed) around this handler compresses here.
+    ///
+    /// # Panics
+    /// If the name is neither a token nor a host, with a port or without.
+    #[must_use]
+    pub fn via(mut self, name: impl Into<String>) -> Self {
+        let name = Pseudonym::new(name.into());
+        self.via = Some(name.expect("the name for Via is neither a token nor a host"));
+        self
     }
 
-    /// The headers that are passed on, and those that say who asked.
-    fn headers(&self, request: &Request<'_>) -> Vec<(String, Vec<u8>)> {
-        let forwarding = |name: &str| {
-            name.eq_ignore_ascii_case("forwarded")
-                || name
-                    .get(..12)
-                    .is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
-        };
-        let named: Vec<&[u8]> = request.values("Connection").collect();
-        let mut headers: Vec<(String, Vec<u8>)> = request
-            .headers()
-            .filter(|(name, _)| !is_own(name, &named) && (self.trusting || !forwarding(name)))
-            .filter(|(name, _)| {
-                !name.eq_ignore_ascii_case("x-forwarded-for")
-                    && !name.eq_ignore_ascii_case("forwarded")
-            })
-            .map(|(name, value)| (name.to_owned(), value.to_vec()))
-            .collect();
-        let before = |name: &str| -> String {
-            let said = request.values(name).filter(|_| self.trusting);
-            let texts = said.filter_map(|value| std::str::from_utf8(value).ok());
-            texts.map(|text| format!("{text}, ")).collect()
-        };
-        let (plain, quoted) = match request.peer() {
-            Peer::Tcp(address) if address.is_ipv6() => {
-                (address.ip().to_string(), format!("\"[{}]\"", address.ip()))
-            }
-            Peer::Tcp(address) => {
-                let text = address.ip().to_string();
-                (text.clone(), text)
-            }
-            _ => ("unknown".to_owned(), "unknown".to_owned()),
-        };
-        let (host, scheme) = (request.host(), self.scheme);
-        let mut add =
-            |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
-        add("X-Forwarded-For", before("X-Forwarded-For") + &plain);
-        add(
-            "Forwarded",
-            format!(
-                "{}for={quoted};host=\"{host}\";proto={scheme}",
-                before("Forwarded")
-            ),
-        );
-        if !self.trusting || request.header("X-Forwarded-Host").is_none() {
-            add("X-Forwarded-Host", host.to_owned());
-        }
-        if !self.trusting || request.header("X-Forwarded-Proto").is_none() {
-            add("X-Forwarded-Proto", scheme.to_owned());
-        }
-        headers
+    /// Adds nothing to `Via`: what others say in it is passed on as it is. RFC 9110 wants it in requests, and loops go unnoticed
+    /// without.
+    #[must_use]
+    pub fn without_via(mut self) -> Self {
+        self.via = None;
+        self
     }
-}
 
-/// Whether a header is for one connection only, by its name or because `Connection` says so.
-fn is_own(name: &str, connection: &[&[u8]]) -> bool {
-    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
-        || connection.iter().any(|list| has_token(list, name))
+    /// Refuses what cannot be passed on. Else, how many may pass it on, this proxy included, if that is limited.
+    fn check(&self, request: &Request<'_>) -> Result<Option<u64>, Rejection> {
+        let refuse = |status, text| Err(Rejection::new(status, text));
+        if request.head().is_connect() {
+            return refuse(Status::NOT_IMPLEMENTED, "CONNECT is not offered");
+        }
+        if climbs(request.subpath()) {
+            return refuse(Status::BAD_REQUEST, "the path leads above its beginning");
+        }
+        if let Some(name) = &self.via
+            && name.is_looping(request.values("Via"))
+        {
+            log::warn!("http: a proxy leads back to itself: {}", request.path());
+            return refuse(Status::LOOP_DETECTED, "this proxy leads back to itself");
+        }
+        max_forwards(request)
+    }
+
+    /// The value of `Via` for a message that said `before` and came in this version; `None` if there is nothing to say.
+    fn via_of<'a>(
+        &self,
+        before: impl Iterator<Item = &'a [u8]>,
+        version: Version,
+    ) -> Option<Vec<u8>> {
+        match &self.via {
+            Some(name) => Some(name.append(before, version)),
+            None => {
+                let before: Vec<&[u8]> = before.collect();
+                (!before.is_empty()).then(|| before.join(&b", "[..]))
+            }
+        }
+    }
 }
 
 impl Handler for ReverseProxy {
@@ -206,136 +187,37 @@ impl Handler for ReverseProxy {
         request: &mut Request<'_>,
         response: Response<'_>,
     ) -> Result<(), HandlerError> {
+        let forwards = self.check(request)?;
+        if forwards == Some(0) {
+            return answer_here(request, response);
+        }
         if let Some(bytes) = self.max_body {
             request.limit_body(bytes);
         }
-        let url = self.url(request);
-        let mut asking = self.client.request(request.method(), &url);
-        for (name, value) in self.headers(request) {
-            asking = asking.header(&name, value);
-        }
+        let asking = self.asking(request, forwards);
+        let version = request.head().version();
         if let Some(protocol) = other_protocol(request) {
             let (answer, upgraded) = asking.upgrade(&protocol).map_err(explain)?;
             return match upgraded {
-                Some(theirs) => pass_through(request, response, &answer, theirs, &protocol),
-                None => pass_back(answer, response),
+                Some(theirs) => self.pass_through(request, response, &answer, theirs, &protocol),
+                None => self.pass_back(answer, version, response),
             };
         }
-        let length = request.content_length();
-        let answer = if length == Some(0) {
-            asking.send()
-        } else {
-            asking.body_from(&mut *request, length).send()
+        let asking = asking.on_interim(|head| pass_interim(head, &response));
+        let answer = match request.content_length() {
+            Some(0) => asking.send(),
+            length => send_content(request, asking, length),
         };
-        pass_back(answer.map_err(explain)?, response)
+        self.pass_back(answer.map_err(explain)?, version, response)
     }
 }
 
-/// The protocol that the client would rather speak, if it names one that can be passed through. Else its wish is overlooked, as
-/// every server may do (RFC 9110, section 7.8).
-fn other_protocol(request: &Request<'_>) -> Option<String> {
-    let mut named = request.values("Upgrade");
-    let (protocol, None) = (named.next()?, named.next()) else {
-        return None;
+/// Answers what may not be passed on any more.
+fn answer_here(request: &Request<'_>, response: Response<'_>) -> Result<(), HandlerError> {
+    let status = if request.method() == "OPTIONS" {
+        Status::NO_CONTENT
+    } else {
+        Status::METHOD_NOT_ALLOWED
     };
-    let is_name = |byte: &u8| is_token(*byte) || *byte == b'/';
-    let can_be = request.head().version() == Version::Http11
-        && !request.head().is_connect()
-        && request.content_length() == Some(0);
-    let wants = |list| has_token(list, "upgrade");
-    // Requests within HTTP/2 would go past whatever stands around this handler.
-    (can_be
-        && request.values("Connection").any(wants)
-        && !protocol.is_empty()
-        && protocol.iter().all(is_name)
-        && !protocol.eq_ignore_ascii_case(b"h2c"))
-    .then(|| String::from_utf8_lossy(protocol).into_owned())
-}
-
-/// What the client is told when the server could not be asked.
-fn explain(error: client::Error) -> HandlerError {
-    log::warn!("http: a request could not be passed on: {error}");
-    let (status, text) = match error.kind() {
-        ErrorKind::Timeout(..) => (
-            Status::GATEWAY_TIMEOUT,
-            "the server behind this one takes too long",
-        ),
-        // Our own client did not send what it promised: the server answers that.
-        ErrorKind::Body(_) => return Error::Truncated.into(),
-        _ => (
-            Status::BAD_GATEWAY,
-            "the server behind this one could not be asked",
-        ),
-    };
-    Rejection::new(status, text).into()
-}
-
-fn with_headers<'c>(mut response: Response<'c>, answer: &client::Response) -> Response<'c> {
-    let named: Vec<&[u8]> = answer.headers().values("Connection").collect();
-    for (name, value) in answer.headers().iter() {
-        if !is_own(name, &named) {
-            response = response.header(name, value);
-        }
-    }
-    response.status(answer.status())
-}
-
-/// Streams the answer: what comes is sent on at once.
-fn pass_back(mut answer: client::Response, response: Response<'_>) -> Result<(), HandlerError> {
-    let mut response = with_headers(response, &answer);
-    let declared = answer
-        .header("Content-Length")
-        .and_then(|text| text.parse().ok());
-    if let Some(length) = declared {
-        response = response.content_length(length);
-    }
-    if response.is_head() || answer.status().is_bodyless() {
-        return Ok(response.send("")?);
-    }
-    let mut writer = response.start()?;
-    // What is short is passed on in a buffer that is at hand.
-    let mut lent = match declared {
-        Some(length) if length <= buffers::SIZE as u64 => buffers::take(),
-        _ => Buffers {
-            input: vec![0; CHUNK],
-            ..Buffers::default()
-        },
-    };
-    loop {
-        match answer.read(&mut lent.input)? {
-            0 => {
-                buffers::give_back(lent);
-                return Ok(writer.finish()?);
-            }
-            count => {
-                writer.write_all(&lent.input[..count])?;
-                writer.flush()?;
-            }
-        }
-    }
-}
-
-/// Both sides speak another protocol now.
-fn pass_through(
-    request: &mut Request<'_>,
-    response: Response<'_>,
-    answer: &client::Response,
-    theirs: Upgraded,
-    protocol: &str,
-) -> Result<(), HandlerError> {
-    let mut response = response;
-    for (name, value) in answer.headers().iter() {
-        if !is_own(name, &[]) {
-            response = response.header(name, value);
-        }
-    }
-    let ours = response.upgrade(request, protocol)?;
-    write_all(&*theirs.stream, &ours.received)?;
-    write_all(&*ours.stream, &theirs.received)?;
-    relay::carry(&*ours.stream, &*theirs.stream, None);
-    Ok(())
-}
-
-fn write_all(mut stream: &dyn Stream, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes)
+    status.reply(response.header("Allow", ALLOW))
 }
