@@ -82,6 +82,15 @@ fn with_backdoor(name: &str, backdoor: Backdoor, test: impl FnOnce(&Path)) {
 /// Who looks at what the process allocates has it for itself.
 static MEMORY: RwLock<()> = RwLock::new(());
 
+/// A socket's path. Whatever is there is removed with this: after a test that failed, the socket.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// As [`with_backdoor`], with something to look at.
 fn with_application(
     name: &str,
@@ -89,7 +98,9 @@ fn with_application(
     application: impl FnOnce() + Send + 'static,
     test: impl FnOnce(&Path),
 ) {
-    let path = PathBuf::from(format!("/tmp/gs-in-process-{}-{name}", std::process::id()));
+    let name = format!("/tmp/gs-in-process-{}-{name}", std::process::id());
+    let place = Place(PathBuf::from(name));
+    let path = &place.0;
     let (ready, is_ready) = std::sync::mpsc::channel();
     let (end, ended) = grapeshot::sync::channel::bounded::<()>(1);
     let at = path.clone();
@@ -104,7 +115,7 @@ fn with_application(
         });
     });
     is_ready.recv().unwrap();
-    test(&path);
+    test(path);
     drop(end);
     server.join().unwrap();
     assert!(!path.exists(), "the socket was left behind");

@@ -66,6 +66,25 @@ impl Drop for Program {
     }
 }
 
+/// Where a console gets in, while a test lasts. A demo that is killed leaves the file behind.
+struct Socket(PathBuf);
+
+impl Socket {
+    fn new() -> Self {
+        Self(socket_path())
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 fn ask(stream: &mut TcpStream, request: &str) -> (u16, Vec<u8>) {
     stream.write_all(request.as_bytes()).expect("it is sent");
     http_answer(stream).expect("an answer")
@@ -73,8 +92,8 @@ fn ask(stream: &mut TcpStream, request: &str) -> (u16, Vec<u8>) {
 
 #[test]
 fn echo_gives_back_what_it_gets() {
-    let socket = socket_path();
-    let path = socket.to_str().expect("text");
+    let socket = Socket::new();
+    let path = socket.path();
     let echo = Program::start("echo", &["--backdoor", path, "--patience", "60"]);
     let mut stream = echo.connect();
     for text in ["ahoy", "there"] {
@@ -96,10 +115,8 @@ fn echo_gives_back_what_it_gets() {
 
 #[test]
 fn the_spy_tells_both_sides() {
-    let echo = Program::start(
-        "echo",
-        &["--backdoor", socket_path().to_str().expect("text")],
-    );
+    let socket = Socket::new();
+    let echo = Program::start("echo", &["--backdoor", socket.path()]);
     let mut spy = Program::start("spy", &[&echo.address.to_string(), "--width", "8"]);
     let mut stream = spy.connect();
     let mine = stream.local_addr().expect("a socket");

@@ -1,5 +1,6 @@
 //! A demo, started for a measurement or a picture, on a free port and with a socket of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -88,6 +89,13 @@ impl Demo {
 
     pub(crate) fn pid(&mut self) -> u32 {
         self.server.child().id()
+    }
+}
+
+impl Drop for Demo {
+    /// It is killed, and could not remove this itself.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.backdoor);
     }
 }
 

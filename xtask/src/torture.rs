@@ -267,9 +267,25 @@ enum How {
     NotTraced(String),
 }
 
+/// What strace writes. It is removed with this.
+struct Log(PathBuf);
+
+impl Log {
+    fn new() -> Self {
+        let name = format!("grapeshot-torture-{}.log", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Runs the program once under strace with `arguments`.
 fn once(program: &Path, arguments: &[&str]) -> Result<Run> {
-    let log = std::env::temp_dir().join(format!("grapeshot-torture-{}.log", std::process::id()));
+    let log = Log::new();
     let mut tortured = shell::Server::start(
         Command::new(program)
             .env("RUST_BACKTRACE", "0")
@@ -288,7 +304,7 @@ fn once(program: &Path, arguments: &[&str]) -> Result<Run> {
     let mut strace = shell::Server::start(
         Command::new("strace")
             .args(["-f", "-o"])
-            .arg(&log)
+            .arg(&log.0)
             .args(arguments)
             .args(["-p", &child.id().to_string()])
             .stdin(Stdio::null())
@@ -318,7 +334,7 @@ fn once(program: &Path, arguments: &[&str]) -> Result<Run> {
     let _ = rest.join();
     let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
     let (stdout, stderr) = (text(stdout), text(stderr));
-    let log = fs::read_to_string(&log).context("the log of strace")?;
+    let log = fs::read_to_string(&log.0).context("the log of strace")?;
     Ok(Run {
         how: judge(ended, &stdout, &stderr),
         injected: log.contains("(INJECTED)"),

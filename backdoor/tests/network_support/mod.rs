@@ -35,9 +35,19 @@ impl Ship {
     }
 }
 
+/// A socket's path. Whatever is there is removed with this: after a test that failed, the socket.
+struct Place(String);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Serves `backdoor` while `test` runs on this thread.
 pub fn with_ship(name: &str, backdoor: Backdoor, test: impl FnOnce(&Ship)) {
     let path = format!("/tmp/gs-network-{}-{name}", std::process::id());
+    let _place = Place(path.clone());
     let (ready, is_ready) = mpsc::channel();
     let (work, asked) = channel::bounded::<mpsc::Sender<()>>(1);
     let server = std::thread::spawn(move || {

@@ -178,9 +178,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Where the console gets in; the file is removed with this.
+struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Whether the aims were met.
 fn run() -> Anything<bool> {
-    let path = std::env::temp_dir().join(format!("grapeshot-bench-{}.sock", std::process::id()));
+    let name = format!("grapeshot-bench-{}.sock", std::process::id());
+    let path = Socket(std::env::temp_dir().join(name));
+    let path = &path.0;
     let runtime = Runtime::builder().workers(WORKERS).build()?;
     let served = path.clone();
     let backdoor = runtime.spawn(move || Backdoor::new("crowd").serve_unix(&served));
@@ -198,7 +209,7 @@ fn run() -> Anything<bool> {
         "{:<34} {:>12} {:>12} {:>16}",
         "", "first rows", "whole", "worker held"
     );
-    let mut console = Console::attach(&path)?;
+    let mut console = Console::attach(path)?;
     let mut is_met = true;
     let named: Vec<String> = std::env::args().skip(1).collect();
     let mut asked: Vec<_> = named.iter().map(|source| (&**source, Some(ROWS))).collect();

@@ -3,6 +3,9 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Answer, ask, get, send, talk};
 use grapeshot_http::{
@@ -16,13 +19,35 @@ fn long() -> String {
     TEXT.repeat(3000)
 }
 
-fn site() -> Server {
-    let root =
-        std::env::temp_dir().join(format!("grapeshot-http-compression-{}", std::process::id()));
-    std::fs::create_dir_all(&root).unwrap();
+/// A server with a folder of its own, which goes with it.
+struct Site {
+    server: Server,
+    root: PathBuf,
+}
+
+impl Deref for Site {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+fn site() -> Site {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("grapeshot-http-compression-{}-{number}", std::process::id());
+    let root = std::env::temp_dir().join(name);
+    std::fs::create_dir(&root).unwrap();
     std::fs::write(root.join("a.txt"), long()).unwrap();
     let files = StaticFiles::new(&root).unwrap();
-    Server::with_handler(Compressed::new(
+    let server = Server::with_handler(Compressed::new(
         Router::new()
             .get("/long", |_| ([("ETag", "\"x\"")], Html(long())))
             .get("/short", |_| "short")
@@ -63,7 +88,8 @@ fn site() -> Server {
                 request.decompressed(100_000)?.read_to_end(&mut content)?;
                 Ok::<_, HandlerError>(content)
             }),
-    ))
+    ));
+    Site { server, root }
 }
 
 fn decode(coding: &str, content: &[u8]) -> Vec<u8> {
