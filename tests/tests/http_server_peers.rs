@@ -1,6 +1,7 @@
 //! What the web server can do, asked by curl and wget, with nginx in front of it and behind it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -438,4 +439,186 @@ fn nginx_stands_behind() {
     assert_eq!(status(&["--head", &serving.url("/n/large.bin")]), "200");
     drop(nginx);
     assert_eq!(status(&[&serving.url("/n/who")]), "502");
+}
+
+#[test]
+fn nginx_behind_hears_who_passed_it_on_and_compresses_if_told_to() {
+    let folder = Folder::new("via");
+    let text = "All work and no play. ".repeat(500);
+    fs::write(folder.www().join("plain.txt"), &text).unwrap();
+    fs::copy(folder.www().join("plain.txt"), folder.www().join("any.txt")).unwrap();
+    let nginx = Nginx::start(&folder.0, &format!(
+        "root {}; types {{ text/plain txt; }} gzip on; gzip_types text/plain; gzip_min_length 1;
+         location = /any.txt {{ gzip_proxied any; }}
+         location = /heard {{ default_type text/plain; return 200 \"$http_via|$http_te|$http_connection|$http_accept_encoding\"; }}
+         location = /target/x {{ default_type text/plain; return 200 \"$request_uri\"; }}",
+        folder.www().display()
+    ));
+    let named = ReverseProxy::new([nginx.url("")]).via("edge");
+    let unnamed = ReverseProxy::new([nginx.url("")]).without_via();
+    let here = Compressed::new(ReverseProxy::new([nginx.url("")]));
+    let serving = Serving::new(Server::with_handler(
+        Router::new()
+            .any("/named/{rest...}", named)
+            .any("/unnamed/{rest...}", unnamed)
+            .any("/here/{rest...}", here),
+    ));
+    let heard = |version: &str, path: &str| {
+        let url = serving.url(path);
+        curl(&[
+            version,
+            "--header",
+            "Via: 1.0 first",
+            "--header",
+            "TE: trailers",
+            &url,
+        ])
+    };
+    assert_eq!(
+        heard("--http1.1", "/named/heard"),
+        "1.0 first, 1.1 edge|trailers|TE|"
+    );
+    assert_eq!(
+        heard("--http1.0", "/named/heard"),
+        "1.0 first, 1.0 edge|trailers|TE|"
+    );
+    assert_eq!(
+        heard("--http1.1", "/unnamed/heard"),
+        "1.0 first|trailers|TE|"
+    );
+    let exact = "/target/%78?a=<b>&c='d'";
+    let url = serving.url(&format!("/named{exact}"));
+    assert_eq!(
+        curl(&["--globoff", &url]),
+        exact,
+        "the target is not touched"
+    );
+    let coding = |path: &str| {
+        let url = serving.url(path);
+        let head = curl(&[
+            "--compressed",
+            "--dump-header",
+            "-",
+            "--output",
+            "/dev/null",
+            &url,
+        ]);
+        assert_eq!(curl(&["--compressed", &url]), text, "{path}");
+        head.to_lowercase().contains("content-encoding: gzip")
+    };
+    assert!(!coding("/named/plain.txt"), "it knows of a proxy");
+    assert!(coding("/named/any.txt"), "it was told not to mind");
+    assert!(coding("/unnamed/plain.txt"), "it knows of none");
+    let head = curl(&[
+        "--compressed",
+        "--dump-header",
+        "-",
+        "--output",
+        "/dev/null",
+        &serving.url("/here/plain.txt"),
+    ]);
+    assert!(
+        head.contains("Content-Encoding: "),
+        "compressed here: {head}"
+    );
+}
+
+#[test]
+fn a_circle_by_way_of_nginx_ends() {
+    let folder = Folder::new("circle");
+    let nginx = Nginx::start(
+        &folder.0,
+        "location / { proxy_pass http://$http_x_to; proxy_http_version 1.1; }",
+    );
+    let serving = Serving::new(Server::with_handler(ReverseProxy::new([nginx.url("")])));
+    let to = format!("X-To: {}", serving.address);
+    let url = serving.url("/x");
+    let answer = curl(&["--header", &to, "--write-out", "%{http_code}", &url]);
+    assert_eq!(answer, "this proxy leads back to itself\n508");
+    let statistics = serving.server.statistics();
+    assert_eq!(statistics.requests, 4, "curl's, and three from nginx");
+}
+
+#[test]
+fn curl_and_nginx_go_through_a_gateway() {
+    let folder = Folder::new("gateway");
+    let behind = Router::new()
+        .get("/plain", |_| {
+            ([("Set-Cookie", "a=b"), ("Set-Cookie", "c=d, e")], "hello")
+        })
+        .get("/streamed", |_| vec![b'x'; 100_000])
+        .any(
+            "/trailers",
+            handler(|request, response| {
+                let length = request.read_body()?.len();
+                let sum = request.trailers().find(|(name, _)| *name == "X-Sum");
+                let sum = sum.map_or(String::new(), |(_, value)| {
+                    String::from_utf8_lossy(value).into_owned()
+                });
+                let mut writer = response.header("Trailer", "X-Length").start()?;
+                writer.write_all(format!("sum {sum}").as_bytes())?;
+                writer.finish_with(&[("X-Length", &length.to_string())])
+            }),
+        )
+        .any(
+            "/refused",
+            handler(|_request, response| response.status(Status::CONTENT_TOO_LARGE).send("no")),
+        );
+    let behind = Serving::new(Server::with_handler(behind));
+    let proxy = ReverseProxy::new([behind.url("")]).via("edge");
+    let serving = Serving::new(Server::with_handler(proxy));
+    let nginx = Nginx::start(
+        &folder.0,
+        &format!(
+            "location / {{ proxy_pass http://{}; proxy_http_version 1.1; proxy_set_header Connection \"\";
+             proxy_request_buffering off; }}",
+            serving.address
+        ),
+    );
+    let (direct, by_nginx) = (serving.url(""), nginx.url(""));
+    for front in [&direct, &by_nginx] {
+        let plain = curl(&["--include", &format!("{front}/plain")]);
+        assert!(plain.ends_with("\r\n\r\nhello"), "{plain}");
+        assert!(
+            plain.contains("\r\nSet-Cookie: a=b\r\n")
+                && plain.contains("\r\nSet-Cookie: c=d, e\r\n"),
+            "{plain}"
+        );
+        assert!(plain.contains("\r\nVia: 1.1 edge\r\n"), "{plain}");
+        assert_eq!(plain.matches("\r\nDate: ").count(), 1, "{plain}");
+        let head = curl(&["--head", &format!("{front}/streamed")]);
+        assert!(head.contains("Content-Length: 100000\r\n"), "{head}");
+        let source = folder.write("source", large());
+        let refused = status(&["--upload-file", &source, &format!("{front}/refused")]);
+        assert_eq!(refused, "413", "{front}");
+    }
+    let options = curl(&[
+        "--request",
+        "OPTIONS",
+        "--request-target",
+        "*",
+        "--head",
+        &direct,
+    ]);
+    assert!(options.starts_with("HTTP/1.1 204 "), "{options}");
+    let trailed = serving.exchange(
+        "POST /trailers HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n",
+    );
+    assert!(
+        trailed.contains("sum 7\r\n0\r\nX-Length: 2\r\n\r\n"),
+        "{trailed}"
+    );
+    // The trailers are headers to curl, which prints those it gets behind the content.
+    let heads = folder.0.join("heads");
+    let heads = heads.to_str().unwrap();
+    assert_eq!(
+        curl(&["--dump-header", heads, &format!("{direct}/trailers")]),
+        "sum "
+    );
+    assert!(
+        fs::read_to_string(heads)
+            .unwrap()
+            .ends_with("X-Length: 0\r\n")
+    );
 }
