@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use crate::render::printable;
+
 /// Lines that wait for the logger. What comes then is counted instead.
 const QUEUED: usize = 1024;
 
@@ -51,7 +53,9 @@ pub(crate) fn flush(limit: Duration) {
     }
 }
 
+/// A line stays one, whatever the names are made of that stand in it.
 fn write(level: Level, text: String) {
+    let text = printable(&text);
     #[cfg(feature = "web")]
     crate::web::keep_own(level, &text);
     if level > log::max_level() {

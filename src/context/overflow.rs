@@ -172,7 +172,8 @@ fn report(culprit: &Culprit<'_>, frame: usize) {
         "\ngrapeshot: coroutine '{}' (#{}) has overflowed its stack of {kib} KiB.\n\
          Endless recursion? If not, give it more with `Builder::stack_size`, or all of them with \
          `Runtime::builder().stack_size(..)`.",
-        culprit.name, culprit.id
+        culprit.name.escape_debug(),
+        culprit.id
     );
     // SAFETY: an alarm whose default action ends the process, should the rest hang.
     unsafe {

@@ -11,7 +11,7 @@ use crate::context::cycles;
 use crate::sched::Shared;
 use crate::sched::handle::RuntimeHandle;
 use crate::sched::owner::Owner;
-use crate::sched::record::CoroRef;
+use crate::sched::record::{CoroRef, shown};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 use crate::sched::word::Epoch;
@@ -53,7 +53,11 @@ impl fmt::Display for Deadlock {
             write!(
                 f,
                 "#{} '{}' waits for {}, held by #{} '{}'",
-                coroutine.id, coroutine.name, coroutine.waits_for, next.id, next.name
+                coroutine.id,
+                shown(&coroutine.name),
+                coroutine.waits_for,
+                next.id,
+                shown(&next.name)
             )?;
         }
         Ok(())

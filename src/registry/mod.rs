@@ -31,7 +31,7 @@ pub(crate) use self::deadlocks::owner_awaited;
 use crate::context::cycles::{self, Scale};
 use crate::context::stack;
 use crate::sched::handle::RuntimeHandle;
-use crate::sched::record::{CoroRef, NOWHERE};
+use crate::sched::record::{CoroRef, NOWHERE, shown};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, WorkerShared, current as running, worker};
@@ -314,7 +314,7 @@ pub(crate) fn describe_waits(shared: &Shared) -> String {
             || info.state.to_string(),
             |wait| format!("waits for {wait}"),
         );
-        format!("#{} '{}' {doing}\n", info.id, info.name)
+        format!("#{} '{}' {doing}\n", info.id, shown(&info.name))
     });
     lines.collect()
 }

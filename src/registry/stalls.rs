@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::{Frame, WaitFor};
 use crate::sched::handle::RuntimeHandle;
+use crate::sched::record::shown;
 use crate::sched::spawn::CoroutineId;
 
 /// Stalls that are kept.
@@ -91,6 +92,7 @@ impl fmt::Display for ForeignLock {
         }
         for (number, holder) in self.holders.iter().enumerate() {
             let LockHolder { id, name, .. } = holder;
+            let name = shown(name);
             if number > 0 {
                 f.write_str(", ")?;
             }
@@ -148,6 +150,7 @@ impl fmt::Display for Stall {
         let Self {
             id, name, worker, ..
         } = self;
+        let name = shown(name);
         if self.over {
             return write!(
                 f,
@@ -179,7 +182,7 @@ impl fmt::Display for Stall {
         f.write_str(". It is in")?;
         log_frames(f, &self.backtrace)?;
         for holder in self.lock.iter().flat_map(|lock| &lock.holders) {
-            write!(f, "\n'{}' (#{}) is in", holder.name, holder.id)?;
+            write!(f, "\n'{}' (#{}) is in", shown(&holder.name), holder.id)?;
             log_frames(f, &holder.backtrace)?;
         }
         Ok(())
@@ -303,6 +306,19 @@ mod tests {
             stalls.change(number, |stall| stall.over = true);
         }
         assert!(stalls.change(lasting, |_| ()).is_some(), "it lasts");
+    }
+
+    /// Log files are read in terminals, and a line of theirs begins where its logger says.
+    #[test]
+    fn a_name_neither_commands_a_terminal_nor_forges_a_line() {
+        let mut bosun = stall(1);
+        bosun.name = "bo\x1b[2J\u{9b}\u{202e}\nINFO all is well".to_owned();
+        for over in [true, false] {
+            bosun.over = over;
+            let text = bosun.to_string();
+            let name = r"coroutine 'bo\u{1b}[2J\u{9b}\u{202e}\nINFO all is well' (#7)";
+            assert!(text.starts_with(name), "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{CoroutineInfo, Frame, State, WaitFor, describe, records};
 use crate::context::cycles;
 use crate::sched::Shared;
 use crate::sched::handle::RuntimeHandle;
+use crate::sched::record::shown;
 use crate::sched::spawn::CoroutineId;
 
 /// Shorter waits are not odd, and those for channels are not looked into, unless another time is asked for.
@@ -96,11 +97,13 @@ impl Stuck {
 
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, name, .. } = self;
         write!(
             f,
-            "{}: #{id} '{name}' waits for {}",
-            self.certainty, self.waits_for
+            "{}: #{} '{}' waits for {}",
+            self.certainty,
+            self.id,
+            shown(&self.name),
+            self.waits_for
         )?;
         if let Some(usual) = self.usual {
             let since = self.waits_for.since;

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -45,6 +46,12 @@ impl Name {
         let file = self.site.file().rsplit('/').next().unwrap_or_default();
         show(&format!("{file}:{}", self.site.line()))
     }
+}
+
+/// A name as it stands in a sentence, `coroutine '{}'`: in one line, and what a terminal would obey is written out. What a name
+/// is made of may have come from a stranger.
+pub(crate) fn shown(name: &str) -> impl fmt::Display + '_ {
+    name.escape_debug()
 }
 
 /// What a reference gives. Behind it is the body: what the coroutine runs.

@@ -6,6 +6,7 @@ use std::panic;
 use std::sync::Once;
 
 use super::current;
+use super::record::shown;
 
 /// Wraps the panic hook that is in force, once in a process; outside coroutines it still has the word.
 pub(super) fn install_hook() {
@@ -17,7 +18,7 @@ pub(super) fn install_hook() {
                 coroutine.map(|coroutine| {
                     let head = &coroutine.head;
                     head.name
-                        .with(|name| format!("coroutine '{name}' (#{})", head.id))
+                        .with(|name| format!("coroutine '{}' (#{})", shown(name), head.id))
                 })
             });
             let Some(who) = who else {

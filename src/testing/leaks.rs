@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::network;
 use crate::registry::{self, CoroutineInfo};
+use crate::sched::record::shown;
 use crate::time;
 
 /// How long those may still take that are about to end.
@@ -67,7 +68,7 @@ fn complaint(alive: &[CoroutineInfo]) -> String {
         let _ = write!(text, "\n  #{}", it.id);
         // One without a name is called after the same place.
         if !site.contains(&it.name) {
-            let _ = write!(text, " '{}'", it.name);
+            let _ = write!(text, " '{}'", shown(&it.name));
         }
         let _ = match it.waits_for {
             Some(wait) => write!(text, " spawned at {site} waits for {wait}"),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::event::{Actor, Wait};
 use super::history::{History, State};
 use super::recording::Recording;
+use crate::sched::record::shown;
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 
@@ -392,7 +393,7 @@ impl fmt::Display for Why {
             return f.write_str("nothing is known of it");
         }
         for (number, hop) in self.hops.iter().enumerate() {
-            write!(f, "'{}' (#{})", hop.name, hop.id)?;
+            write!(f, "'{}' (#{})", shown(&hop.name), hop.id)?;
             if let Some(place) = &hop.place {
                 write!(f, " at {place}")?;
             }

@@ -42,7 +42,8 @@ fn doomed() {
         };
         let (sender, receiver) = channel::bounded(16);
         on(0, "producer").spawn(move || while sender.send(7).is_ok() {});
-        on(0, "consumer").spawn(move || while receiver.recv().is_ok() {});
+        // Whoever reads what is left of it has a terminal that such names must not command.
+        on(0, "consumer\x1b[2J\u{202e}\nworker 9").spawn(move || while receiver.recv().is_ok() {});
         let world = Arc::new(Mutex::new(()));
         let label = trace::label(&*world, "world");
         std::mem::forget(label);
@@ -128,6 +129,11 @@ fn a_killed_process_leaves_a_box_that_names_the_culprit() {
         output.status
     );
     assert!(text.contains("worker 1 had run 'culprit'"), "{text}");
+    assert!(
+        text.contains(r"'consumer\u{1b}[2J\u{202e}\nworker 9'"),
+        "{text}"
+    );
+    assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
     assert!(
         text.contains("compute_without_end"),
         "its backtrace: {text}"

@@ -51,16 +51,25 @@ export function percent(share) {
   return `${Math.round(share * 100)} %`;
 }
 
+// Line feeds and tabulators stay, and so do the joiners that scripts and emoji need.
+const unseen =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+/** Text in which nothing hides, and nothing turns what stands around it: such characters are written out, as the console does. */
+export function visible(text) {
+  return text.replace(unseen, character => `\\u{${character.codePointAt(0).toString(16)}}`);
+}
+
 /** An element with classes, text and children. */
 export function make(tag, classes = '', ...children) {
   const element = document.createElement(tag);
   if (classes) element.className = classes;
-  element.append(...children);
+  element.append(...children.map(child => (typeof child === 'string' ? visible(child) : child)));
   return element;
 }
 
 /** Writes only what is new: nothing flickers, and what is selected stays so. */
 export function write(element, text) {
-  const string = text === null || text === undefined ? '' : String(text);
+  const string = text === null || text === undefined ? '' : visible(String(text));
   if (element.textContent !== string) element.textContent = string;
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use grapeshot::CoroutineId;
 use grapeshot::trace::{Event, Recording, Wait, What, Why};
+use grapeshot_backdoor::render::printable;
 
 use crate::FAILED;
 
@@ -58,7 +59,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// What there is to say. Names come from a file, and shall not command the terminal.
 fn read(arguments: &Options) -> Result<String, String> {
+    let text = read_as_it_is(arguments)?;
+    Ok(text.lines().map(|line| printable(line) + "\n").collect())
+}
+
+fn read_as_it_is(arguments: &Options) -> Result<String, String> {
     let recording = Recording::open(&arguments.file).map_err(|error| error.to_string())?;
     if let Some(path) = &arguments.perfetto {
         let written = File::create(path).and_then(|file| {
@@ -268,7 +275,7 @@ fn explain(recording: &Recording, who: &str, seconds: Option<f64>) -> Result<Str
 
 fn name(recording: &Recording, id: CoroutineId) -> String {
     let site = recording.site(id);
-    let named = format!("'{}' (#{id})", recording.name(id));
+    let named = format!("'{}' (#{id})", printable(&recording.name(id)));
     match site {
         Some((file, line)) if !named.contains(".rs:") => {
             let file = file.rsplit('/').next().unwrap_or_default();
@@ -286,7 +293,7 @@ fn line(recording: &Recording, event: &Event) -> String {
     };
     format!(
         "{ago:>10}  '{}' (#{}) {what}",
-        recording.name(event.coroutine),
+        printable(&recording.name(event.coroutine)),
         event.coroutine
     )
 }

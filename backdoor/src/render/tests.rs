@@ -161,6 +161,12 @@ fn a_name_cannot_command_the_terminal() {
     );
     assert_eq!(shown.lines().count(), 3);
     assert_eq!(value(&json!("a\x07b\tc"), PLAIN), "a\\u{7}b\tc");
+    // Nor end its line, nor hide in it; joiners, which scripts and emoji need, stay.
+    assert_eq!(
+        printable("a\u{2028}b\u{200b}\u{61c}"),
+        r"a\u{2028}b\u{200b}\u{61c}"
+    );
+    assert_eq!(printable("👩\u{200d}👧"), "👩\u{200d}👧");
 }
 
 #[test]

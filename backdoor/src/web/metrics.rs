@@ -8,6 +8,7 @@ use grapeshot::registry::{Delays, Latency, WorkerInfo};
 
 use super::snapshot::{self, Group};
 use crate::backdoor::Shared;
+use crate::render::printable;
 
 /// What the text is.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -293,7 +294,7 @@ impl Family<'_> {
         self.page.push_str(self.name);
         for (number, (label, text)) in labels.iter().enumerate() {
             let before = if number == 0 { '{' } else { ',' };
-            let text = escape(&text.to_string());
+            let text = escape(&printable(&text.to_string()));
             write!(self.page, "{before}{label}=\"{text}\"").expect("a string takes everything");
         }
         let end = if labels.is_empty() { "" } else { "}" };
@@ -316,10 +317,15 @@ mod tests {
     fn labels_hold_any_name() {
         let mut page = Page::default();
         page.family("x", "gauge", "y")
-            .value(&[("group", &"a\"b\\c\nd"), ("worker", &3)], 1.5);
+            .value(&[("group", &"a\"b\\c\nd\x1b[2J"), ("worker", &3)], 1.5);
+        // As at the console, whose backslashes are escaped again: `curl` shows them in a terminal, too.
         assert_eq!(
             page.0,
-            "# HELP x y\n# TYPE x gauge\nx{group=\"a\\\"b\\\\c\\nd\",worker=\"3\"} 1.5\n"
+            concat!(
+                "# HELP x y\n# TYPE x gauge\n",
+                r#"x{group="a\"b\\c\\nd\\u{1b}[2J",worker="3"} 1.5"#,
+                "\n"
+            )
         );
     }
 

@@ -12,7 +12,7 @@ use super::super::{State, WaitFor, describe};
 use super::{Lint, LintKind, lint, place_of};
 use crate::context::cycles;
 use crate::sched::Shared;
-use crate::sched::record::CoroRef;
+use crate::sched::record::{CoroRef, shown};
 use crate::sched::wait::WaitKind;
 use crate::sched::word::Epoch;
 
@@ -88,7 +88,7 @@ pub(super) fn across_io(shared: &'static Shared, all: &[CoroRef]) -> Option<Lint
         },
         lock.object,
         waiter.head.id,
-        waiter.head.name.with(str::to_owned),
+        waiter.head.name.with(|name| shown(name).to_string()),
         lock.since
     );
     if behind > 1 {

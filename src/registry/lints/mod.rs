@@ -24,7 +24,7 @@ use super::stalls::{self, Stall, place};
 use super::{describe, records, resolve};
 use crate::context::cycles;
 use crate::sched::handle::RuntimeHandle;
-use crate::sched::record::CoroRef;
+use crate::sched::record::{CoroRef, shown};
 use crate::sched::spawn::CoroutineId;
 
 pub(crate) use self::checks::Checks;
@@ -155,6 +155,7 @@ impl fmt::Display for Lint {
             what,
             ..
         } = self;
+        let name = shown(name);
         let remedy = kind.remedy();
         write!(
             f,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{Ordering, fence};
 
 use super::super::join::JoinError;
-use super::super::record::{self, CoroRef, Newborn};
+use super::super::record::{self, CoroRef, Newborn, shown};
 use super::super::{balance, raise};
 use super::{START, Worker};
 use crate::context::{Context, cycles};
@@ -140,7 +140,10 @@ impl Worker {
     pub(super) fn give_up(&self, coroutine: CoroRef, error: io::Error) {
         let (name, id) = (coroutine.head.name.with(str::to_owned), coroutine.head.id);
         // Whoever joins is told as well, but nobody may.
-        log::error!("coroutine '{name}' (#{id}) cannot start, for there is no stack: {error}");
+        log::error!(
+            "coroutine '{}' (#{id}) cannot start, for there is no stack: {error}",
+            shown(&name)
+        );
         coroutine.discard(JoinError::NoStack(error));
         self.forget(coroutine);
     }
