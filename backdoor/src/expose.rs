@@ -285,7 +285,7 @@ impl ExposedValue {
                 shared.change(|stored| set_at(stored, steps, to))
             };
             with_timeout(limits::VALUE_PATIENCE, change)
-                .map_err(|_| busy(Readable::held_by(&shared)))?
+                .map_err(|_| Unset::Ours(busy(Readable::held_by(&shared))))?
         };
         let readable = Self::readable(name, doc, read, value);
         // A lock that is not free now is not waited for: the type's own mark has to do then.
@@ -294,11 +294,12 @@ impl ExposedValue {
         });
         let is_marked = matches!(&now, Ok(Ok(Found::Value(value))) if has_secret(value));
         let quiet = is_marked || std::any::type_name::<V::Stored>().contains("::Secret<");
-        let write: Arc<Write> = if quiet {
-            Arc::new(move |steps, to| write(steps, to).map_err(|_| REFUSED.to_owned()))
-        } else {
-            Arc::new(write)
-        };
+        let write: Arc<Write> = Arc::new(move |steps, to| {
+            write(steps, to).map_err(|unset| match unset {
+                Unset::Quoting(_) if quiet => REFUSED.to_owned(),
+                Unset::Ours(text) | Unset::Quoting(text) => text,
+            })
+        });
         Self {
             write: Some((set, write)),
             quiet,
@@ -309,6 +310,14 @@ impl ExposedValue {
 
 /// What is said of a secret in place of an error, which may quote it.
 const REFUSED: &str = "it refused what it was given, which is a secret";
+
+/// Why something was not set.
+enum Unset {
+    /// In words of our own.
+    Ours(String),
+    /// In words that may quote what it was to be set to.
+    Quoting(String),
+}
 
 /// What is said in place of a value whose lock is not free.
 fn busy(held_by: Option<CoroutineId>) -> String {
@@ -327,16 +336,20 @@ fn set_at<T: Serialize + DeserializeOwned>(
     stored: &mut T,
     steps: &[Step],
     to: Value,
-) -> Result<(), String> {
+) -> Result<(), Unset> {
+    let quoting = |error: serde_json::Error| Unset::Quoting(error.to_string());
     if steps.is_empty() {
         let given = to.clone();
-        *stored = serde_json::from_value(to).map_err(|error| wrong_type::<T>(&given, &error))?;
+        *stored = serde_json::from_value(to)
+            .map_err(|error| Unset::Quoting(wrong_type::<T>(&given, &error)))?;
         return Ok(());
     }
     // The whole is taken apart and put together again, but for what nobody may see.
-    let mut whole = serde_json::to_value(&*stored).map_err(|error| error.to_string())?;
+    let mut whole = serde_json::to_value(&*stored).map_err(quoting)?;
     if has_secret(&whole) {
-        return Err("there is a secret in it, so it can only be set as a whole".to_owned());
+        return Err(Unset::Ours(
+            "there is a secret in what it is a part of, so only all of that can be set: name(#{..})".to_owned(),
+        ));
     }
     let mut place = &mut whole;
     for step in steps {
@@ -344,10 +357,12 @@ fn set_at<T: Serialize + DeserializeOwned>(
             Step::Field(name) => place.get_mut(name.as_str()),
             Step::Index(index) => place.get_mut(*index),
         };
-        place = below.ok_or("there is nothing of that name or number to be set")?;
+        let nowhere =
+            || Unset::Ours("there is nothing of that name or number to be set".to_owned());
+        place = below.ok_or_else(nowhere)?;
     }
     *place = to;
-    *stored = serde_json::from_value(whole).map_err(|error| error.to_string())?;
+    *stored = serde_json::from_value(whole).map_err(quoting)?;
     Ok(())
 }
 

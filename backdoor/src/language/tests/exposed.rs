@@ -153,6 +153,19 @@ fn exposed_values_have_rights_of_their_own() {
     assert_eq!(bench.value("world.players[1].name"), json!("player-1"));
 }
 
+#[test]
+fn that_a_part_beside_a_secret_cannot_be_set_is_told() {
+    let mut bench = Bench::new();
+    let told = |bench: &mut Bench, statement| bench.complaint(statement).message;
+    let why = told(&mut bench, "vault.gold = 8");
+    assert!(why.contains("only all of that can be set"), "{why}");
+    let why = told(&mut bench, "vault.silver = 8");
+    assert!(!why.contains("which is a secret"), "{why}");
+    // What the type says may quote what it got.
+    let why = told(&mut bench, "vault(#{gold: \"sesame\"})");
+    assert!(why.ends_with("which is a secret"), "{why}");
+}
+
 /// In whatever form something about a secret comes out of a session, the secret is not in it.
 #[test]
 fn a_secret_is_in_nothing_that_comes_out() {
