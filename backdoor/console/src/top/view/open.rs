@@ -36,7 +36,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Them
     match &open.info {
         Some(info) => facts_of(frame, inside, open, info, theme),
         None => frame.render_widget(
-            Line::styled("waiting for the answer …", theme.dim()),
+            Line::styled(
+                if open.ended {
+                    "it ended before it could be looked at"
+                } else {
+                    "waiting for the answer …"
+                },
+                theme.dim(),
+            ),
             inside,
         ),
     }
