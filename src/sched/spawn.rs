@@ -53,9 +53,10 @@ impl Builder {
         Self::default()
     }
 
-    /// A name for the console, the logs and the panic message.
+    /// A name for the console, the logs and the panic message. Without one, or with an empty one, a coroutine is called after
+    /// the place that spawned it.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
