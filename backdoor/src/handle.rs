@@ -166,7 +166,7 @@ impl Handle {
             return Err(failed(&format!("{name} can only be read")));
         };
         self.console
-            .may(*right, &format!("{} = …", self.value.name))?;
+            .may_use(*right, &format!("{} = …", self.value.name))?;
         let (shapes, pace) = (&self.console.shared.shapes, &self.console.pace);
         let to = value::to_json(to, Units::Plain, shapes, pace)
             .map_err(|stop| crate::language::terminated(&stop.to_string()))?;

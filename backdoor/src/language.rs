@@ -305,7 +305,7 @@ fn register(engine: &mut Engine, function: &Function, console: &Arc<Console>) {
     let console = Arc::clone(console);
     let any = vec![std::any::TypeId::of::<Dynamic>(); function.parameters.len()];
     engine.register_raw_fn(&function.name, any, move |_context, arguments| {
-        console.may(right, &signature)?;
+        console.may_use(right, &signature)?;
         let (shapes, pace) = (&console.shared.shapes, &console.pace);
         let stopped = |stop: crate::pace::Stop| terminated(&stop.to_string());
         let mut converted = Vec::with_capacity(arguments.len());

@@ -1,7 +1,8 @@
 //! The pace of an evaluation: it lets others run every so often, and is where it learns that it must stop.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Steps of the language between two suspensions: about a third of a millisecond in a release build.
@@ -60,6 +61,8 @@ pub(crate) struct Pace {
     clock: Mutex<Clock>,
     /// What there is to say about a call that did not end.
     note: Mutex<Option<String>>,
+    /// What of the application this evaluation has operated so far: one entry for each name that is exposed, at most.
+    operated: Mutex<BTreeSet<String>>,
 }
 
 impl Pace {
@@ -72,6 +75,7 @@ impl Pace {
             session,
             clock: Mutex::default(),
             note: Mutex::default(),
+            operated: Mutex::default(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Pace {
         self.interrupted.store(false, Ordering::Relaxed);
         self.output.store(0, Ordering::Relaxed);
         drop(self.note());
+        self.operated().clear();
         let now = grapeshot::time::now();
         let clock = Clock {
             deadline: now.checked_add(self.limit),
@@ -98,6 +103,14 @@ impl Pace {
         let now = grapeshot::time::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         clock.deadline = now.checked_add(self.limit);
+    }
+
+    /// How much of the time limit is left.
+    pub(crate) fn left(&self) -> Duration {
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(grapeshot::time::now())
+        })
     }
 
     /// The number of the session that it is of.
@@ -116,6 +129,16 @@ impl Pace {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// Whether this evaluation operates `what` for the first time. A loop is logged once.
+    pub(crate) fn operates(&self, what: &str) -> bool {
+        let mut operated = self.operated();
+        !operated.contains(what) && operated.insert(what.to_owned())
+    }
+
+    fn operated(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.operated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn limit(&self) -> Duration {

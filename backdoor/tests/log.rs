@@ -45,7 +45,12 @@ fn who_came_from_where_and_asked_what_is_logged() {
         let mut killed = Console::attach(ship, "ann", "sesame");
         killed.ask("\"one\" +\n\"two\" // INFO forged\x1b[2J");
         let ann = format!("ann (tcp {})", killed.stream.local_addr().unwrap());
-        killed.eval("kill(ps(\"console-session-\")[0].id)");
+        // Nobody operates unseen behind what is too long for the log.
+        let blanks = " ".repeat(500);
+        killed.ask(&format!(
+            "{blanks}for n in 0..3 {{ try {{ crash() }} catch {{}} }}"
+        ));
+        killed.eval("kill(ps(\"console-session-\")[0].id, \"it \u{202e}hangs\")");
         while killed.receive().is_some() {}
         let mut guest = TcpStream::connect(ship.telnet).unwrap();
         guest.write_all(b"mallory\rguess\r").unwrap();
@@ -76,6 +81,8 @@ fn who_came_from_where_and_asked_what_is_logged() {
     has("closed with the backdoor");
     // A statement cannot forge a line.
     has(&format!("{ann}: \"\\\"one\\\" +\\n"));
+    has(&format!("{ann} operates crash()"));
+    has(r#"(console-session-2) to end, because "it \u{202e}hangs""#);
     let log = LOG.0.lock().unwrap();
     // The watchdog's lines are not the console's.
     let mut ours = log.iter().filter(|line| line.contains(" console"));

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::render;
 use crate::rights::Right;
 use crate::runtimes::Seen;
+use crate::session::for_log;
 use crate::tree;
 use crate::value::{bytes, duration, record};
 
@@ -82,9 +83,23 @@ pub(super) const ENTRIES: &[Entry] = &[
         about: "ask a coroutine to end, at its next blocking call",
         more: "It is what interrupt() of its JoinHandle does. Its destructors run. It is gone from ps() once it has unwound.\n\
                One that computes, or blocks its thread in a call that is none of the runtime's, does not hear of it until\n\
-               it makes a blocking call.",
+               it makes a blocking call. kill(id, \"why\") has the log say why.",
         right: Right::Operate,
-        bind: |to| to.add(kill),
+        bind: |to| {
+            to.add(kill);
+            to.add(kill_because);
+        },
+    },
+    Entry {
+        name: "interrupt",
+        call: "interrupt(id)",
+        about: "another name of kill(id): that is all there is to a kill",
+        more: "",
+        right: Right::Operate,
+        bind: |to| {
+            to.add(kill);
+            to.add(kill_because);
+        },
     },
 ];
 
@@ -286,6 +301,14 @@ fn details(console: &Console, seen: &Seen) -> Dynamic {
 }
 
 fn kill(console: &Console, id: INT) -> Answer {
+    end(console, id, None)
+}
+
+fn kill_because(console: &Console, id: INT, why: ImmutableString) -> Answer {
+    end(console, id, Some(&why))
+}
+
+fn end(console: &Console, id: INT, why: Option<&str>) -> Answer {
     let runtimes = &console.shared.runtimes;
     let coroutine = coroutine_id(id)?;
     // Read before it is asked: it may be gone at once.
@@ -296,8 +319,9 @@ fn kill(console: &Console, id: INT) -> Answer {
         return Err(failed(&gone(id)));
     }
     let name = &info.name;
+    let because = why.map_or(String::new(), |why| format!(", because {}", for_log(why)));
     journal::info(format!(
-        "console session {}: {} asked coroutine {id} ({name}) to end",
+        "console session {}: {} asked coroutine {id} ({name}) to end{because}",
         console.pace.session(),
         console.visitor
     ));

@@ -20,13 +20,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         call: "why(id)",
         about: "why a coroutine does not go on: what it waits for, who has that, and so on; see help(\"why\")",
         more: "One sentence a hop. Locks and joins are known for sure; such waits were ended before by somebody: while events\n\
-               are recorded (by trace, or a black box), that one is looked at next.\n\
-               why(id, seconds) watches for so long, and says what it and those it waited for did with all of that time.",
+               are recorded (by trace, or a black box), that one is looked at next.",
         right: Right::Observe,
-        bind: |to| {
-            to.add(why);
-            to.add(why_meanwhile);
-        },
+        bind: |to| to.add(why),
+    },
+    // It records, so whoever may only look may not.
+    Entry {
+        name: "why",
+        call: "why(id, seconds)",
+        about: "watches for so long, and says what it and those it waited for did with all of that time",
+        more: "",
+        right: Right::Trace,
+        bind: |to| to.add(why_meanwhile),
     },
     Entry {
         name: "trace",
@@ -251,6 +256,8 @@ impl<'a, M: Fn(CoroutineId, &str) -> bool> Show<'a, M> {
 fn pause(console: &Console) -> Result<(), Box<EvalAltResult>> {
     // Shielded, as in `Pace::breathe`.
     grapeshot::shield(|| grapeshot::sleep(LOOK));
+    // Whoever looks on decides for how long.
+    console.pace.renew();
     console
         .pace
         .check()

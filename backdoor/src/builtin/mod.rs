@@ -200,6 +200,20 @@ impl Console {
         self.shared.runtimes.calls.call(name, &self.pace, f)
     }
 
+    /// Refuses what this session has no right to do with something of the application, and logs who operates it. The statement is
+    /// in the log too, but not all of a long one, nor one that names a secret.
+    pub(crate) fn may_use(&self, right: Right, call: &str) -> Result<(), Box<EvalAltResult>> {
+        self.may(right, call)?;
+        if right == Right::Operate && self.pace.operates(call) {
+            let session = self.pace.session();
+            journal::info(format!(
+                "console session {session}: {} operates {call}",
+                self.visitor
+            ));
+        }
+        Ok(())
+    }
+
     /// Refuses what this session has no right to.
     pub(crate) fn may(&self, right: Right, call: &str) -> Result<(), Box<EvalAltResult>> {
         let (session, rights) = (self.pace.session(), self.rights());

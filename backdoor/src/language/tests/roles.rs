@@ -8,7 +8,7 @@ fn sample(call: &str) -> String {
     let value = |argument: &str| match argument {
         "id" => "0",
         "seconds" | "n" | "integer" | "number" => "1",
-        "field" | "text" | "x" => "\"a\"",
+        "field" | "text" | "x" | "why" => "\"a\"",
         "file" | "path" => "\"/nowhere/x\"",
         "World" | "Vault" => "#{}",
         "on" => "true",
