@@ -19,9 +19,9 @@ use grapeshot::sync::channel::{self, Receiver};
 use grapeshot::{Builder, JoinHandle, Runtime, RuntimeHandle, catch_panic, shield, with_timeout};
 use rhai::EvalAltResult;
 
-use crate::language::failed;
+use crate::language::{failed, terminated};
 use crate::limits;
-use crate::pace::Pace;
+use crate::pace::{Pace, Stop};
 
 /// Threads for calls.
 pub(crate) struct Calls {
@@ -72,10 +72,15 @@ impl Calls {
             let _ = sender.try_send(value);
         });
         // An interrupt of this evaluation unwinds from here. It is held back while the call hears of it.
-        match catch_unwind(AssertUnwindSafe(|| values.recv())) {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(panic))) => resume_unwind(panic),
-            Ok(Err(_)) => Err(fails("somebody killed its coroutine")),
+        let wait = || with_timeout(pace.left(), || values.recv());
+        match catch_unwind(AssertUnwindSafe(wait)) {
+            Ok(Ok(Ok(Ok(value)))) => Ok(value),
+            Ok(Ok(Ok(Err(panic)))) => resume_unwind(panic),
+            Ok(Ok(Err(_))) => Err(fails("somebody killed its coroutine")),
+            Ok(Err(_elapsed)) => {
+                give_up(name, pace, &coroutine, &values);
+                Err(terminated(&Stop::TimeLimit(pace.limit()).to_string()))
+            }
             Err(interrupt) => {
                 give_up(name, pace, &coroutine, &values);
                 resume_unwind(interrupt)

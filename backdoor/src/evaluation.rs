@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use grapeshot::sync::channel::{Sender, TrySendError};
-use grapeshot::{Builder, catch_panic, with_timeout};
+use grapeshot::{Builder, catch_panic};
 use rhai::Dynamic;
 use serde_json::Value;
 
@@ -88,20 +88,14 @@ pub(crate) fn run(
     mut ending: Ending,
 ) {
     let mut session = Rewinding::of(interpreter);
-    let limit = session.guard.pace().limit();
-    let outcome = with_timeout(limit, || {
-        catch_panic(|| session.guard.evaluate(&request.source))
-    });
-    let message = match outcome {
-        Err(_elapsed) => {
-            let complaint = stopped(Stop::TimeLimit(limit), session.guard.pace());
-            error(request.id, complaint)
-        }
-        Ok(Err(panic)) => error(
+    // No `with_timeout` around all of it: what is meant to last begins its time limit anew, see `Pace::renew`. Whoever waits
+    // looks at the pace.
+    let message = match catch_panic(|| session.guard.evaluate(&request.source)) {
+        Err(panic) => error(
             request.id,
             Complaint::new(format!("panicked: {}", panic_text(&*panic))),
         ),
-        Ok(Ok(outcome)) => {
+        Ok(outcome) => {
             // What was evaluated stays, even if it cannot be shown.
             session.keep();
             answer(request, outcome, &session.guard, outbox, ending.started)
@@ -165,7 +159,11 @@ fn answer(
     };
     match outcome {
         Outcome::Incomplete => ServerMessage::Incomplete { id },
-        Outcome::Failed(complaint) => error(id, complaint),
+        Outcome::Failed(mut complaint) => {
+            let note = session.pace().note();
+            complaint.hint = complaint.hint.or(note);
+            error(id, complaint)
+        }
         Outcome::Value => match show(request, session.result(), session, outbox) {
             Ok((value, total)) => result(value, total),
             Err(stop) => error(id, Complaint::new(stop.to_string())),

@@ -156,6 +156,48 @@ fn the_time_limit_reaches_into_a_blocking_call() {
     });
 }
 
+/// What was asked to last may last, and the statement goes on behind it.
+#[test]
+fn the_time_limit_is_not_for_what_was_asked_to_last() {
+    let backdoor =
+        harbour()
+            .time_limit(Duration::from_millis(100))
+            .expose("knots", "", Right::Observe, || 7);
+    with_backdoor("lasting", backdoor, |path| {
+        let mut peer = Peer::attach(path);
+        let id = match peer.ask("begin()") {
+            ServerMessage::Result { value, .. } => value,
+            other => panic!("{other:?}"),
+        };
+        for (number, lasting) in ["profile.take(0.3)", &format!("why({id}, 0.3)")]
+            .into_iter()
+            .enumerate()
+        {
+            peer.send(&ClientMessage::Eval {
+                id: 10 + number as u64,
+                source: format!("{lasting}; knots()"),
+                rows: None,
+            });
+            let (_, end) = printed(&mut peer);
+            assert!(
+                matches!(&end, ServerMessage::Result { value, .. } if *value == 7),
+                "{lasting}: {end:?}"
+            );
+        }
+        // Nobody is called so: it looks on until it is told to stop.
+        peer.send(&ClientMessage::Eval {
+            id: 20,
+            source: "trace(\"nobody\")".into(),
+            rows: None,
+        });
+        let answer = Peer::attach(path).ask("profile.take(0.3)");
+        assert!(matches!(answer, ServerMessage::Result { .. }), "{answer:?}");
+        peer.send(&ClientMessage::Interrupt { id: 20 });
+        let (_, end) = printed(&mut peer);
+        assert_eq!(error_of(end), "interrupted");
+    });
+}
+
 #[test]
 fn dropping_the_handle_ends_the_sessions() {
     let mut attached = None;

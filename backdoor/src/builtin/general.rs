@@ -5,7 +5,8 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, INT, ImmutableString};
 
 use super::{Answer, Console, Entry, entries};
-use crate::language::failed;
+use crate::language::{failed, terminated};
+use crate::pace::Stop;
 use crate::rights::Right;
 use crate::value::record;
 
@@ -95,9 +96,11 @@ fn sleep_whole(console: &Console, seconds: INT) -> Answer {
     sleep(console, seconds as f64)
 }
 
-fn sleep(_: &Console, seconds: f64) -> Answer {
+fn sleep(console: &Console, seconds: f64) -> Answer {
     let duration =
         Duration::try_from_secs_f64(seconds).map_err(|error| failed(&format!("sleep: {error}")))?;
-    grapeshot::sleep(duration);
+    let pace = &console.pace;
+    grapeshot::with_timeout(pace.left(), || grapeshot::sleep(duration))
+        .map_err(|_| terminated(&Stop::TimeLimit(pace.limit()).to_string()))?;
     Ok(Dynamic::UNIT)
 }
