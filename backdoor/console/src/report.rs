@@ -1,10 +1,11 @@
 //! `console report`: a saved profile as a page for the browser; of two, what changed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use grapeshot_profiler::{Profile, report};
+use grapeshot_profiler::{LoadError, Profile, report};
 
 use crate::FAILED;
 
@@ -54,6 +55,18 @@ fn write(options: &Options) -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// What to do instead.
+const MAKE: &str = "`console SERVER --profile 10 -o FILE.json` makes one";
+
 fn load(path: &Path) -> Result<Profile, String> {
-    Profile::load(path).map_err(|error| format!("{}: {error}", path.display()))
+    Profile::load(path).map_err(|error| {
+        let path = path.display();
+        match &error {
+            LoadError::Io(io) if io.kind() == ErrorKind::InvalidData => {
+                format!("{path} is no saved profile: {MAKE}")
+            }
+            LoadError::Json(_) => format!("{path}: {error}; {MAKE}"),
+            _ => format!("{path}: {error}"),
+        }
+    })
 }

@@ -46,8 +46,11 @@ fn what_is_no_profile_is_said_to_be_none() {
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), "now.json", "harbour");
     fs::write(folder.path().join("list.json"), "[1, 2]").unwrap();
+    fs::write(folder.path().join("page.json"), b"\xff\xfe").unwrap();
     for (arguments, complaint) in [
         (&["list.json"][..], "list.json: this is no profile"),
+        (&["list.json"], "`console SERVER --profile 10"),
+        (&["page.json"], "page.json is no saved profile: `console"),
         (&["gone.json"], "gone.json: No such file"),
         (&["now.json", "gone.json"], "gone.json: No such file"),
         (&["now.json", "-o", "now.json"], "say with -o"),
@@ -63,5 +66,5 @@ fn what_is_no_profile_is_said_to_be_none() {
     }
     // Nothing was written over, nothing half-made is left.
     assert!(Profile::load(folder.path().join("now.json")).is_ok());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
 }
