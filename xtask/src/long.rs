@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::section::Sections;
-use crate::{autobahn, clean, dnsperf, fuzz, slowhttp, testssl};
+use crate::section::{self, Outcome, Sections};
+use crate::{autobahn, clean, dnsperf, fuzz, shell, slowhttp, testssl};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -34,6 +34,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     sections.run("dnsperf against our DNS server", dnsperf::run);
     sections.run("no lint on the demos", || {
         clean::demos(options.demo_seconds)
+    });
+    sections.run("stuck() over 10,000 seeds", || {
+        let test =
+            "sync::tests::stuck::what_is_proved_never_goes_on_and_what_never_goes_on_is_proved";
+        let mut command = shell::cargo(&["test", "--lib", test, "--", "--exact", "--nocapture"]);
+        command.env("GRAPESHOT_STUCK_SEEDS", "10000");
+        Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
     });
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {
