@@ -247,6 +247,77 @@ fn groups_and_pages_lead_on() {
     browser.wait_for("[...document.querySelectorAll('section:not([hidden]) .empty')].filter(one => one.textContent.startsWith('None')).length === 2");
 }
 
+/// Names may come from strangers.
+#[test]
+fn no_name_turns_hides_breaks_or_becomes_part_of_the_page() {
+    let _turn = one_at_a_time();
+    let names = [
+        ("rtl\u{202e}gpj.exe", r"rtl\u{202e}gpj.exe"),
+        ("two\nlines\tand tab", r"two\nlines\tand tab"),
+        ("zero\u{200b}width", r"zero\u{200b}width"),
+        ("bell\u{7}\u{1b}[2J", r"bell\u{7}\u{1b}[2J"),
+        (
+            "<img src=x onerror=window.hit=1>",
+            "<img src=x onerror=window.hit=1>",
+        ),
+        ("क्‍ष 👩‍🚀 é", "क्‍ष 👩‍🚀 é"),
+    ];
+    let page = Page::serve(Web::local(0).updates_per_second(10), move || {
+        for (name, _) in names {
+            let one = Builder::new().name(name);
+            drop(one.spawn(|| sleep(Duration::from_secs(3600))));
+        }
+    });
+    let browser = open(&page);
+    // Beside letters, no character may be left that is not seen.
+    let harmless = |whole: &str| {
+        assert_eq!(
+            browser.script(&format!(
+                "return /[\\x00-\\x08\\x0b-\\x1f\\u200b\\u202e]/.test({whole}) || document.querySelector('img') !== null || window.hit !== undefined"
+            )),
+            false,
+            "{whole}"
+        );
+    };
+    press(&browser, '2');
+    for (_, written) in names {
+        let cell = format!(
+            "[...document.querySelectorAll('section:not([hidden]) td')].find(td => td.textContent === {0} && td.title === {0})",
+            json!(written)
+        );
+        browser.wait_for(&cell);
+        browser.script(&format!("{cell}.click()"));
+        browser.wait_for(&format!(
+            "document.querySelector('.detail h2')?.textContent.includes({})",
+            json!(written)
+        ));
+        press(&browser, 'x');
+        browser.wait_for(&format!(
+            "document.getElementById('kill').open && document.getElementById('kill-title').textContent.includes({})",
+            json!(written)
+        ));
+        harmless("document.body.textContent");
+        browser.script("document.querySelector('#kill button[value=kill]').click()");
+        browser.wait_for(&format!(
+            "!document.getElementById('toast').hidden && document.getElementById('toast').textContent.includes({})",
+            json!(format!("asked {written} to end"))
+        ));
+        press(&browser, '\u{e00c}');
+        browser.wait_for("document.getElementById('detail').hidden");
+    }
+    harmless("document.body.textContent");
+    // None makes a second line of the log.
+    press(&browser, '6');
+    for (_, written) in names {
+        browser.wait_for(&format!(
+            "[...document.querySelectorAll('.log .text')].some(text => text.textContent.includes({}) && !text.textContent.includes('\\n'))",
+            json!(format!("({written}) to end, because"))
+        ));
+    }
+    harmless("document.body.textContent");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
 #[test]
 fn a_server_that_goes_is_missed_and_found_again() {
     let _turn = one_at_a_time();

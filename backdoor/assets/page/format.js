@@ -51,13 +51,19 @@ export function percent(share) {
   return `${Math.round(share * 100)} %`;
 }
 
-// Line feeds and tabulators stay, and so do the joiners that scripts and emoji need.
+// The joiners that scripts and emoji need stay.
 const unseen =
-  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  /[\0-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const SHORT = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
 
 /** Text in which nothing hides, and nothing turns what stands around it: such characters are written out, as the console does. */
 export function visible(text) {
-  return text.replace(unseen, character => `\\u{${character.codePointAt(0).toString(16)}}`);
+  return text.replace(unseen, character => SHORT[character] ?? `\\u{${character.codePointAt(0).toString(16)}}`);
+}
+
+/** The same for text of several lines, for an element that keeps them: line feeds and tabulators stay. */
+export function lines(text) {
+  return document.createTextNode(text.split(/([\n\t])/).map(part => (part === '\n' || part === '\t' ? part : visible(part))).join(''));
 }
 
 /** An element with classes, text and children. */

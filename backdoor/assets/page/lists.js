@@ -1,6 +1,6 @@
 // The views that are lists: groups, sites, trouble, the log.
 
-import { bytes, count, duration, make, write } from './format.js';
+import { bytes, count, duration, lines, make, write } from './format.js';
 import { Table } from './table.js';
 
 export const groupColumns = [
@@ -189,7 +189,7 @@ export class Log {
     const level = make('span', 'level', row.level.toLowerCase());
     const element = make('li', '', time, level, make('span', 'target', row.target));
     if (row.coroutine) element.append(opener(this.page, row.coroutine));
-    element.append(make('span', 'text', row.text));
+    element.append(make('span', 'text', lines(row.text)));
     element.dataset.level = row.level;
     return { element, rank: ['ERROR', 'WARN', 'INFO', 'DEBUG', 'TRACE'].indexOf(row.level), text: `${row.target} ${row.text}`.toLowerCase() };
   }
