@@ -12,6 +12,8 @@ export class Link extends EventTarget {
     this.view = null;
     this.paused = false;
     this.held = null;
+    /** Something was asked for that is not answered yet: snapshots go on, paused or not. */
+    this.owed = false;
     this.pause = FIRST_PAUSE;
     this.since = Date.now();
     document.addEventListener('visibilitychange', () => this.release());
@@ -61,7 +63,7 @@ export class Link extends EventTarget {
 
   /** Tells the server that the next one may come. */
   release(even = false) {
-    if (this.held === null || ((this.paused || document.hidden) && !even)) return;
+    if (this.held === null || (((this.paused && !this.owed) || document.hidden) && !even)) return;
     this.send({ type: 'seen', number: this.held });
     this.held = null;
   }

@@ -1,7 +1,8 @@
-// The views that are lists: groups, sites, trouble, the log.
+// The views that are lists: groups, sites, the log.
 
 import { bytes, count, duration, lines, make, write } from './format.js';
 import { Table } from './table.js';
+import { opener } from './trouble.js';
 
 export const groupColumns = [
   { key: 'name', title: 'Group', look: 'strong' },
@@ -60,63 +61,6 @@ export class Sites {
 
   update(view) {
     if (view.panel === 'sites') this.table.update(view.rows);
-  }
-}
-
-/** A row's coroutine, as a button that opens it. */
-function opener(page, id, name) {
-  const button = make('button', 'link', name ?? `#${id}`);
-  button.addEventListener('click', () => page.open(id));
-  return button;
-}
-
-export class Trouble {
-  name = 'trouble';
-  title = 'Trouble';
-
-  constructor(page) {
-    this.page = page;
-    this.deadlocks = make('div', 'circles', make('p', 'empty', 'Loading …'));
-    this.table = new Table([
-      { key: 'name', title: 'Coroutine', look: 'strong', show: row => `${row.name} #${row.id}` },
-      { key: 'lasted', title: 'Held it', kind: 'num', width: '7rem', show: row => duration(row.lasted) + (row.over ? '' : ' …') },
-      { key: 'worker', title: 'Worker', kind: 'num', width: '5.5rem', room: 'wide' },
-      { key: 'ran', title: 'On processor', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.ran) },
-      { key: 'lock', title: 'In a lock', width: '12rem', room: 'wide', show: row => (row.lock ? `${row.lock}${row.held_by ? `, held by #${row.held_by}` : ''}` : '') },
-      { key: 'place', title: 'Place', width: '34%', room: 'mid' },
-    ], {
-      key: row => `${row.id} ${row.lasted}`,
-      sort: { key: 'lasted', descending: true },
-      open: row => page.open(row.id),
-      empty: 'None since the start: every coroutine suspended within the latency limit.',
-    });
-    this.element = make('section', '', make('h2', '', 'Deadlocks ', make('small', '', 'coroutines that wait for each other in a circle')), this.deadlocks,
-      make('h2', '', 'Stalls ', make('small', '', 'coroutines that held their worker for too long')), this.table.element);
-  }
-
-  wants() {
-    return { panel: 'trouble' };
-  }
-
-  figures(now) {
-    this.tab.dataset.count = now.stalls || '';
-  }
-
-  update(view) {
-    if (view.panel !== 'trouble') return;
-    this.table.update(view.stalls);
-    const text = JSON.stringify(view.deadlocks ?? view.failed);
-    if (text === this.shown) return;
-    this.shown = text;
-    if (!view.deadlocks?.length) {
-      this.deadlocks.replaceChildren(make('p', 'empty', view.failed ?? 'None: no coroutine waits for another that waits for it.'));
-      return;
-    }
-    this.deadlocks.replaceChildren(...view.deadlocks.map(circle => {
-      const steps = circle.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
-        ` waits for ${one.waits_for} in `, make('code', '', one.place), `, which #${one.held_by} has`));
-      return make('ol', 'circle', ...steps);
-    }));
   }
 }
 

@@ -4,7 +4,8 @@ import { bytes, count, duration, make, write } from './format.js';
 import { Link } from './link.js';
 import { Overview } from './overview.js';
 import { Coroutines } from './coroutines.js';
-import { Groups, Log, Sites, Trouble } from './lists.js';
+import { Groups, Log, Sites } from './lists.js';
+import { Trouble } from './trouble.js';
 import { Detail } from './detail.js';
 import { Values, View } from './answers.js';
 import { Console } from './terminal.js';
@@ -27,7 +28,8 @@ const page = {
   duration, count, bytes,
 };
 
-const views = [new Overview(page), new Coroutines(page), new Groups(page), new Sites(page), new Trouble(page), new Log(page)];
+const trouble = new Trouble(page);
+const views = [new Overview(page), new Coroutines(page), new Groups(page), new Sites(page), trouble, new Log(page)];
 const detail = new Detail(page);
 let current = null;
 let open = null;
@@ -106,7 +108,10 @@ link.addEventListener('snapshot', ({ detail: snapshot }) => {
   for (const one of views) one.figures?.(figures, before, seconds);
   if (view) current.update(view);
   if (snapshot.detail && snapshot.detail.id === open) detail.update(snapshot.detail);
-  for (const answer of answers) if (answer.text) toast(answer.text, !answer.done);
+  for (const answer of answers) {
+    if (answer.text) toast(answer.text, !answer.done);
+    if (answer.stuck) trouble.found(answer.stuck);
+  }
 });
 
 link.addEventListener('state', () => {

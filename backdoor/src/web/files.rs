@@ -28,6 +28,7 @@ pub(super) const FILES: &[(&str, &str, &str)] = page_files! {
     "page" "overview.js": SCRIPT,
     "page" "coroutines.js": SCRIPT,
     "page" "lists.js": SCRIPT,
+    "page" "trouble.js": SCRIPT,
     "page" "detail.js": SCRIPT,
     "page" "answers.js": SCRIPT,
     "page" "profiler.js": SCRIPT,

@@ -1,16 +1,17 @@
 //! The WebSocket of a page.
 //!
 //! ```text
-//!   page                            http … (reads)          page-look-N                page-tell-N
+//!   page                            http … (reads)          page-look-N, page-search-N page-tell-N
 //!    │ view{panel, open}      ──▶   puts it on the desk ──▶ makes what it shows   ──▶
 //!    │                                                                                figures, view, detail, answers
 //!    │                        ◀───────────────────────────────────────────────────    snapshot{number}
 //!    │ seen{number}           ──▶   the next one may go ─────────────────────────▶
 //!    │ kill{id, why}          ──▶   asks the coroutine to end, if the token has that right
+//!    │ stuck{seconds}         ──▶   searches for those that do not go on ─────────▶
 //!    │ profile{seconds}       ──▶   starts a profile, if the token has that right; it goes on without the page
 //! ```
 //!
-//! What the desk allows is in [`desk`](super::desk). The three end together.
+//! What the desk allows is in [`desk`](super::desk). The four end together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use super::asker::Asker;
 use super::desk::{Desk, Due};
 use super::view::{Ask, View};
-use super::{profiler, snapshot};
+use super::{profiler, snapshot, trouble};
 use crate::backdoor::Shared;
 use crate::journal;
 use crate::limits;
@@ -41,6 +42,10 @@ struct Page {
     /// Rung when something was put on the desk.
     to_look: Bell,
     to_tell: Bell,
+    /// Rung when `search` was set.
+    to_search: Bell,
+    /// What is to be searched for next: waits of so many seconds. The latest that was asked for counts.
+    search: Mutex<Option<u32>>,
 }
 
 /// Wakes one coroutine, however often it is rung meanwhile.
@@ -71,7 +76,7 @@ impl Bell {
 }
 
 /// Ends a page's other coroutines with the one that reads.
-struct Helpers([JoinHandle<()>; 2]);
+struct Helpers([JoinHandle<()>; 3]);
 
 impl Drop for Helpers {
     fn drop(&mut self) {
@@ -99,6 +104,8 @@ pub(crate) fn serve(
         desk: Mutex::new(Desk::new(every)),
         to_look: Bell::new(),
         to_tell: Bell::new(),
+        to_search: Bell::new(),
+        search: Mutex::default(),
     });
     let spawn = |name: &str, stack: usize, work: fn(&Page)| {
         let page = Arc::clone(&page);
@@ -109,6 +116,8 @@ pub(crate) fn serve(
         // It evaluates what the console's functions give.
         spawn("look", limits::STACK_SIZE, Page::look),
         spawn("tell", limits::SESSION_STACK_SIZE, Page::tell),
+        // Apart from what looks: the views go on while it lasts.
+        spawn("search", limits::STACK_SIZE, Page::search),
     ]);
     page.listen();
     drop(helpers);
@@ -142,6 +151,10 @@ impl Page {
                 self.to_tell.ring();
             }
             Ask::Kill { id, why } => self.answer(self.kill(id, &why)),
+            Ask::Stuck { seconds } => {
+                *self.search.lock().unwrap_or_else(PoisonError::into_inner) = Some(seconds);
+                self.to_search.ring();
+            }
             Ask::Profile {
                 seconds,
                 hertz,
@@ -213,7 +226,13 @@ impl Page {
                 continue;
             }
             let view: View = self.desk().begin_view();
-            let shown = snapshot::panel(&view.panel, &self.shared, &mut asker, &pace);
+            let shown = snapshot::panel(
+                &view.panel,
+                &self.shared,
+                self.visitor.rights,
+                &mut asker,
+                &pace,
+            );
             // What comes beside it mostly waits, and costs little.
             let took = grapeshot::time::now().saturating_duration_since(now);
             let detail = view
@@ -222,6 +241,23 @@ impl Page {
             let end = grapeshot::time::now();
             self.desk().end_view(&view, shown, detail, end, took);
             self.to_tell.ring();
+        }
+    }
+
+    /// Searches for coroutines that are stuck when the page asks for that, one search after the other.
+    fn search(&self) {
+        loop {
+            self.to_search.wait(&Due::Later);
+            let asked = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked = { asked }.take();
+            if let Some(seconds) = asked {
+                self.answer(trouble::search(
+                    &self.shared,
+                    &self.visitor,
+                    self.number,
+                    seconds,
+                ));
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 //! | `live.rs` | the WebSocket of a page |
 //! | `desk.rs` | what a page is owed and when; no I/O, no clock |
 //! | `view.rs` | what pages may say; no I/O |
-//! | `snapshot.rs`, `pick.rs`, `asker.rs` | what they are shown |
+//! | `snapshot.rs`, `pick.rs`, `asker.rs`, `trouble.rs` | what they are shown |
 //! | `terminal.rs` | a session of the console in the page |
 //! | `profiler.rs` | profiles: taking them, and serving them as files |
 //! | `metrics.rs`, `logs.rs` | figures for Prometheus; the latest lines of the log |
@@ -28,6 +28,7 @@ mod profiler;
 mod site;
 mod snapshot;
 mod terminal;
+mod trouble;
 mod view;
 
 use std::io;

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grapeshot::CoroutineId;
-use grapeshot::registry::{CoroutineInfo, Delays, Latency, Stall, State};
+use grapeshot::registry::{CoroutineInfo, Delays, Latency, State};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::asker::Asker;
 use super::logs;
 use super::pick::{Pick, since};
-use super::profiler;
 use super::view::{Panel, Search};
+use super::{profiler, trouble};
 use crate::backdoor::Shared;
 use crate::backtrace;
 use crate::builtin::without_numbers;
 use crate::pace::Pace;
+use crate::rights::Rights;
 use crate::runtimes::Seen;
 use crate::value::{self, Units};
 
@@ -169,14 +170,20 @@ pub(crate) fn figures(shared: &Shared) -> Figures {
     }
 }
 
-/// What a panel shows. **May suspend.**
-pub(crate) fn panel(panel: &Panel, shared: &Arc<Shared>, asker: &mut Asker, pace: &Pace) -> Value {
+/// What a panel shows to whoever has these rights. **May suspend.**
+pub(crate) fn panel(
+    panel: &Panel,
+    shared: &Arc<Shared>,
+    rights: Rights,
+    asker: &mut Asker,
+    pace: &Pace,
+) -> Value {
     match panel {
         Panel::Figures => Value::Null,
         Panel::Coroutines(search) => coroutines(search, shared),
         Panel::Groups => json!({"panel": "groups", "rows": groups(shared)}),
         Panel::Sites => sites(shared),
-        Panel::Trouble => trouble(shared, pace),
+        Panel::Trouble => trouble::view(shared, rights, pace),
         Panel::Profiler => profiler::view(),
         Panel::Answers { of } => json!({"panel": "answers", "answers": asker.answers(of, shared)}),
         Panel::Log { after } => {
@@ -257,46 +264,6 @@ fn sites(shared: &Shared) -> Value {
     json!({"panel": "sites", "rows": rows})
 }
 
-fn trouble(shared: &Arc<Shared>, pace: &Pace) -> Value {
-    let application = shared.runtimes.application;
-    let stalls: Vec<Value> = application
-        .stalls()
-        .iter()
-        .rev()
-        .map(|it| stall(it, shared, pace))
-        .collect();
-    // It takes backtraces, which may wait for a worker that is held.
-    let calls = &shared.runtimes.calls;
-    let found = calls.call("deadlocks", pace, move || application.deadlocks());
-    let circle = |deadlock: &grapeshot::registry::Deadlock| -> Value {
-        let member = |it: &grapeshot::registry::Deadlocked| {
-            json!({
-                "id": it.id.0, "name": it.name, "waits_for": it.waits_for.to_string(), "held_by": it.held_by.0,
-                "place": backtrace::place(&it.backtrace),
-            })
-        };
-        deadlock.coroutines.iter().map(member).collect()
-    };
-    match found {
-        Ok(found) => {
-            let circles: Vec<Value> = found.iter().map(circle).collect();
-            json!({"panel": "trouble", "stalls": stalls, "deadlocks": circles})
-        }
-        Err(error) => json!({"panel": "trouble", "stalls": stalls, "failed": said(&error)}),
-    }
-}
-
-fn stall(stall: &Stall, shared: &Shared, pace: &Pace) -> Value {
-    let lock = stall.lock.as_ref();
-    let holder = lock.and_then(|lock| lock.holders.first());
-    json!({
-        "id": stall.id.0, "name": stall.name, "worker": stall.worker, "lasted": stall.lasted.as_secs_f64(),
-        "over": stall.over, "ran": stall.ran.map(|it| it.as_secs_f64()), "lock": lock.map(|it| it.kind),
-        "held_by": holder.map(|it| it.id.0), "place": backtrace::place(&stall.backtrace),
-        "frames": frames(backtrace::rows(&stall.backtrace, false, &shared.shapes), shared, pace),
-    })
-}
-
 /// The coroutine that is open, with where it is. **May suspend**, for a second or so.
 pub(crate) fn detail(id: u64, shared: &Arc<Shared>, pace: &Pace) -> Value {
     let Some(seen) = shared.runtimes.coroutine(CoroutineId(id)) else {
@@ -310,7 +277,7 @@ pub(crate) fn detail(id: u64, shared: &Arc<Shared>, pace: &Pace) -> Value {
     }
 }
 
-fn frames(rows: rhai::Dynamic, shared: &Shared, pace: &Pace) -> Value {
+pub(crate) fn frames(rows: rhai::Dynamic, shared: &Shared, pace: &Pace) -> Value {
     value::to_json(&rows, Units::Plain, &shared.shapes, pace).unwrap_or(Value::Null)
 }
 
@@ -349,7 +316,7 @@ fn worker(info: &CoroutineInfo, thread: Option<&str>) -> Value {
 }
 
 /// What an error of a function says, without the language's own words before it.
-fn said(error: &rhai::EvalAltResult) -> String {
+pub(crate) fn said(error: &rhai::EvalAltResult) -> String {
     match error {
         rhai::EvalAltResult::ErrorRuntime(said, _) => said.to_string(),
         other => other.to_string(),

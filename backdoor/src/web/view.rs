@@ -23,6 +23,8 @@ pub(crate) enum Ask {
     Seen { number: u64 },
     /// Ask this coroutine to end.
     Kill { id: u64, why: String },
+    /// Search for coroutines that do not go on; those that wait for a channel, and odd ones, if they have for so long.
+    Stuck { seconds: u32 },
     /// Take a profile for so many seconds, with so many samples a second; with allocations if they are wanted.
     Profile {
         seconds: u32,
@@ -54,7 +56,7 @@ pub(crate) enum Panel {
     Coroutines(Search),
     Groups,
     Sites,
-    /// Stalls and deadlocks.
+    /// Stalls, deadlocks and lints.
     Trouble,
     /// Lines of the log behind this one.
     Log {
@@ -125,7 +127,7 @@ impl Ask {
                 *seconds = (*seconds).clamp(1, profiler::LONGEST);
                 *hertz = (*hertz).min(profiler::MOST_HERTZ);
             }
-            Self::View(_) | Self::Seen { .. } | Self::StopProfile { .. } => {}
+            Self::View(_) | Self::Seen { .. } | Self::Stuck { .. } | Self::StopProfile { .. } => {}
         }
         Ok(ask)
     }

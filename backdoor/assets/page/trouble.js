@@ -1,0 +1,192 @@
+// What is wrong: deadlocks, lints and stalls as they are now, and who does not go on, when asked.
+
+import { count, duration, make, write } from './format.js';
+import { Table } from './table.js';
+
+/** Waits that are long enough to be looked at, in seconds. */
+const LONG = [['10', '10 s'], ['1', '1 s'], ['60', '1 min'], ['600', '10 min']];
+
+/** A coroutine, as a button that opens it. */
+export function opener(page, id, name) {
+  const button = make('button', 'link', name ?? `#${id}`);
+  button.addEventListener('click', () => page.open(id));
+  return button;
+}
+
+/** Lints, each in its own line as long as it is there: what has the focus keeps it. */
+class Lints {
+  constructor(page) {
+    this.page = page;
+    this.lines = new Map();
+    this.list = make('ol', 'findings');
+    this.element = make('div', 'lints', make('h2', '', 'Lints ', make('small', '', 'what the program had better not do, and what to do instead')), this.list);
+    this.element.hidden = true;
+  }
+
+  update(lints) {
+    this.element.hidden = !lints.length;
+    const gone = new Set(this.lines.keys());
+    lints.forEach((lint, at) => {
+      const key = `${lint.lint} ${lint.place}`;
+      gone.delete(key);
+      if (!this.lines.has(key)) this.lines.set(key, this.line());
+      const line = this.lines.get(key);
+      if (this.list.children[at] !== line.element) this.list.insertBefore(line.element, this.list.children[at] ?? null);
+      line.id = lint.id;
+      write(line.kind, lint.lint);
+      write(line.name, `${lint.name} #${lint.id}`);
+      write(line.place, lint.place);
+      write(line.ago, `${lint.ago < 60 ? `${Math.floor(lint.ago)} s` : duration(lint.ago)} ago${lint.times > 1 ? `, the latest of ${count(lint.times)}` : ''}`);
+      write(line.what, lint.what);
+      write(line.remedy, lint.remedy);
+    });
+    for (const key of gone) {
+      this.lines.get(key).element.remove();
+      this.lines.delete(key);
+    }
+  }
+
+  line() {
+    const line = { kind: make('b', 'badge warm'), name: make('button', 'link'), place: make('code'), ago: make('span', 'ago'), what: make('p'), remedy: make('p', 'remedy') };
+    line.name.addEventListener('click', () => this.page.open(line.id));
+    line.element = make('li', '', make('div', 'head', line.kind, line.name, line.place, line.ago), line.what, line.remedy);
+    return line;
+  }
+}
+
+/** Who does not go on. To find that out costs the server something, so it is asked for by a button, and never by itself. */
+class Search {
+  constructor(page) {
+    this.page = page;
+    this.long = make('select');
+    this.long.id = 'stuck-seconds';
+    for (const [value, text] of LONG) {
+      const option = make('option', '', text);
+      option.value = value;
+      this.long.append(option);
+    }
+    this.button = make('button', 'strong-button', 'Search');
+    this.button.id = 'stuck-search';
+    this.facts = make('span', 'range');
+    this.facts.setAttribute('role', 'status');
+    this.form = make('form', 'tools', make('label', '', 'Waits of at least ', this.long), this.button, this.facts);
+    this.form.addEventListener('submit', event => {
+      event.preventDefault();
+      this.ask();
+    });
+    this.list = make('ol', 'findings');
+    this.element = make('div', 'stuck', make('h2', '', 'Stuck ', make('small', '', 'coroutines that do not go on: proved, suspected, odd')),
+      make('p', 'lead', 'A search looks at every coroutine and, if there are 10,000 or fewer, through the memory of the server for the other ends of channels. '
+        + 'That takes up to some seconds of a processor, so it is done when you ask for it. '
+        + 'Circles are found however short they are; waits for channels, and odd ones, once they last as long as you say.'), this.form, this.list);
+    this.element.hidden = true;
+    this.forget();
+    page.link.addEventListener('state', () => { if (page.link.state !== 'live' && this.searching) this.end('The connection was lost: nothing was answered.'); });
+    // It may be another start of the server, where others have these numbers.
+    page.link.addEventListener('me', () => this.forget());
+  }
+
+  forget() {
+    this.list.replaceChildren();
+    this.list.hidden = true;
+    this.end('');
+  }
+
+  ask() {
+    if (this.searching) return;
+    if (!this.page.link.send({ type: 'stuck', seconds: Number(this.long.value) })) {
+      this.page.say('Not connected: nothing was asked.', true);
+      return;
+    }
+    this.searching = true;
+    // The focus stays: a button that is disabled would lose it.
+    this.button.setAttribute('aria-disabled', true);
+    write(this.facts, 'Searching …');
+    this.page.link.owed = true;
+    this.page.link.release(true);
+  }
+
+  end(text) {
+    this.searching = false;
+    this.button.setAttribute('aria-disabled', false);
+    this.page.link.owed = false;
+    write(this.facts, text);
+  }
+
+  found({ rows, total, took, failed }) {
+    if (failed !== undefined) {
+      this.end(failed);
+      return;
+    }
+    const at = new Date().toLocaleTimeString('en-GB');
+    const what = total > rows.length ? `The surest ${count(rows.length)} of ${count(total)}` : total ? `${count(total)} found` : 'None found';
+    this.end(`${what}, at ${at}; the search took ${duration(took)}`);
+    this.list.hidden = !rows.length;
+    this.list.replaceChildren(...rows.map(row => this.line(row)));
+  }
+
+  line({ certainty, id, name, waits_for, since, needs, usual, place, hint }) {
+    const head = make('div', 'head', make('b', `badge ${certainty}`, certainty), opener(this.page, id, `${name} #${id}`), make('code', '', place));
+    const why = make('p', '', `has waited ${duration(since)} for ${waits_for}${usual === null ? '' : `; usual are ${duration(usual)}`}`);
+    if (needs.length) why.append('; needs ', ...needs.flatMap((need, at) => [...(at ? [', '] : []), opener(this.page, need)]));
+    return make('li', '', head, why, ...(hint ? [make('p', 'remedy', hint)] : []));
+  }
+}
+
+export class Trouble {
+  name = 'trouble';
+  title = 'Trouble';
+
+  constructor(page) {
+    this.page = page;
+    this.deadlocks = make('div', 'circles', make('p', 'empty', 'Loading …'));
+    this.table = new Table([
+      { key: 'name', title: 'Coroutine', look: 'strong', show: row => `${row.name} #${row.id}` },
+      { key: 'lasted', title: 'Held it', kind: 'num', width: '7rem', show: row => duration(row.lasted) + (row.over ? '' : ' …') },
+      { key: 'worker', title: 'Worker', kind: 'num', width: '5.5rem', room: 'wide' },
+      { key: 'ran', title: 'On processor', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.ran) },
+      { key: 'lock', title: 'In a lock', width: '12rem', room: 'wide', show: row => (row.lock ? `${row.lock}${row.held_by ? `, held by #${row.held_by}` : ''}` : '') },
+      { key: 'place', title: 'Place', width: '34%', room: 'mid' },
+    ], {
+      key: row => `${row.id} ${row.lasted}`,
+      sort: { key: 'lasted', descending: true },
+      open: row => page.open(row.id),
+      empty: 'None since the start: every coroutine suspended within the latency limit.',
+    });
+    this.lints = new Lints(page);
+    this.stuck = new Search(page);
+    this.element = make('section', 'trouble', make('h2', '', 'Deadlocks ', make('small', '', 'coroutines that wait for each other in a circle')), this.deadlocks,
+      this.lints.element, make('h2', '', 'Stalls ', make('small', '', 'coroutines that held their worker for too long')), this.table.element, this.stuck.element);
+  }
+
+  wants() {
+    return { panel: 'trouble' };
+  }
+
+  figures(now) {
+    this.tab.dataset.count = now.stalls || '';
+  }
+
+  found(stuck) {
+    this.stuck.found(stuck);
+  }
+
+  update(view) {
+    if (view.panel !== 'trouble') return;
+    this.table.update(view.stalls ?? []);
+    this.lints.update(view.lints ?? []);
+    this.stuck.element.hidden = !view.searches;
+    const text = JSON.stringify(view.deadlocks ?? view.failed);
+    if (text === this.shown) return;
+    this.shown = text;
+    if (!view.deadlocks?.length) {
+      this.deadlocks.replaceChildren(make('p', 'empty', view.failed ?? 'None: no coroutine waits for another that waits for it.'));
+      return;
+    }
+    this.deadlocks.replaceChildren(...view.deadlocks.map(circle => {
+      const steps = circle.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
+        ` waits for ${one.waits_for} in `, make('code', '', one.place), `, which #${one.held_by} has`));
+      return make('ol', 'circle', ...steps);
+    }));
+  }
+}
