@@ -99,7 +99,8 @@ impl Backdoor {
     /// Lets the console call `name(..)`, in sessions with that right. `doc` is what `help()` says about it, in a few words.
     ///
     /// A struct becomes a list of its fields, a `Vec` of structs a table, a `Duration` is shown as one, and the `Err` of
-    /// a `Result` becomes the call's error. The same name may be exposed again with another number of arguments.
+    /// a `Result` becomes the call's error. What is nested deeper than 100 levels is refused, here and wherever else a value comes
+    /// to the console. The same name may be exposed again with another number of arguments.
     ///
     /// # Panics
     /// If `name` cannot be the name of a function, is built in, or is already taken with as many arguments.

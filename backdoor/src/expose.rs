@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::depth::Bounded;
 use crate::limits;
 use crate::look::{Found, Step, Want, look};
 use crate::probe;
@@ -345,7 +346,7 @@ fn set_at<T: Serialize + DeserializeOwned>(
         return Ok(());
     }
     // The whole is taken apart and put together again, but for what nobody may see.
-    let mut whole = serde_json::to_value(&*stored).map_err(quoting)?;
+    let mut whole = serde_json::to_value(Bounded::new(&*stored)).map_err(quoting)?;
     if has_secret(&whole) {
         return Err(Unset::Ours(
             "there is a secret in what it is a part of, so only all of that can be set: name(#{..})".to_owned(),
@@ -531,7 +532,7 @@ fn answer<T: Serialize>(result: &T) -> Result<Value, String> {
             other => other.to_string(),
         });
     }
-    let value = serde_json::to_value(result)
+    let value = serde_json::to_value(Bounded::new(result))
         .map_err(|error| format!("the result cannot be shown: {error}"))?;
     Ok(if probe::is_ok(result) {
         unwrap_ok(value)

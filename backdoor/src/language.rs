@@ -1,5 +1,6 @@
 //! A session's side of the console's language: its engine, its variables, and what its errors say.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -19,13 +20,21 @@ use crate::protocol::Completion;
 use crate::rights::{Right, Rights};
 use crate::transport::Visitor;
 use crate::value::{self, Units};
-use crate::weight::Weights;
+use crate::weight::{Unbearable, Weights};
 
 /// The variable that holds the last result.
 const LAST: &str = "_";
 
 /// What a script is told whose variables take too much memory.
 const TOO_HEAVY: &str = "the variables of this session take more memory than a console may hold; let x = () gives up what x has";
+
+/// What a script is told whose variables are nested too deep.
+fn too_deep() -> String {
+    format!(
+        "a variable of this session is nested deeper than {} levels; let x = () gives up what x has",
+        limits::VARIABLE_LEVELS
+    )
+}
 
 /// What a session without the right to evaluate is told of what it cannot parse.
 const ONE_EXPRESSION: &str =
@@ -143,6 +152,7 @@ impl Interpreter {
         self.functions = whole.clone_functions_only();
         match result {
             Ok(value) => {
+                self.forget_hidden();
                 self.remember(value);
                 Outcome::Value
             }
@@ -159,6 +169,31 @@ impl Interpreter {
             self.scope.get(LAST).unwrap_or(&Dynamic::UNIT)
         } else {
             &Dynamic::UNIT
+        }
+    }
+
+    /// Drops the variables that a later one of the same name hides: nobody can reach them any more.
+    fn forget_hidden(&mut self) {
+        let mut names = HashSet::new();
+        // The latest stands first.
+        let mut latest: Vec<bool> = self
+            .scope
+            .iter_raw()
+            .map(|(name, ..)| names.insert(name.to_owned()))
+            .collect();
+        if names.len() == latest.len() {
+            return;
+        }
+        latest.reverse();
+        let all = std::mem::take(&mut self.scope).into_iter();
+        for ((name, value, _), is_latest) in all.zip(latest) {
+            if !is_latest {
+                release(value);
+            } else if value.is_read_only() {
+                self.scope.push_constant_dynamic(name, value);
+            } else {
+                self.scope.push_dynamic(name, value);
+            }
         }
     }
 
@@ -328,7 +363,11 @@ fn resolve_variables(engine: &mut Engine, console: &Arc<Console>, weights: &Arc<
     engine.on_var(move |name, _, context| {
         weights
             .touch(context.call_level(), context.scope())
-            .map_err(|_| failed(TOO_HEAVY))?;
+            // No `try` of the language goes on with them.
+            .map_err(|unbearable| match unbearable {
+                Unbearable::TooHeavy => terminated(TOO_HEAVY),
+                Unbearable::TooDeep => terminated(&too_deep()),
+            })?;
         let mut exposed = console.shared.values.iter();
         match exposed.find(|value| value.name == name) {
             Some(value) if !context.scope().contains(name) => {

@@ -26,6 +26,7 @@ mod calls;
 mod complaint;
 mod complete;
 mod crowds;
+mod depth;
 mod door;
 mod evaluation;
 mod expose;

@@ -14,8 +14,9 @@ pub(crate) const MAX_OUTPUT: u64 = 16 << 20;
 /// Address space of an evaluation's stack; only what is touched costs memory.
 ///
 /// The language's frames are large, about 20 KiB for a call from script to script, which 2 MiB would hold. But it copies,
-/// measures and drops nested values recursively, and `loop { a = [a]; }` nests them some 30,000 levels deep until the
-/// time limit ends it: 2 MiB overflowed after 1,000 levels in a debug build and 5,000 in a release build.
+/// measures and drops nested values recursively: 2 MiB overflowed after 1,000 levels in a debug build and 5,000 in a release
+/// build. [`VARIABLE_LEVELS`] bounds the variables, now and then; `this`, which is none, is some 30,000 levels deep when the
+/// time limit ends `loop { this = [this]; }`. And the application's functions return what they like, to be dropped here.
 pub(crate) const STACK_SIZE: usize = 64 << 20;
 
 /// Address space of a session's stack: statements are parsed there to tell whether they are complete.
@@ -36,6 +37,10 @@ pub(crate) const FUNCTIONS: usize = 256;
 /// Bytes of all variables of a session: what a script makes is bounded by this and by what one value may be.
 pub(crate) const VARIABLE_BYTES: usize = 256 << 20;
 
+/// Levels of a variable. The language copies, measures and drops recursively, and closures that hold each other nest without
+/// being copied.
+pub(crate) const VARIABLE_LEVELS: usize = 1000;
+
 /// Bytes of all strings in one value.
 pub(crate) const STRING_BYTES: usize = 32 << 20;
 
@@ -44,6 +49,11 @@ pub(crate) const ARRAY_ELEMENTS: usize = 250_000;
 
 /// Fields of all maps in one value.
 pub(crate) const MAP_FIELDS: usize = 1_000_000;
+
+/// Levels of lists, maps, structs, variants and options in a value of the application: whoever serializes them recurses.
+///
+/// Less than the 127 that serde_json reads, as other readers of JSON do.
+pub(crate) const VALUE_LEVELS: usize = 100;
 
 /// Bytes of JSON that one look at an exposed value gives.
 pub(crate) const VALUE_BYTES: usize = 16 << 20;

@@ -7,6 +7,9 @@ use serde::ser::{
 };
 use serde_json::Value;
 
+use crate::depth::{Bounded, too_deep};
+use crate::limits;
+
 /// Names of a map that are told as its fields.
 const NAMES: usize = 1024;
 
@@ -54,19 +57,21 @@ pub(crate) fn look<T: Serialize + ?Sized>(
     steps: &[Step],
     want: Want,
 ) -> Result<Found, LookError> {
-    if let (Want::Whole(limit), []) = (want, steps) {
-        return whole(value, limit).map(Found::Value);
-    }
-    value.serialize(Look { steps, want })
+    let look = Look {
+        steps,
+        want,
+        left: limits::VALUE_LEVELS,
+    };
+    look.at(value)
 }
 
 fn whole<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Value, LookError> {
-    let mut bounded = Bounded {
+    let mut bounded = Short {
         bytes: Vec::new(),
         limit,
     };
     let shown = |error: serde_json::Error| LookError(format!("it cannot be shown: {error}"));
-    if let Err(error) = serde_json::to_writer(&mut bounded, value) {
+    if let Err(error) = serde_json::to_writer(&mut bounded, &Bounded::new(value)) {
         return Err(if error.is_io() {
             LookError(format!(
                 "it is more than {} MiB: ask for a part, such as its elements [0..100] or a field",
@@ -79,12 +84,13 @@ fn whole<T: Serialize + ?Sized>(value: &T, limit: usize) -> Result<Value, LookEr
     serde_json::from_slice(&bounded.bytes).map_err(shown)
 }
 
-struct Bounded {
+/// JSON that is not longer than allowed.
+struct Short {
     bytes: Vec<u8>,
     limit: usize,
 }
 
-impl std::io::Write for Bounded {
+impl std::io::Write for Short {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
             return Err(std::io::Error::other("too long"));
@@ -102,11 +108,32 @@ impl std::io::Write for Bounded {
 struct Look<'a> {
     steps: &'a [Step],
     want: Want,
+    /// Levels that may still be gone down.
+    left: usize,
 }
 
 type Seen = Result<Found, LookError>;
 
 impl<'a> Look<'a> {
+    fn at<T: Serialize + ?Sized>(self, value: &T) -> Seen {
+        if let (Want::Whole(limit), []) = (self.want, self.steps) {
+            return whole(value, limit).map(Found::Value);
+        }
+        value.serialize(self)
+    }
+
+    /// Looks into a part, along what is left of the path.
+    fn below<T: Serialize + ?Sized>(self, steps: &'a [Step], value: &T) -> Seen {
+        let left = self.left.checked_sub(1);
+        let left = left.ok_or_else(|| LookError(too_deep()))?;
+        Self {
+            steps,
+            left,
+            ..self
+        }
+        .at(value)
+    }
+
     fn scalar(self, value: Value) -> Seen {
         match (self.steps.first(), self.want) {
             (Some(step), _) => Err(LookError(format!(
@@ -167,8 +194,8 @@ impl Inside<'_> {
         let index = self.len;
         self.len += 1;
         match (self.look.steps, self.look.want) {
-            ([Step::Index(wanted), rest @ ..], want) if *wanted == index => {
-                self.found = Some(look(value, rest, want)?);
+            ([Step::Index(wanted), rest @ ..], _) if *wanted == index => {
+                self.found = Some(self.look.below(rest, value)?);
             }
             ([], Want::Slice(from, to, _)) if (from..to).contains(&index) => {
                 let element = self.part(value)?;
@@ -188,7 +215,7 @@ impl Inside<'_> {
         self.len += 1;
         match self.look.steps {
             [Step::Field(wanted), rest @ ..] if wanted == name => {
-                self.found = Some(look(value, rest, self.look.want)?);
+                self.found = Some(self.look.below(rest, value)?);
             }
             [] if matches!(self.look.want, Want::Whole(_)) => {
                 let field = self.part(value)?;
@@ -317,7 +344,7 @@ impl<'a> Serializer for Look<'a> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Seen {
-        look(value, self.steps, self.want)
+        self.below(self.steps, value)
     }
 
     fn serialize_unit(self) -> Seen {
@@ -333,7 +360,7 @@ impl<'a> Serializer for Look<'a> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Seen {
-        look(value, self.steps, self.want)
+        self.below(self.steps, value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -375,7 +402,7 @@ impl<'a> Variant<'a> {
         let inside = match look.steps {
             [Step::Field(wanted), rest @ ..] if wanted == name => Some(Look {
                 steps: rest,
-                want: look.want,
+                ..look
             }),
             _ => None,
         };

@@ -17,6 +17,8 @@ pub(crate) enum Stop {
     TimeLimit(Duration),
     /// It printed more than the backdoor allows.
     TooMuchOutput,
+    /// A value is nested deeper than what is kept may be.
+    TooDeep,
 }
 
 impl std::fmt::Display for Stop {
@@ -28,6 +30,7 @@ impl std::fmt::Display for Stop {
                 "stopped after {} s, the time limit of this console",
                 limit.as_secs_f64()
             ),
+            Self::TooDeep => f.write_str(&crate::depth::too_deep()),
             Self::TooMuchOutput => {
                 write!(
                     f,

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::ser::{Error as _, Impossible, Serializer};
 use serde_json::Value;
 
+use crate::depth::Bounded;
+
 /// The error of a `Result::Err`, as JSON; `None` for everything else.
 pub(crate) fn error_of<T: Serialize>(value: &T) -> Option<Value> {
     match value.serialize(Probe) {
@@ -60,7 +62,7 @@ impl Serializer for Probe {
     ) -> Result<Found, serde_json::Error> {
         match (name, variant) {
             ("Result", "Ok") => Ok(Found::Ok),
-            ("Result", "Err") => Ok(Found::Err(serde_json::to_value(value)?)),
+            ("Result", "Err") => Ok(Found::Err(serde_json::to_value(Bounded::new(value))?)),
             _ => no(),
         }
     }

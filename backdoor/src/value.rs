@@ -13,6 +13,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Map};
 use serde_json::{Number, Value};
 
+use crate::limits;
 use crate::pace::{Pace, Stop};
 
 /// The key under which a duration travels in the protocol.
@@ -27,7 +28,8 @@ const BYTES_TAG: rhai::INT = -2;
 /// The tag of a float that counts the seconds of a duration.
 const DURATION_TAG: rhai::INT = -1;
 
-/// Values nested deeper than this are shown as `…`: whoever reads them recurses.
+/// Values nested deeper than this are shown as `…`: whoever reads them recurses. What is not for people is refused beyond
+/// [`limits::VALUE_LEVELS`].
 const MAX_DEPTH: usize = 48;
 
 /// More orders of fields than this are not remembered; tables beyond them are in alphabetical order.
@@ -190,11 +192,15 @@ fn convert(
     depth: usize,
 ) -> Result<Value, Stop> {
     pace.step()?;
-    if depth > MAX_DEPTH {
-        return Ok(Value::from("…"));
-    }
     if value.is_shared() {
         return convert(&value.flatten_clone(), units, shapes, pace, depth);
+    }
+    let has_parts = value.is_array() || value.is_map();
+    match units {
+        Units::Marked if depth > MAX_DEPTH => return Ok(Value::from("…")),
+        // What is kept, or the application is given, is whole.
+        Units::Plain if has_parts && depth >= limits::VALUE_LEVELS => return Err(Stop::TooDeep),
+        _ => {}
     }
     if let Ok(items) = value.as_array_ref() {
         let items: Result<Vec<Value>, Stop> = items
@@ -306,11 +312,17 @@ mod tests {
     #[test]
     fn deep_nesting_is_cut() {
         let mut value = json!(1);
-        for _ in 0..100 {
+        for _ in 0..limits::VALUE_LEVELS {
             value = json!([value]);
         }
-        let text = through(value, Units::Plain).to_string();
+        let text = through(value.clone(), Units::Marked).to_string();
         assert!(text.contains('…') && text.len() < 200, "{text}");
+        // What is kept or given to the application has all, or is refused.
+        assert_eq!(through(value.clone(), Units::Plain), value);
+        let (shapes, pace) = (Shapes::default(), Pace::unlimited());
+        let deeper = from_json(json!([value]), &shapes, &pace).unwrap();
+        let refused = to_json(&deeper, Units::Plain, &shapes, &pace);
+        assert_eq!(refused, Err(Stop::TooDeep));
     }
 
     #[test]

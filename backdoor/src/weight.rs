@@ -14,12 +14,14 @@ use crate::limits;
 /// Time after which the variables are weighed again, if that took less.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Nested deeper than this, a value is not looked at: whoever does recurses. The bounds of a value hold for it.
-const DEPTH: usize = 64;
-
-/// The variables are too heavy.
+/// Why an evaluation must not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooHeavy;
+pub(crate) enum Unbearable {
+    /// The variables take too much memory.
+    TooHeavy,
+    /// One of them is nested too deep.
+    TooDeep,
+}
 
 /// What the variables of an evaluation weighed when they were last looked at.
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ impl Weights {
     }
 
     /// A variable is touched, in the call at this level, which has these variables.
-    pub(crate) fn touch(&self, level: usize, scope: &Scope<'_>) -> Result<(), TooHeavy> {
+    pub(crate) fn touch(&self, level: usize, scope: &Scope<'_>) -> Result<(), Unbearable> {
         let mut weighed = self.lock();
         weighed.touched += 1;
         if weighed.touched <= weighed.wait {
@@ -54,10 +56,7 @@ impl Weights {
             }
         }
         let before = Instant::now();
-        let mut scale = Scale {
-            bytes: 0,
-            values: 0,
-        };
+        let mut scale = Scale::default();
         for (_, _, value) in scope.iter_raw() {
             scale.put(value, 0);
         }
@@ -68,7 +67,10 @@ impl Weights {
         weighed.wait = scale.values;
         weighed.next = Some(Instant::now() + PAUSE.max(took * 4));
         if weighed.levels.iter().sum::<usize>() > limits::VARIABLE_BYTES {
-            return Err(TooHeavy);
+            return Err(Unbearable::TooHeavy);
+        }
+        if scale.is_too_deep {
+            return Err(Unbearable::TooDeep);
         }
         Ok(())
     }
@@ -78,16 +80,22 @@ impl Weights {
     }
 }
 
+#[derive(Default)]
 struct Scale {
     bytes: usize,
     values: usize,
+    is_too_deep: bool,
 }
 
 impl Scale {
     fn put(&mut self, value: &Dynamic, depth: usize) {
         self.values += 1;
         self.bytes += size_of::<Dynamic>();
-        if depth > DEPTH {
+        if depth > limits::VARIABLE_LEVELS {
+            self.is_too_deep = true;
+        }
+        // Closures that have each other are weighed for ever otherwise.
+        if self.is_too_deep || self.bytes > limits::VARIABLE_BYTES {
             return;
         }
         if value.is_shared() {
@@ -120,10 +128,7 @@ mod tests {
         let mib = 1 << 20;
         let text: Dynamic = "x".repeat(mib).into();
         let weigh = |value: Dynamic| {
-            let mut scale = Scale {
-                bytes: 0,
-                values: 0,
-            };
+            let mut scale = Scale::default();
             scale.put(&value, 0);
             scale.bytes
         };

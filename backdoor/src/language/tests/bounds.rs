@@ -71,8 +71,8 @@ fn deeply_nested_values_meet_the_time_limit_before_the_stacks_end() {
     let (limit, share) = (Duration::from_secs(1), limits::STACK_SIZE / 6);
     assert!(limits::TIME_LIMIT <= limit * 36);
     for nesting in [
-        "let a = []; loop { a = [a]; }",
-        "let m = #{}; loop { m = #{m: m}; }",
+        "fn f() { loop { this = [this]; } } let a = []; a.f()",
+        "fn f() { loop { this = #{m: this}; } } let m = #{}; m.f()",
     ] {
         let nested = move || {
             let mut bench = Bench::limited(limit);
@@ -92,6 +92,38 @@ fn deeply_nested_values_meet_the_time_limit_before_the_stacks_end() {
 }
 
 #[test]
+fn variables_that_are_nested_too_deep_end_the_evaluation() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        bench.value("let kept = 1; let deep = [];");
+        for nesting in [
+            "let a = []; loop { a = [a]; }",
+            "let m = #{}; loop { m = #{m: m}; }",
+            "loop { deep = [deep]; }",
+            // What a closure has of others is not copied, so this takes no time.
+            "let f = || 1; loop { let g = f; f = || g.call(); }",
+            "let f = || 1; loop { try { let g = f; f = || g.call(); } catch { } }",
+            "let many = []; many.pad(100000, 0); many.reduce(|sum, x| [sum])",
+        ] {
+            assert_eq!(bench.complaint(nesting).message, too_deep(), "{nesting}");
+        }
+        // As its hint says.
+        bench.value("let deep = ();");
+        assert_eq!(bench.value("kept"), json!(1));
+        assert_eq!(bench.value("deep"), json!(null));
+    });
+}
+
+#[test]
+fn closures_that_have_each_other_are_weighed_in_time() {
+    on_an_evaluations_stack(|| {
+        let circles = "let x = #{}; x.a = || x; x.b = || x; x.c = || x; x.d = || x; x.len()";
+        let complaint = Bench::new().complaint(circles);
+        assert_eq!(complaint.message, too_deep());
+    });
+}
+
+#[test]
 fn what_all_variables_take_is_bounded() {
     on_an_evaluations_stack(|| {
         let mut bench = Bench::new();
@@ -106,6 +138,11 @@ fn what_all_variables_take_is_bounded() {
         assert_eq!(left, ["kept", "s"]);
         let deep = "fn f(n, s) { let t = s + \"x\"; f(n + 1, s) + t.len() } f(0, s)";
         assert_eq!(bench.complaint(deep).message, TOO_HEAVY);
+        // What nobody can reach any more weighs nothing.
+        for n in 0..20 {
+            bench.value(&format!("let same = s + \"{n}\"; same.len()"));
+        }
+        bench.value("let same = ();");
         // One statement at a time it is no more.
         let mut statements = (0..20).map(|n| format!("let w{n} = s + \"{n}\"; w{n}.len()"));
         let refused = statements.position(|it| matches!(bench.outcome(&it), Outcome::Failed(_)));

@@ -259,3 +259,61 @@ fn a_secret_is_in_nothing_that_comes_out() {
     assert!(named("let x = 1; passphrase(\"x\")") && named("vault.gold"));
     assert!(!named("vaults()") && !named("world.speed = 1"));
 }
+
+/// A list of so many levels.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!([]), |inner, _| Value::Array(vec![inner]))
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Link {
+    next: Option<Box<Link>>,
+}
+
+#[test]
+fn values_that_are_nested_too_deep_are_refused() {
+    const LEVELS: usize = 100_000;
+    on_an_evaluations_stack(|| {
+        let chain = (0..LEVELS).fold(Link { next: None }, |next, _| Link {
+            next: Some(next.into()),
+        });
+        let (chain, list) = (
+            Arc::new(Mutex::new(chain)),
+            Arc::new(Mutex::new(nested(LEVELS))),
+        );
+        let backdoor = Backdoor::new("test")
+            .expose("deep", "", Right::Observe, || nested(LEVELS))
+            .expose("error", "", Right::Observe, || Err::<(), _>(nested(LEVELS)))
+            .expose("allowed", "", Right::Observe, || nested(100))
+            .expose("text", "", Right::Observe, |x: Value| x.to_string())
+            .expose_value("list", "", Right::Observe, &list)
+            .expose_setting("chain", "", Right::Observe, Right::Operate, &chain);
+        let mut bench = Bench::serving(backdoor, Duration::from_secs(600), Rights::all());
+        let levels = "nested deeper than 100 levels";
+        for statement in [
+            "deep()",
+            "error()",
+            "list",
+            "list[0]",
+            "list[0..1]",
+            "json(list)",
+            "list.len() + chain.len() + json(chain).len()",
+            "chain",
+            "chain.next = ()",
+            "let at = chain; loop { at = at.next; }",
+            // What is kept, or the application is given, is whole or not at all.
+            "text([allowed()])",
+            "json([allowed()])",
+            "save([allowed()], \"/nowhere/at/all\")",
+        ] {
+            let complaint = bench.complaint(statement);
+            assert!(
+                complaint.message.contains(levels),
+                "{statement}: {complaint:?}"
+            );
+        }
+        let text = nested(100).to_string();
+        assert_eq!(bench.value("text(allowed())"), json!(text));
+        assert!(bench.value("allowed()").to_string().contains('…'));
+    });
+}

@@ -127,6 +127,10 @@ impl Bench {
             .expose("boom", "panics", Right::Operate, || -> i64 {
                 panic!("the roof fell in")
             });
+        Self::serving(backdoor, limit, rights)
+    }
+
+    fn serving(backdoor: Backdoor, limit: Duration, rights: Rights) -> Self {
         let shared = Shared::of(backdoor).unwrap();
         let pace = Arc::new(Pace::new(limit, 0));
         let printed: Arc<Mutex<Vec<String>>> = Arc::default();
