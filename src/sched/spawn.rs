@@ -32,6 +32,20 @@ pub enum Placement {
     Worker(usize),
 }
 
+/// The longest name of a coroutine, in bytes.
+const LONGEST_NAME: usize = 200;
+
+/// What ends a name that was longer.
+const CUT: &str = "…";
+
+fn cut(mut name: String) -> String {
+    if name.len() > LONGEST_NAME {
+        name.truncate(name.floor_char_boundary(LONGEST_NAME - CUT.len()));
+        name.push_str(CUT);
+    }
+    name
+}
+
 /// Chooses a name, a stack size or a worker for a coroutine.
 ///
 /// ```
@@ -54,9 +68,10 @@ impl Builder {
     }
 
     /// A name for the console, the logs and the panic message. Without one, or with an empty one, a coroutine is called after
-    /// the place that spawned it.
+    /// the place that spawned it. One of more than 200 bytes is cut, and ends in `…`: what it is made of may have come from a
+    /// stranger, and it stands in each row of a table, in the log, in `/metrics` and in the black box.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into()).filter(|name| !name.is_empty());
+        self.name = Some(cut(name.into())).filter(|name| !name.is_empty());
         self
     }
 

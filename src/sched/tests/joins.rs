@@ -294,3 +294,18 @@ fn a_value_that_loses_its_heir_at_the_last_moment_is_dropped_where_it_may_wait()
         assert!(by != 0 && by != current::id(), "by a coroutine of its own");
     });
 }
+
+#[test]
+fn a_name_that_is_too_long_is_cut_between_two_characters() {
+    fn named(name: &str) -> String {
+        Builder::new().name(name).spawn(|| ()).name()
+    }
+    simulate(|| {
+        for longest in ["x".repeat(200), "é".repeat(100), "…".repeat(66)] {
+            assert_eq!(named(&longest), longest);
+        }
+        assert_eq!(named(&"x".repeat(100_000)), "x".repeat(197) + "…");
+        // A character of two bytes does not fit at an odd place.
+        assert_eq!(named(&"é".repeat(100_000)), "é".repeat(98) + "…");
+    });
+}
