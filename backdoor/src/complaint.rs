@@ -115,6 +115,7 @@ impl Names {
             let names = self.functions.iter().map(|(name, _)| name.as_str());
             let complaint = Complaint::new(format!("there is no function {}", readable(signature)));
             return match nearest(name, names) {
+                _ if is_farewell(name) => complaint.hint(LEAVES),
                 Some(near) => complaint.hint(format!("did you mean {near}?")),
                 None => complaint.hint("help() lists the functions"),
             };
@@ -134,6 +135,9 @@ impl Names {
         if let Some((_, call)) = self.functions.iter().find(|(function, _)| function == name) {
             return complaint.hint(format!("it is a function: {call}"));
         }
+        if is_farewell(name) {
+            return complaint.hint(LEAVES);
+        }
         let known = variables
             .iter()
             .map(String::as_str)
@@ -143,6 +147,13 @@ impl Names {
             None => complaint.hint(format!("`let {name} = …` makes one")),
         }
     }
+}
+
+/// What is said to whoever wants to leave in the language. A prompt takes these words itself.
+const LEAVES: &str = "Ctrl-D leaves the console; what comes by -c or through a pipe ends by itself";
+
+fn is_farewell(name: &str) -> bool {
+    matches!(name, "exit" | "quit")
 }
 
 impl Complaint {

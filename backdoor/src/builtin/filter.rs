@@ -14,6 +14,9 @@ use crate::runtimes::Seen;
 /// What `ps(#{..})` takes.
 const OPTIONS: &str = "name, state, waits_for, worker, longer, sort, reverse and limit";
 
+/// What it sorts by.
+const COLUMNS: &str = "id, name, state, waits_for, since, cpu, switches and worker";
+
 /// Fewer are not worth a look at what is kept.
 const SOME: usize = 256;
 
@@ -68,14 +71,19 @@ impl Filter {
     pub(super) fn of(options: &Map) -> Result<Self, Box<EvalAltResult>> {
         let mut filter = Self::default();
         for (option, value) in options {
-            filter
-                .set(option, value)
-                .map_err(|wanted| failed(&format!("ps: {option}: {wanted}, not {value}")))?;
+            filter.set(option, value).map_err(|error| failed(&error))?;
         }
         Ok(filter)
     }
 
     fn set(&mut self, option: &str, value: &Dynamic) -> Result<(), String> {
+        let known = self.try_set(option, value);
+        let known = known.map_err(|wanted| format!("ps: {option}: {wanted}, not {value:?}"))?;
+        known.ok_or_else(|| format!("ps has no option `{option}`: there are {OPTIONS}"))
+    }
+
+    /// None, if there is no such option; an error says what is wanted for it.
+    fn try_set(&mut self, option: &str, value: &Dynamic) -> Result<Option<()>, String> {
         let text = || {
             let text = value.clone().into_string();
             text.map_err(|_| "text wanted".to_owned())
@@ -104,7 +112,7 @@ impl Filter {
                     "cpu" => Sort::Cpu,
                     "switches" => Sort::Switches,
                     "worker" => Sort::Worker,
-                    _ => return Err("one of its columns wanted".to_owned()),
+                    _ => return Err(format!("one of the columns {COLUMNS} wanted")),
                 };
             }
             "reverse" => {
@@ -116,9 +124,9 @@ impl Filter {
                 let limit = value.as_int().ok().and_then(|it| usize::try_from(it).ok());
                 self.limit = limit.ok_or("a number wanted")?.min(limits::PS_ROWS);
             }
-            _ => return Err(format!("there are {OPTIONS}")),
+            _ => return Ok(None),
         }
-        Ok(())
+        Ok(Some(()))
     }
 
     /// Whether it is wanted.

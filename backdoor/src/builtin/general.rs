@@ -27,7 +27,8 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "sleep",
     call: "sleep(seconds)",
     about: "suspend this evaluation",
-    more: "",
+    more: "The time limit of the console goes on meanwhile and ends a longer one. watch(x, seconds) and profile.take(seconds) may\n\
+           take longer, and Ctrl-C ends each of them.",
     right: Right::Observe,
     bind: |to| {
         // The language's own `sleep` would put the worker to sleep.

@@ -216,7 +216,7 @@ fn take(console: &Console, seconds: f64, allocations: INT) -> Answer {
     let time = time.filter(|time| *time <= LONGEST).ok_or_else(|| {
         let most = LONGEST.as_secs();
         failed(&format!(
-            "profile.take(seconds): from 0 to {most}, not {seconds}"
+            "profile.take(seconds): from 0 to {most}, not {seconds:?}"
         ))
     })?;
     // Dropped with the evaluation, if that is ended meanwhile.

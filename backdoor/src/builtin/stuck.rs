@@ -46,7 +46,7 @@ const LONG: f64 = 10.0;
 
 fn stuck(console: &Console, seconds: f64) -> Answer {
     let least = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| failed(&format!("stuck(seconds): from 0, not {seconds}")))?;
+        .map_err(|_| failed(&format!("stuck(seconds): from 0, not {seconds:?}")))?;
     let application = console.shared.runtimes.application;
     let found = console.elsewhere("stuck", move || application.stuck_for(least))?;
     let mut rows = Array::with_capacity(found.len());

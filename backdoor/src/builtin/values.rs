@@ -197,7 +197,7 @@ const FASTEST: f64 = 0.1;
 fn watch(console: &Console, seconds: f64, mut evaluate: impl FnMut() -> Answer) -> Answer {
     if !(FASTEST..=86_400.0).contains(&seconds) {
         return Err(failed(&format!(
-            "watch: every {FASTEST} to 86400 seconds, not {seconds}"
+            "watch: every {FASTEST} to 86400 seconds, not {seconds:?}"
         )));
     }
     let every = Duration::from_secs_f64(seconds);

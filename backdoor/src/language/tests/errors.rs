@@ -39,6 +39,31 @@ fn errors_say_what_to_do() {
         "there is no variable `nothing`",
         Some("`let nothing = …` makes one"),
     );
+    let leave =
+        Some("Ctrl-D leaves the console; what comes by -c or through a pipe ends by itself");
+    check("exit", "there is no variable `exit`", leave);
+    check("quit()", "there is no function quit()", leave);
+    check(
+        "ps(#{nope: 1})",
+        "ps has no option `nope`: there are name, state, waits_for, worker, longer, sort, reverse and limit",
+        None,
+    );
+    check(
+        "ps(#{sort: \"nope\"})",
+        "ps: sort: one of the columns id, name, state, waits_for, since, cpu, switches and worker wanted, not \"nope\"",
+        None,
+    );
+    check(
+        "profile.take(1e300)",
+        "profile.take(seconds): from 0 to 3600, not 1e300",
+        None,
+    );
+    check(
+        "watch(\"1\", 1e300)",
+        "watch: every 0.1 to 86400 seconds, not 1e300",
+        None,
+    );
+    check("stuck(-1e300)", "stuck(seconds): from 0, not -1e300", None);
     check("_", "there is no last result yet", None);
     check("throw \"out\"", "out", None);
     check(

@@ -59,9 +59,9 @@ fn tables_can_be_narrowed_and_written_out() {
     for (options, wanted) in [
         (
             "#{nam: \"x\"}",
-            "ps: nam: there are name, state, waits_for, worker, longer, sort, reverse and limit",
+            "ps has no option `nam`: there are name, state, waits_for, worker, longer, sort, reverse and limit",
         ),
-        ("#{sort: \"size\"}", "ps: sort: one of its columns wanted"),
+        ("#{sort: \"size\"}", "ps: sort: one of the columns id, name"),
         ("#{limit: -1}", "ps: limit: a number wanted"),
         ("#{longer: \"x\"}", "ps: longer: a number of seconds wanted"),
         ("#{reverse: 1}", "ps: reverse: true or false wanted"),
