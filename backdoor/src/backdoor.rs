@@ -150,7 +150,7 @@ impl Backdoor {
     /// `name(value)`, or a part of it, with `name.players[3].lives = 5`.
     ///
     /// For a part, the value is serialized, changed and deserialized with its lock held: what its `Serialize` leaves out is
-    /// lost. If there is a [`Secret`](crate::Secret) in it, it can be set only as a whole.
+    /// lost. A [`Secret`](crate::Secret) in it stays as it is, unless it is what is set.
     ///
     /// # Panics
     /// As [`Backdoor::expose`].

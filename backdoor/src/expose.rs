@@ -332,39 +332,76 @@ fn busy(held_by: Option<CoroutineId>) -> String {
     format!("its lock was not free for {patience} s; {who}")
 }
 
-/// Replaces what stands at a place in `stored`, or all of it.
+/// Replaces what stands at a place in `stored`, or all of it. Secrets that nobody named stay as they are.
 fn set_at<T: Serialize + DeserializeOwned>(
     stored: &mut T,
     steps: &[Step],
     to: Value,
 ) -> Result<(), Unset> {
     let quoting = |error: serde_json::Error| Unset::Quoting(error.to_string());
-    if steps.is_empty() {
+    if steps.is_empty() && !has_secret(&to) {
         let given = to.clone();
         *stored = serde_json::from_value(to)
             .map_err(|error| Unset::Quoting(wrong_type::<T>(&given, &error)))?;
         return Ok(());
     }
-    // The whole is taken apart and put together again, but for what nobody may see.
-    let mut whole = serde_json::to_value(Bounded::new(&*stored)).map_err(quoting)?;
-    if has_secret(&whole) {
-        return Err(Unset::Ours(
-            "there is a secret in what it is a part of, so only all of that can be set: name(#{..})".to_owned(),
-        ));
-    }
-    let mut place = &mut whole;
+    // The whole is taken apart and put together again.
+    let taken_apart = || serde_json::to_value(Bounded::new(&*stored)).map_err(quoting);
+    let mut shown = taken_apart()?;
+    let secret = has_secret(&shown);
+    // Nobody sees this one.
+    let mut whole = if secret {
+        crate::secret::revealed(taken_apart).map_err(|_| Unset::Ours(REFUSED.to_owned()))?
+    } else {
+        shown.clone()
+    };
+    let nowhere = || Unset::Ours("there is nothing of that name or number to be set".to_owned());
+    let (mut place, mut seen) = (&mut whole, &mut shown);
     for step in steps {
-        let below = match step {
-            Step::Field(name) => place.get_mut(name.as_str()),
-            Step::Index(index) => place.get_mut(*index),
-        };
-        let nowhere =
-            || Unset::Ours("there is nothing of that name or number to be set".to_owned());
-        place = below.ok_or_else(nowhere)?;
+        seen = below(seen, step).ok_or_else(nowhere)?;
+        place = below(place, step).ok_or_else(nowhere)?;
     }
-    *place = to;
-    *stored = serde_json::from_value(whole).map_err(quoting)?;
+    *place = filled_in(to, seen, place)?;
+    *stored = serde_json::from_value(whole).map_err(|error| match secret {
+        true => Unset::Ours(REFUSED.to_owned()),
+        false => quoting(error),
+    })?;
     Ok(())
+}
+
+fn below<'a>(value: &'a mut Value, step: &Step) -> Option<&'a mut Value> {
+    match step {
+        Step::Field(name) => value.get_mut(name.as_str()),
+        Step::Index(index) => value.get_mut(*index),
+    }
+}
+
+/// What is to be set, with the present secrets where `‹secret›` stands for them. In a list it stands for none: which of them would
+/// be a guess.
+fn filled_in(to: Value, seen: &Value, present: &Value) -> Result<Value, Unset> {
+    match (to, seen, present) {
+        (Value::String(text), Value::String(shown), _) if text == REDACTED && shown == REDACTED => {
+            Ok(present.clone())
+        }
+        (Value::Object(fields), Value::Object(seen), Value::Object(present)) => {
+            let fill = |(name, to): (String, Value)| {
+                let filled = match (seen.get(&name), present.get(&name)) {
+                    (Some(seen), Some(present)) => filled_in(to, seen, present)?,
+                    _ => filled_in(to, &Value::Null, &Value::Null)?,
+                };
+                Ok((name, filled))
+            };
+            fields
+                .into_iter()
+                .map(fill)
+                .collect::<Result<_, _>>()
+                .map(Value::Object)
+        }
+        (to, ..) if has_secret(&to) => Err(Unset::Ours(format!(
+            "{REDACTED} stands for no secret there: give what is to be it, or set its other parts alone"
+        ))),
+        (to, ..) => Ok(to),
+    }
 }
 
 fn has_secret(value: &Value) -> bool {
@@ -753,8 +790,16 @@ mod tests {
         let exposed =
             ExposedValue::settable("account", "", Right::Observe, Right::Operate, &account);
         let (_, write) = exposed.write.as_ref().unwrap();
-        let error = write(&path("name"), json!("bob")).unwrap_err();
-        assert!(error.contains("secret"), "{error}");
+        // Another part is set alone, and the secret stays.
+        write(&path("name"), json!("eve")).unwrap();
+        assert_eq!(account.lock().unwrap().name, "eve");
+        write(&[], json!({"name": "ann", "password": REDACTED})).unwrap();
+        write(&path("password"), json!(REDACTED)).unwrap();
+        let error = write(&path("name"), json!(REDACTED)).unwrap_err();
+        assert!(error.contains("stands for no secret"), "{error}");
+        let error = write(&path("name"), json!(["sesame"])).unwrap_err();
+        assert!(!error.contains("sesame"), "{error}");
+        assert_eq!(account.lock().unwrap().name, "ann");
         let error = write(&[], json!({"name": "bob", "password": 12345})).unwrap_err();
         assert!(!error.contains("12345"), "{error}");
         assert_eq!(account.lock().unwrap().password.reveal(), "open sesame");

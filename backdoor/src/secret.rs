@@ -1,5 +1,6 @@
 //! Values that nobody is shown.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::Error as _;
@@ -8,11 +9,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// What is shown in place of a secret.
 pub(crate) const REDACTED: &str = "‹secret›";
 
+grapeshot::local! {
+    /// Whether this coroutine puts a setting together again. Its own, so that nobody else sees a secret if that suspends.
+    static REVEALED: Cell<bool> = Cell::new(false);
+}
+
+/// Serializes secrets as what they are while `f` runs. What comes of it must be shown to nobody.
+pub(crate) fn revealed<R>(f: impl FnOnce() -> R) -> R {
+    struct Hide;
+    impl Drop for Hide {
+        fn drop(&mut self) {
+            REVEALED.with(|revealed| revealed.set(false));
+        }
+    }
+    let _hide = Hide;
+    REVEALED.with(|revealed| revealed.set(true));
+    f()
+}
+
 /// A value that is never shown: not by `Debug` and `Display`, not in what is serialized. So wherever it is a field of what an
 /// application exposes, the console, `--json`, `save`, the page and the log have `‹secret›` in its place. Code reads it with
 /// [`reveal`](Self::reveal).
 ///
-/// It can still be set. If there is one in a setting at the time when that is exposed, the log does not have the statements that
+/// It can still be set, and stays as it is when another part of a setting is, or where a whole setting is given with `‹secret›` in
+/// its place. If there is one in a setting at the time when that is exposed, the log does not have the statements that
 /// name the setting, and errors do not quote what it was to be set to; see also [`Backdoor::secret`](crate::Backdoor::secret).
 ///
 /// ```
@@ -65,8 +85,11 @@ impl<T> fmt::Display for Secret<T> {
     }
 }
 
-impl<T> Serialize for Secret<T> {
+impl<T: Serialize> Serialize for Secret<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if REVEALED.with(Cell::get) {
+            return self.0.serialize(serializer);
+        }
         serializer.serialize_str(REDACTED)
     }
 }
