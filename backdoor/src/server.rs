@@ -180,6 +180,11 @@ pub(crate) fn serve_unix(shared: Arc<Shared>, path: &Path) -> io::Result<Handle>
     shared.runtimes.served_by(runtime.handle());
     let (listening, all) = (Listening(Arc::clone(&file)), Arc::clone(&shared));
     let coroutine = Builder::new().name("console-listener");
+    if !shared.users.is_empty() {
+        // Here and not where the application waits for it.
+        let (keys, all) = (Builder::new().name("console-keys"), Arc::clone(&shared));
+        drop(runtime.handle().spawn(keys, move || all.users.prepare()));
+    }
     drop(runtime.handle().spawn(coroutine, move || {
         let _file = listening;
         door::accept_forever(&all, &listener, "unix", enter);

@@ -1,6 +1,9 @@
 //! Who may log in over a network, and what they may do.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use grapeshot::sync::OnceLock;
 
 use crate::login::{Challenge, Key, LONGEST_PASSWORD, LONGEST_USER, NONCE, ROUNDS, SALT};
 use crate::protocol::ServerMessage;
@@ -15,20 +18,23 @@ pub(crate) struct Named {
 
 struct User {
     name: String,
-    key: Key,
     rights: Rights,
 }
 
-/// All users of a backdoor. Holds no passwords, but keys that were derived from them.
+/// All users of a backdoor. Holds no passwords once it has the keys that are derived from them.
 pub(crate) struct Users {
     salt: [u8; SALT],
     all: Vec<User>,
+    /// One of each user, in their order.
+    keys: OnceLock<Vec<Key>>,
+    /// What they are derived from; empty afterwards.
+    passwords: Mutex<Vec<String>>,
     /// Compared with where there is no such user, so that both take as long.
     nobody: Key,
 }
 
 impl Users {
-    /// Derives the keys, some milliseconds for each user.
+    /// Derives no keys yet: that takes some milliseconds for each user. Never suspends.
     ///
     /// # Errors
     /// `InvalidInput` for a name or a password that nobody could log in with, and for two users of one name; those of the
@@ -36,7 +42,7 @@ impl Users {
     pub(crate) fn new(named: Vec<Named>) -> io::Result<Self> {
         let mut salt = [0; SALT];
         grapeshot::random::fill(&mut salt)?;
-        let mut all: Vec<User> = Vec::new();
+        let (mut all, mut passwords): (Vec<User>, Vec<String>) = Default::default();
         for Named {
             name,
             password,
@@ -49,11 +55,43 @@ impl Users {
                     "the backdoor has two users called {name:?}"
                 )));
             }
-            let key = Key::derive(&name, &password, &salt, ROUNDS, || {});
-            all.push(User { name, key, rights });
+            all.push(User { name, rights });
+            passwords.push(password);
         }
         let nobody = Key::derive("", "", &salt, 1, || {});
-        Ok(Self { salt, all, nobody })
+        Ok(Self {
+            salt,
+            all,
+            keys: OnceLock::new(),
+            passwords: Mutex::new(passwords),
+            nobody,
+        })
+    }
+
+    /// Derives the keys and forgets the passwords. **May suspend**, and lets others run every few hundred rounds.
+    pub(crate) fn prepare(&self) {
+        self.keys.get_or_init(|| {
+            // If this one is interrupted, the next needs them.
+            let passwords = self.passwords().clone();
+            let users = self.all.iter().zip(&passwords);
+            let derive = |(user, password): (&User, &String)| {
+                Key::derive(
+                    &user.name,
+                    password,
+                    &self.salt,
+                    ROUNDS,
+                    grapeshot::yield_now,
+                )
+            };
+            users.map(derive).collect()
+        });
+        self.passwords().clear();
+    }
+
+    fn passwords(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -74,7 +112,8 @@ impl Users {
         })
     }
 
-    /// Whether this is the answer to our challenge of one of them: what that one may do, and what to say.
+    /// Whether this is the answer to our challenge of one of them: what that one may do, and what to say. May suspend, until
+    /// there are keys.
     pub(crate) fn answered(
         &self,
         challenge: &Challenge,
@@ -83,9 +122,9 @@ impl Users {
         proof: &str,
     ) -> Option<(Rights, ServerMessage)> {
         let found = self.find(user);
-        let key = found.map_or(&self.nobody, |user| &user.key);
+        let key = found.map_or(&self.nobody, |(_, key)| key);
         let welcome = challenge.welcome(key, user, nonce, proof)?;
-        Some((found?.rights, welcome))
+        Some((found?.0, welcome))
     }
 
     /// Whether this is the password of one of them, for transports where it is said: what that one may do. May suspend.
@@ -94,14 +133,18 @@ impl Users {
             return None;
         }
         let found = self.find(user);
-        let key = found.map_or(&self.nobody, |user| &user.key);
+        let key = found.map_or(&self.nobody, |(_, key)| key);
         let said = Key::derive(user, password, &self.salt, ROUNDS, grapeshot::yield_now);
         let is_right = key.is(&said);
-        is_right.then_some(found?.rights)
+        is_right.then_some(found?.0)
     }
 
-    fn find(&self, name: &str) -> Option<&User> {
-        self.all.iter().find(|user| user.name == name)
+    /// Waits for the keys, for whichever name: who there is cannot be told by the time that it takes.
+    fn find(&self, name: &str) -> Option<(Rights, &Key)> {
+        self.prepare();
+        let mut users = self.all.iter().zip(self.keys.get()?);
+        let (user, key) = users.find(|(user, _)| user.name == name)?;
+        Some((user.rights, key))
     }
 }
 
@@ -133,6 +176,28 @@ mod tests {
             password: password.to_owned(),
             rights: Rights::observe(),
         }
+    }
+
+    #[test]
+    fn keys_are_derived_later_while_others_run_and_passwords_forgotten() {
+        grapeshot::testing::run(1, || {
+            let users = Users::new(vec![named("ann", "sesame"), named("bob", "hatch")]).unwrap();
+            assert!(users.keys.get().is_none());
+            grapeshot::scope(|s| {
+                let users = &users;
+                // Whoever is interrupted leaves it to the next.
+                let interrupted = s.spawn(|| users.prepare());
+                grapeshot::yield_now();
+                interrupted.interrupt();
+                assert!(interrupted.join().is_err());
+                assert!(users.keys.get().is_none());
+                let deriving = s.spawn(|| users.prepare());
+                grapeshot::yield_now();
+                assert!(!deriving.is_finished());
+                assert_eq!(users.said("bob", "hatch"), Some(Rights::observe()));
+            });
+            assert!(users.passwords().is_empty());
+        });
     }
 
     #[test]
