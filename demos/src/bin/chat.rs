@@ -33,7 +33,7 @@ const COLOURS: [&str; 7] = [
 #[command(about = "A room in which everybody hears everybody")]
 struct Options {
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:9003")]
+    #[arg(long, default_value = "127.0.0.1:9005")]
     listen: SocketAddr,
     #[command(flatten)]
     inside: Inside,

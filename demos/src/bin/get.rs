@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 fn get(options: &Options) -> Result<()> {
     let _inside = options.inside.serve("get", Backdoor::new("get"))?;
+    let url = parse(&options.url)?;
     let patience = Duration::from_secs(options.patience);
     let client = Client::builder()
         .timeout(Phase::Answer, patience)
@@ -66,7 +67,7 @@ fn get(options: &Options) -> Result<()> {
     let file = match &options.output {
         Some(file) if file.as_os_str() == "-" => return print(&client, options),
         Some(file) => file.clone(),
-        None => name_of(&options.url)?,
+        None => name_of(&url),
     };
     let bar = bar(options.quiet, &file.display().to_string());
     let mut download = client
@@ -139,18 +140,26 @@ fn split(header: &str) -> Result<(&str, &str)> {
 }
 
 /// The last part of the URL's path.
-fn name_of(url: &str) -> Result<PathBuf> {
-    let parsed = Url::parse(url).with_context(|| format!("{url:?} is no URL"))?;
+/// The address as a URL. It is what is given most often wrong.
+fn parse(url: &str) -> Result<Url> {
+    let parsed = Url::parse(url).ok();
+    let parsed = parsed.filter(|it| matches!(it.scheme(), "http" | "https") && it.has_host());
+    parsed.with_context(|| {
+        format!("{url:?} is no address: one begins with http:// or https://, and a host comes behind that")
+    })
+}
+
+fn name_of(parsed: &Url) -> PathBuf {
     let last = parsed
         .path_segments()
         .and_then(|mut parts| parts.next_back());
     let name = percent_encoding::percent_decode_str(last.unwrap_or_default()).decode_utf8_lossy();
     // What decoding brings to light must not lead elsewhere.
     let name = name.rsplit(['/', '\0']).next().unwrap_or_default();
-    Ok(PathBuf::from(match name {
+    PathBuf::from(match name {
         "" | "." | ".." => "index.html",
         name => name,
-    }))
+    })
 }
 
 fn bar(quiet: bool, name: &str) -> ProgressBar {
@@ -194,4 +203,29 @@ fn show(bar: &ProgressBar, progress: &Progress) {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_told_what_one_begins_with() {
+        for nonsense in [
+            "nonsense",
+            "example.org/a",
+            "file:///etc/passwd",
+            "http://",
+            "",
+        ] {
+            let error = parse(nonsense).unwrap_err().to_string();
+            assert!(error.contains("http:// or https://"), "{error}");
+        }
+        let url = parse("https://ada:love@example.org/a/image%20one.iso?x").unwrap();
+        assert_eq!(name_of(&url), PathBuf::from("image one.iso"));
+        assert_eq!(
+            name_of(&parse("http://[::1]:80").unwrap()),
+            PathBuf::from("index.html")
+        );
+    }
 }

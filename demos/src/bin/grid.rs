@@ -31,7 +31,7 @@ const LONGEST_MOVE: u64 = 16;
 #[command(about = "A field with one X that everybody moves")]
 struct Options {
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:9002")]
+    #[arg(long, default_value = "127.0.0.1:9006")]
     listen: SocketAddr,
     #[command(flatten)]
     inside: Inside,
