@@ -554,6 +554,6 @@ fn who_is_stuck_gets_a_hint_if_there_is_one() {
             assert!(begun.elapsed() < Duration::from_secs(60), "{told}");
         }
         let negative = error_of(peer.ask("stuck(-1)"));
-        assert_eq!(negative, "stuck(seconds): from 0, not -1");
+        assert_eq!(negative, "stuck(seconds): from 0, not -1.0");
     });
 }
