@@ -64,6 +64,9 @@ fn why(console: &Console, id: INT) -> Answer {
     Ok(why.to_string().into())
 }
 
+/// What [`why_meanwhile`] may last: an hour.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 fn why_meanwhile(console: &Console, id: INT, seconds: Dynamic) -> Answer {
     let coroutine = coroutine_id(id)?;
     let seconds = seconds
@@ -71,7 +74,8 @@ fn why_meanwhile(console: &Console, id: INT, seconds: Dynamic) -> Answer {
         .or_else(|_| seconds.as_int().map(|seconds| seconds as f64))
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| failed("why(id, seconds) wants a number of seconds"))?;
+        .filter(|seconds| *seconds <= LONGEST)
+        .ok_or_else(|| failed("why(id, seconds) wants a number of seconds, at most 3600"))?;
     let application = console.shared.runtimes.application;
     if application.coroutine(coroutine).is_none() {
         return Err(failed(&gone(id)));
