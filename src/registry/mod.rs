@@ -35,6 +35,7 @@ use crate::sched::record::{CoroRef, NOWHERE, shown};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, WorkerShared, current as running, worker};
+use crate::trace::label;
 
 pub use self::backtrace::{BacktraceError, backtrace};
 pub use self::backtraces::Backtraces;
@@ -84,7 +85,8 @@ impl fmt::Display for State {
     }
 }
 
-/// What a suspended coroutine waits for.
+/// What a suspended coroutine waits for. Shown, it has the [label](crate::trace::label) of the object in place of its address, if
+/// there is one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitFor {
     /// The blocking call, such as `read` or `mutex`.
@@ -104,7 +106,10 @@ impl fmt::Display for WaitFor {
             (0, false, _) => Ok(()),
             (id, true, "join") => write!(f, " #{id}"),
             (fd, true, _) => write!(f, " fd {fd}"),
-            (address, false, _) => write!(f, " {address:#x}"),
+            (address, false, _) => match label::of(address as usize) {
+                Some(label) => write!(f, " '{}'", shown(&label)),
+                None => write!(f, " {address:#x}"),
+            },
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Label {
     slot: usize,
 }
 
-/// Gives `thing` a name, which [`why`](super::why) and recordings show in place of its address, until what this returns is
+/// Gives `thing` a name, which [`why`](super::why), the registry's tables and recordings show in place of its address, until what this returns is
 /// dropped. The thing must stay where it is: label what is in an `Arc`, a `Box` or a `static`.
 ///
 /// A lock is labelled itself, or the struct that it is in. Of a stream, the first 256 labels are kept.

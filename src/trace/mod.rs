@@ -28,7 +28,7 @@ mod black_box;
 mod event;
 mod follow;
 mod history;
-mod label;
+pub(crate) mod label;
 mod layout;
 mod live;
 mod perfetto;

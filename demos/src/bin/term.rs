@@ -21,6 +21,7 @@ use clap::Parser;
 use grapeshot::net::{SocketAddr, TcpListener};
 use grapeshot::signal::{SIGINT, SIGTERM, Signals};
 use grapeshot::sync::Mutex;
+use grapeshot::trace::label;
 use grapeshot::{Builder, random, sleep};
 use grapeshot_backdoor::{Backdoor, Right, Rights, Web};
 use grapeshot_demos::users;
@@ -57,6 +58,10 @@ fn main() -> Result<()> {
     let options = Options::parse();
     grapeshot::run(move || {
         let table = Arc::new(Table::new());
+        let forks = table.forks.iter().enumerate();
+        let _labels: Vec<_> = forks
+            .map(|(number, fork)| label(fork, &format!("fork {number}")))
+            .collect();
         for (seat, name) in PHILOSOPHERS.into_iter().enumerate() {
             let table = Arc::clone(&table);
             let philosopher = Builder::new().name(name);
