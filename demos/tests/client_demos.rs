@@ -112,7 +112,7 @@ fn get_fetches_a_file_and_goes_on_with_a_part() {
         assert_eq!(std::fs::metadata(&place.0).unwrap().len(), 100_000);
         let output = run(get, &["ftp://nowhere/x", "-o", path]);
         assert!(
-            text(&output.stderr).contains("ftp is not http"),
+            text(&output.stderr).contains("begins with http:// or https://"),
             "{}",
             text(&output.stderr)
         );

@@ -139,7 +139,6 @@ fn split(header: &str) -> Result<(&str, &str)> {
     Ok((name.trim(), value.trim()))
 }
 
-/// The last part of the URL's path.
 /// The address as a URL. It is what is given most often wrong.
 fn parse(url: &str) -> Result<Url> {
     let parsed = Url::parse(url).ok();
@@ -149,6 +148,7 @@ fn parse(url: &str) -> Result<Url> {
     })
 }
 
+/// The last part of the URL's path.
 fn name_of(parsed: &Url) -> PathBuf {
     let last = parsed
         .path_segments()
