@@ -233,16 +233,14 @@ fn locks_have_their_owners_and_waiters() {
 
 #[test]
 fn who_waits_for_what_has_a_label_waits_for_that() {
-    testing::run(1, || {
+    runtime(1).run(|| {
         let world = Arc::new(Mutex::new(()));
         let held = world.lock();
         let wanted = Arc::clone(&world);
         let waits = spawn(move || drop(wanted.lock()));
-        yield_now();
-        let shown = || {
-            let waits = here().coroutine(waits.id()).unwrap();
-            waits.waits_for.unwrap().to_string()
-        };
+        let waits_for = || here().coroutine(waits.id()).unwrap().waits_for;
+        until("it waits", || waits_for().is_some());
+        let shown = || waits_for().unwrap().to_string();
         assert!(shown().starts_with("mutex 0x"), "{}", shown());
         let label = crate::trace::label(&*world, "the world\n");
         assert_eq!(shown(), "mutex 'the world\\n'");
