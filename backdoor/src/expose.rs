@@ -17,7 +17,8 @@ use crate::limits;
 use crate::look::{Found, Step, Want, look};
 use crate::probe;
 use crate::rights::Right;
-use crate::secret::REDACTED;
+use crate::secret::{REDACTED, REFUSED, has_secret};
+use crate::setting::{Unset, set_at};
 
 /// A closure of up to four arguments that the console can call.
 ///
@@ -309,17 +310,6 @@ impl ExposedValue {
     }
 }
 
-/// What is said of a secret in place of an error, which may quote it.
-const REFUSED: &str = "it refused what it was given, which is a secret";
-
-/// Why something was not set.
-enum Unset {
-    /// In words of our own.
-    Ours(String),
-    /// In words that may quote what it was to be set to.
-    Quoting(String),
-}
-
 /// What is said in place of a value whose lock is not free.
 fn busy(held_by: Option<CoroutineId>) -> String {
     let patience = limits::VALUE_PATIENCE.as_secs();
@@ -330,96 +320,6 @@ fn busy(held_by: Option<CoroutineId>) -> String {
         None => "locks(), deadlocks(), stalls() and ps() may tell who has it".to_owned(),
     };
     format!("its lock was not free for {patience} s; {who}")
-}
-
-/// Replaces what stands at a place in `stored`, or all of it. Secrets that nobody named stay as they are.
-fn set_at<T: Serialize + DeserializeOwned>(
-    stored: &mut T,
-    steps: &[Step],
-    to: Value,
-) -> Result<(), Unset> {
-    let quoting = |error: serde_json::Error| Unset::Quoting(error.to_string());
-    if steps.is_empty() && !has_secret(&to) {
-        let given = to.clone();
-        *stored = serde_json::from_value(to)
-            .map_err(|error| Unset::Quoting(wrong_type::<T>(&given, &error)))?;
-        return Ok(());
-    }
-    // The whole is taken apart and put together again.
-    let taken_apart = || serde_json::to_value(Bounded::new(&*stored)).map_err(quoting);
-    let mut shown = taken_apart()?;
-    let secret = has_secret(&shown);
-    // Nobody sees this one.
-    let mut whole = if secret {
-        crate::secret::revealed(taken_apart).map_err(|_| Unset::Ours(REFUSED.to_owned()))?
-    } else {
-        shown.clone()
-    };
-    let nowhere = || Unset::Ours("there is nothing of that name or number to be set".to_owned());
-    let (mut place, mut seen) = (&mut whole, &mut shown);
-    for step in steps {
-        seen = below(seen, step).ok_or_else(nowhere)?;
-        place = below(place, step).ok_or_else(nowhere)?;
-    }
-    *place = filled_in(to, seen, place)?;
-    *stored = serde_json::from_value(whole).map_err(|error| match secret {
-        true => Unset::Ours(REFUSED.to_owned()),
-        false => quoting(error),
-    })?;
-    Ok(())
-}
-
-fn below<'a>(value: &'a mut Value, step: &Step) -> Option<&'a mut Value> {
-    match step {
-        Step::Field(name) => value.get_mut(name.as_str()),
-        Step::Index(index) => value.get_mut(*index),
-    }
-}
-
-/// What is to be set, with the present secrets where `‹secret›` stands for them. In a list it stands for none: which of them would
-/// be a guess.
-fn filled_in(to: Value, seen: &Value, present: &Value) -> Result<Value, Unset> {
-    match (to, seen, present) {
-        (Value::String(text), Value::String(shown), _) if text == REDACTED && shown == REDACTED => {
-            Ok(present.clone())
-        }
-        (Value::Object(fields), Value::Object(seen), Value::Object(present)) => {
-            let fill = |(name, to): (String, Value)| {
-                let filled = match (seen.get(&name), present.get(&name)) {
-                    (Some(seen), Some(present)) => filled_in(to, seen, present)?,
-                    _ => filled_in(to, &Value::Null, &Value::Null)?,
-                };
-                Ok((name, filled))
-            };
-            fields
-                .into_iter()
-                .map(fill)
-                .collect::<Result<_, _>>()
-                .map(Value::Object)
-        }
-        (to, ..) if has_secret(&to) => Err(Unset::Ours(format!(
-            "{REDACTED} stands for no secret there: give what is to be it, or set its other parts alone"
-        ))),
-        (to, ..) => Ok(to),
-    }
-}
-
-fn has_secret(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text == REDACTED,
-        Value::Array(items) => items.iter().any(has_secret),
-        Value::Object(fields) => fields.values().any(has_secret),
-        _ => false,
-    }
-}
-
-fn wrong_type<T>(given: &Value, error: &serde_json::Error) -> String {
-    let wanted = type_label(std::any::type_name::<T>());
-    if is_other_kind(wanted, given) {
-        format!("{wanted} wanted, not {given}")
-    } else {
-        error.to_string()
-    }
 }
 
 type Body = dyn Fn(Vec<Value>) -> Result<Value, String> + Send + Sync;
@@ -550,7 +450,7 @@ fn argument<T: DeserializeOwned>(argument: Option<(usize, Value)>) -> Result<T, 
 }
 
 /// Whether a value is plainly not what the label says, so that Rust's name for the type need not be shown.
-fn is_other_kind(label: &str, value: &Value) -> bool {
+pub(crate) fn is_other_kind(label: &str, value: &Value) -> bool {
     match label {
         "integer" => !value.is_i64() && !value.is_u64(),
         "number" => !value.is_number(),
@@ -586,7 +486,7 @@ fn unwrap_ok(value: Value) -> Value {
 }
 
 /// A word for a Rust type that reads well to somebody who calls the function.
-fn type_label(name: &'static str) -> &'static str {
+pub(crate) fn type_label(name: &'static str) -> &'static str {
     match name {
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128"
         | "usize" => "integer",

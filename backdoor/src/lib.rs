@@ -51,6 +51,7 @@ mod seats;
 mod secret;
 mod server;
 mod session;
+mod setting;
 mod terminal;
 mod transport;
 mod tree;

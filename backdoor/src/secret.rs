@@ -5,9 +5,23 @@ use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// What is shown in place of a secret.
 pub(crate) const REDACTED: &str = "‹secret›";
+
+/// What is said of a secret in place of an error, which may quote it.
+pub(crate) const REFUSED: &str = "it refused what it was given, which is a secret";
+
+/// Whether there is a secret in what is shown of a value.
+pub(crate) fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == REDACTED,
+        Value::Array(items) => items.iter().any(has_secret),
+        Value::Object(fields) => fields.values().any(has_secret),
+        _ => false,
+    }
+}
 
 grapeshot::local! {
     /// Whether this coroutine puts a setting together again. Its own, so that nobody else sees a secret if that suspends.

@@ -493,32 +493,22 @@ fn nginx_behind_hears_who_passed_it_on_and_compresses_if_told_to() {
         exact,
         "the target is not touched"
     );
-    let coding = |path: &str| {
+    let head = |path: &str| {
         let url = serving.url(path);
-        let head = curl(&[
-            "--compressed",
-            "--dump-header",
-            "-",
-            "--output",
-            "/dev/null",
-            &url,
-        ]);
-        assert_eq!(curl(&["--compressed", &url]), text, "{path}");
-        head.to_lowercase().contains("content-encoding: gzip")
+        let mut arguments = vec!["--compressed", "--dump-header", "-"];
+        arguments.extend(["--output", "/dev/null", &url]);
+        curl(&arguments).to_lowercase()
+    };
+    let coding = |path: &str| {
+        assert_eq!(curl(&["--compressed", &serving.url(path)]), text, "{path}");
+        head(path).contains("content-encoding: gzip")
     };
     assert!(!coding("/named/plain.txt"), "it knows of a proxy");
     assert!(coding("/named/any.txt"), "it was told not to mind");
     assert!(coding("/unnamed/plain.txt"), "it knows of none");
-    let head = curl(&[
-        "--compressed",
-        "--dump-header",
-        "-",
-        "--output",
-        "/dev/null",
-        &serving.url("/here/plain.txt"),
-    ]);
+    let head = head("/here/plain.txt");
     assert!(
-        head.contains("Content-Encoding: "),
+        head.contains("content-encoding: "),
         "compressed here: {head}"
     );
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use grapeshot::CoroutineId;
 use grapeshot::trace::{Event, Follow, What, Why};
-use rhai::{Array, Dynamic, EvalAltResult, INT, ImmutableString};
+use rhai::{Array, Dynamic, INT, ImmutableString};
 
 use super::fields::id_value;
 use super::{Answer, Console, Entry, coroutine_id, gone};
-use crate::language::{failed, terminated};
+use crate::language::failed;
 use crate::render;
 use crate::rights::Right;
 use crate::value::{duration, record};
@@ -86,7 +86,7 @@ fn why_meanwhile(console: &Console, id: INT, seconds: Dynamic) -> Answer {
     let from = tracing.snapshot().until;
     let end = grapeshot::time::now() + seconds;
     while grapeshot::time::now() < end {
-        pause(console)?;
+        console.rest(LOOK)?;
     }
     let recording = tracing.stop();
     let why = recording.why(coroutine, from, recording.until);
@@ -178,7 +178,7 @@ impl<'a, M: Fn(CoroutineId, &str) -> bool> Show<'a, M> {
         let mut follow = tracing.follow();
         let mut ended = false;
         while self.left > 0 && !ended {
-            if let Err(stop) = pause(self.console) {
+            if let Err(stop) = self.console.rest(LOOK) {
                 self.say_what_is_missing(&follow);
                 return Err(stop);
             }
@@ -254,16 +254,4 @@ impl<'a, M: Fn(CoroutineId, &str) -> bool> Show<'a, M> {
             self.console.print(&losses.to_string());
         }
     }
-}
-
-/// Lets others run for a while, and looks whether the evaluation has to stop. May suspend.
-fn pause(console: &Console) -> Result<(), Box<EvalAltResult>> {
-    // Shielded, as in `Pace::breathe`.
-    grapeshot::shield(|| grapeshot::sleep(LOOK));
-    // Whoever looks on decides for how long.
-    console.pace.renew();
-    console
-        .pace
-        .check()
-        .map_err(|stop| terminated(&stop.to_string()))
 }
