@@ -53,7 +53,7 @@ const report = (() => {
     const sum = (list, what) => list.reduce((total, it) => total + what(it), 0);
     const figures = sides.map(side => {
       const busy = sum(side.workers, w => w.busy), all = busy + sum(side.workers, w => w.idle);
-      return { busy, all, cpu: sum(side.groups, g => g.cpu), waited: sum(side.groups, g => sum(g.waits, w => w[1])), waits: sum(side.groups, g => sum(g.waits, w => w[2])),
+      return { busy, all, cpu: sum(side.groups, g => g.coroutines ? g.cpu : 0), waited: sum(side.groups, g => sum(g.waits, w => w[1])), waits: sum(side.groups, g => sum(g.waits, w => w[2])),
         coroutines: sum(side.groups, g => g.coroutines), switches: sum(side.groups, g => g.switches) };
     });
     const now = figures.at(-1), was = model.compares ? figures[0] : null;

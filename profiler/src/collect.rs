@@ -262,7 +262,7 @@ impl Groups {
     fn new(recorded: &Recorded, symbols: &mut Symbols) -> Self {
         let stacks = recorded.on.iter().chain(&recorded.off);
         let mut used: Vec<bool> = (recorded.groups.iter())
-            .map(|group| group.coroutines > 0)
+            .map(|group| group.coroutines > 0 || group.cpu > 0)
             .collect();
         stacks.for_each(|stack| used[stack.group] = true);
         (recorded.allocated.iter()).for_each(|it| used[it.group] = true);
@@ -348,10 +348,10 @@ impl Groups {
         for &address in addresses.iter().rev() {
             frames.extend(symbols.frames_at(address));
         }
-        if Some(self.index(group)) != self.runtime {
-            frames = without_runtime(frames, waits, symbols);
+        match Some(self.index(group)) == self.runtime {
+            true => inside_loop(frames, symbols),
+            false => without_runtime(frames, waits, symbols),
         }
-        frames
     }
 }
 
@@ -374,6 +374,16 @@ fn merge(named: impl Iterator<Item = Stack>) -> Vec<Stack> {
         }
     }
     stacks
+}
+
+/// A stack of a worker's own, outermost first, without how its thread came to the part of its loop that it is in.
+fn inside_loop(mut frames: Vec<u32>, symbols: &Symbols) -> Vec<u32> {
+    let before_last = &frames[..frames.len().saturating_sub(1)];
+    let is_loop = |frame: &u32| symbols.is_loop(*frame);
+    if let Some(last) = before_last.iter().rposition(is_loop) {
+        frames.drain(..=last);
+    }
+    frames
 }
 
 /// A stack, outermost first, without the runtime's frames at its outer end, which say how every coroutine starts. Of one that

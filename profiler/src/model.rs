@@ -214,9 +214,10 @@ impl Profile {
         self.string(self.groups[index as usize].name)
     }
 
-    /// Processor time of all groups, exact.
+    /// Processor time of all coroutines, exact: without what their workers did between them, which is the group `(runtime)`.
     pub fn cpu(&self) -> u64 {
-        self.groups.iter().map(|group| group.cpu).sum()
+        let coroutines = self.groups.iter().filter(|group| group.coroutines > 0);
+        coroutines.map(|group| group.cpu).sum()
     }
 
     /// As JSON, for a file.

@@ -60,6 +60,14 @@ impl Symbols {
         is_allocator(function, file)
     }
 
+    /// Is it a worker's loop, or what that does for each coroutine?
+    pub(crate) fn is_loop(&self, frame: u32) -> bool {
+        let frame = &self.frames[frame as usize];
+        let function = &self.strings[frame.function as usize];
+        let file = frame.file.map(|file| self.strings[file as usize].as_str());
+        is_loop(function, file)
+    }
+
     /// The frames at an address, outermost first: more than one where calls were inlined.
     pub(crate) fn frames_at(&mut self, address: usize) -> &[u32] {
         if !self.addresses.contains_key(&address) {
@@ -174,6 +182,13 @@ fn is_allocator(function: &str, file: Option<&str>) -> bool {
         || NAMES.iter().any(|name| function.contains(name))
 }
 
+/// The three functions of the runtime that call each other, and everything else that a worker does.
+fn is_loop(function: &str, file: Option<&str>) -> bool {
+    const NAMES: [&str; 3] = ["run", "run_ready", "run_one"];
+    let name = function.rsplit("::").next().unwrap_or(function);
+    NAMES.contains(&name) && file.is_some_and(|file| file.ends_with("/src/sched/worker/mod.rs"))
+}
+
 fn origin(frame: &Resolved) -> Origin {
     /// The packages of the workspace that are libraries.
     const LIBRARIES: &[&str] = &[
@@ -275,6 +290,17 @@ mod tests {
         ] {
             assert!(!is_allocator(name, None), "{name}");
         }
+    }
+
+    #[test]
+    fn a_workers_loop_is_told_from_what_it_calls() {
+        let file = "/home/me/grapeshot/src/sched/worker/mod.rs";
+        for name in ["grapeshot::sched::worker::Worker::run_one", "worker::run"] {
+            assert!(is_loop(name, Some(file)), "{name}");
+            assert!(!is_loop(name, Some("/home/me/shop/src/worker/mod.rs")));
+            assert!(!is_loop(name, None));
+        }
+        assert!(!is_loop("worker::fire_timers", Some(file)));
     }
 
     #[test]

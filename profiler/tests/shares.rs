@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{alone, below, burner, group, on_two_workers};
+use grapeshot::profile::RUNTIME;
 use grapeshot::{Builder, Placement};
 use grapeshot_profiler::{Options, Stack, run};
 
@@ -163,4 +164,42 @@ fn what_runs_between_two_sleeps_has_the_time_and_not_the_sleep() {
         total as f64 > 0.8 * (burn * ROUNDS).as_nanos() as f64,
         "{total} ns of {used:?}"
     );
+}
+
+/// Runs of less than a microsecond, and between them the worker does as much again: each has its own, exactly and in samples.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_worker_does_between_two_runs_is_its_own() {
+    let _alone = alone();
+    let ((), profile) = on_two_workers(|| {
+        let steps = || {
+            let steps = [1, 2].map(|number| {
+                let there = Builder::new().name(format!("step-{number}"));
+                there.placement(Placement::Worker(1)).spawn(|| {
+                    let end = common::used() + Duration::from_millis(600);
+                    while common::used() < end {
+                        (0..1_000).for_each(|_| grapeshot::yield_now());
+                    }
+                })
+            });
+            steps.map(|step| step.join().unwrap());
+        };
+        run(Options::new(), steps).unwrap()
+    });
+    let sampled = |name: &str| -> u64 {
+        let its = |stack: &&Stack| stack.worker == 1 && profile.group(stack.group) == name;
+        profile.on.iter().filter(its).map(|stack| stack.nanos).sum()
+    };
+    let (step, runtime) = (group(&profile, "step-*").cpu, group(&profile, RUNTIME).cpu);
+    let samples = sampled("step-*") as f64 / (sampled("step-*") + sampled(RUNTIME)) as f64;
+    let exact = step as f64 / profile.workers[1].busy as f64;
+    assert!(samples < 0.8, "the worker did nothing: {samples:.3}");
+    assert!(
+        (exact - samples).abs() < 0.2,
+        "{exact:.3} were measured and {samples:.3} sampled"
+    );
+    let busy: u64 = profile.workers.iter().map(|worker| worker.busy).sum();
+    assert!(step + runtime <= busy && profile.cpu() + runtime >= busy / 100 * 99);
+    // How its thread began says nothing.
+    assert_eq!(below(&profile, &profile.on, "thread_start"), 0);
 }

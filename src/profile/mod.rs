@@ -32,7 +32,8 @@ use crate::context::backtrace::Frame;
 
 /// What waits are called in which a coroutine was queued to run, and others ran.
 pub const READY: &str = "ready";
-/// The group of a worker's own loop: its polling, its timers.
+/// The group of the workers' own loops: polling, timers, what it takes to go from one coroutine to the next, and what the profiler itself
+/// does there.
 pub const RUNTIME: &str = "(runtime)";
 
 /// What to collect. Processor and wait times of each group are always collected.

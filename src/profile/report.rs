@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::allocations::Allocations;
 use super::control::{Running, Seat};
-use super::groups::GroupId;
+use super::groups::{GroupId, RUNTIME};
 use super::sampler::{Samples, UNKNOWN};
 use super::tally::{KINDS, READY_KIND, Tally, Totals};
 use super::{GroupTimes, READY, Recorded, Slice, StackTimes, Wakes, WorkerTimes};
@@ -114,7 +114,17 @@ impl Report {
                     .collect(),
             }
         };
-        names.enumerate().map(sum).collect()
+        let mut groups: Vec<_> = names.enumerate().map(sum).collect();
+        // What the workers did beside running coroutines.
+        let busy: u64 = self
+            .running
+            .seats
+            .iter()
+            .map(|it| self.worker(it).busy)
+            .sum();
+        let ran: u64 = groups.iter().map(|it| it.cpu).sum();
+        groups[RUNTIME as usize].cpu = busy.saturating_sub(ran);
+        groups
     }
 
     fn on(&self) -> Vec<StackTimes> {

@@ -107,32 +107,25 @@ pub(super) fn left(coroutine: &CoroRef, switched: Switched) {
     }
 }
 
-/// `coroutine` suspended at `stamp` (cycles); it was resumed at `since`. `owner`: of the lock that it waits for, as far as
-/// that is known.
+/// `coroutine` suspended at `stamp` (cycles). `owner`: of the lock that it waits for, as far as that is known.
 #[cold]
-pub(super) fn suspended(
-    coroutine: &CoroRef,
-    leaves: Leaves,
-    owner: Option<u64>,
-    since: u64,
-    stamp: u64,
-) {
+pub(super) fn suspended(coroutine: &CoroRef, leaves: Leaves, owner: Option<u64>, stamp: u64) {
     if is(STREAM) {
         trace::suspended(coroutine, leaves, owner, stamp);
     }
     if is(PROFILE) {
-        profile::suspended(coroutine, since, stamp);
+        profile::suspended(coroutine, stamp);
     }
 }
 
-/// `coroutine` ended at `stamp` (cycles); it was resumed at `since`.
+/// `coroutine` ended at `stamp` (cycles).
 #[cold]
-pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, since: u64, stamp: u64) {
+pub(super) fn ended(coroutine: &CoroRef, by: EndedBy, stamp: u64) {
     if is(STREAM) {
         trace::ended(coroutine, by, stamp);
     }
     if is(PROFILE) {
-        profile::ended(coroutine, since, stamp);
+        profile::ended(coroutine, stamp);
     }
     if is(WATCH) {
         lints::ended(&coroutine.head);

@@ -550,7 +550,7 @@ impl Worker {
             }
         }
         if hooks::is_on() && matches!(switched, Switched::Suspended) {
-            self.tell_suspended(&coroutine, context.as_ref(), before);
+            self.tell_suspended(&coroutine, context.as_ref());
         }
         figures.running.store(0, Ordering::Relaxed);
         match switched {
@@ -582,7 +582,7 @@ impl Worker {
                 self.forget(coroutine);
                 // Last, since its end wakes whoever joins it.
                 if let Some(coroutine) = told {
-                    hooks::ended(&coroutine, by, before, self.stamp_of_switch());
+                    hooks::ended(&coroutine, by, self.stamp_of_switch());
                 }
             }
         }
@@ -598,7 +598,7 @@ impl Worker {
 
     /// Tells what hangs on the suspension of one.
     #[cold]
-    fn tell_suspended(&self, coroutine: &CoroRef, context: Option<&Context>, before: u64) {
+    fn tell_suspended(&self, coroutine: &CoroRef, context: Option<&Context>) {
         let head = &coroutine.head;
         let after = self.stamp_of_switch();
         let leaves = match self.next.get() {
@@ -610,7 +610,7 @@ impl Worker {
             Next::AfterPoll => Leaves::ThroughPoller,
         };
         let owner = context.and_then(Context::lent).and_then(Owner::read);
-        hooks::suspended(coroutine, leaves, owner, before, after);
+        hooks::suspended(coroutine, leaves, owner, after);
     }
 
     fn take_inbox(&self) {
