@@ -378,10 +378,9 @@ fn merge(named: impl Iterator<Item = Stack>) -> Vec<Stack> {
 
 /// A stack of a worker's own, outermost first, without how its thread came to the part of its loop that it is in.
 fn inside_loop(mut frames: Vec<u32>, symbols: &Symbols) -> Vec<u32> {
-    let before_last = &frames[..frames.len().saturating_sub(1)];
-    let is_loop = |frame: &u32| symbols.is_loop(*frame);
-    if let Some(last) = before_last.iter().rposition(is_loop) {
-        frames.drain(..=last);
+    if let Some(last) = frames.iter().rposition(|frame| symbols.is_loop(*frame)) {
+        // The innermost stays.
+        frames.drain(..(last + 1).min(frames.len() - 1));
     }
     frames
 }
