@@ -199,6 +199,63 @@ fn one_is_found_opened_and_killed_after_a_question() {
 }
 
 #[test]
+fn a_paused_page_holds_still_and_shows_what_is_asked_for() {
+    let _turn = one_at_a_time();
+    let page = Page::serve(Web::local(0).updates_per_second(10), arcade);
+    let browser = open(&page);
+    press(&browser, '2');
+    browser.wait_for("document.querySelectorAll('section:not([hidden]) tbody tr').length === 100");
+    press(&browser, 'p');
+    browser.wait_for("document.getElementById('link').dataset.state === 'paused'");
+    // What is on the screen, but for the coroutine that is open.
+    let screen =
+        "document.getElementById('facts').textContent + document.getElementById('main').textContent";
+    browser.script(&format!(
+        "window.screen_was = {screen}; window.paused_at = Date.now()"
+    ));
+    let holds_still = || browser.script(&format!("return {screen} === window.screen_was")) == true;
+    // Whatever is under way when it is asked for, an answer comes.
+    for row in 0..12 {
+        browser.script(&format!(
+            "document.querySelectorAll('section:not([hidden]) tbody tr')[{row}].click()"
+        ));
+        let name = &column(&browser, 1)[row];
+        browser.wait_for(&format!(
+            "document.querySelector('.detail h2').textContent === {} && document.querySelectorAll('.frames li').length > 0",
+            json!(name)
+        ));
+        assert!(holds_still(), "something moved when {name} was opened");
+    }
+    // Long enough for a second to be told, and for many snapshots.
+    browser.wait_for("Date.now() - window.paused_at > 1500");
+    assert!(holds_still(), "something moved by itself");
+    // What becomes of one that is killed.
+    press(&browser, '\u{e00c}');
+    browser.wait_for("document.getElementById('detail').hidden");
+    browser.script("[...document.querySelectorAll('section:not([hidden]) tbody tr')].find(tr => tr.cells[1].textContent.startsWith('npc-')).click()");
+    browser.wait_for("document.querySelectorAll('.frames li').length > 0");
+    press(&browser, 'x');
+    browser.wait_for("document.getElementById('kill').open");
+    browser.script("document.querySelector('#kill button[value=kill]').click()");
+    browser.wait_for("document.getElementById('toast').textContent.includes(' to end')");
+    browser.wait_for(
+        "/^It (was asked to end|has ended)/.test(document.querySelector('.note-line').textContent)",
+    );
+    assert!(holds_still(), "something moved when one was killed");
+    // Another order, another view.
+    browser
+        .script("document.querySelector('section:not([hidden]) th[data-key=name] button').click()");
+    browser.wait_for("[...document.querySelectorAll('section:not([hidden]) tbody tr')].map(tr => tr.cells[1].textContent).every((name, at, all) => !at || all[at - 1] <= name)");
+    press(&browser, '3');
+    browser.wait_for("[...document.querySelectorAll('section:not([hidden]) td')].some(td => td.textContent === 'npc-*')");
+    browser.script(&format!("window.screen_was = {screen}"));
+    // It goes on where it is.
+    press(&browser, 'p');
+    browser.wait_for("document.getElementById('link').dataset.state === 'live'");
+    browser.wait_for(&format!("{screen} !== window.screen_was"));
+}
+
+#[test]
 fn who_may_only_look_has_no_button_for_more() {
     let _turn = one_at_a_time();
     let page = Page::serve(Web::local(0).rights(Rights::observe()), arcade);

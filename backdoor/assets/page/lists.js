@@ -117,7 +117,7 @@ export class Log {
     this.empty.hidden = this.lines.some(line => !line.element.hidden);
     write(this.empty, this.lines.length ? 'No line is like that.' : 'Nothing was logged yet.');
     if (pinned) this.scroll.scrollTop = this.scroll.scrollHeight;
-    if (more) this.page.changed(this);
+    if (more) this.page.follow(this);
   }
 
   add(line) {

@@ -79,9 +79,14 @@ export class Overview {
     tiles.spawned.show(before ? brief(spawned) : '–', `${brief(now.spawned)} so far, ${brief(now.panicked)} panicked`, spawned);
     tiles.memory.show(now.resident_bytes === null ? '–' : bytes(now.resident_bytes), 'resident', now.resident_bytes);
     tiles.timers.show(brief(sum('timers')), `${brief(now.timeouts)} timeouts so far`, sum('timers'));
-    this.alarm.hidden = now.stalls === 0;
-    write(this.alarm, `${now.stalls} ${now.stalls === 1 ? 'time' : 'times'} a coroutine held its worker for too long: see Trouble`);
     now.workers.forEach((worker, at) => this.worker(worker, loads[at], at));
+  }
+
+  /** What is wrong, and how much of that nobody has looked at here. */
+  alarmed(summary, fresh) {
+    this.alarm.hidden = !summary;
+    this.alarm.classList.toggle('seen', !fresh);
+    write(this.alarm, `${summary}${fresh ? `, ${count(fresh)} new` : ''}: see Trouble`);
   }
 
   worker(worker, share, at) {

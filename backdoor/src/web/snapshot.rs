@@ -42,7 +42,6 @@ pub(crate) struct Figures {
     interrupted: u64,
     timeouts: u64,
     resident_bytes: Option<u64>,
-    stalls: usize,
     latency: Waits,
     workers: Vec<Worker>,
 }
@@ -164,7 +163,6 @@ pub(crate) fn figures(shared: &Shared) -> Figures {
         interrupted: stats.interrupted,
         timeouts: stats.timeouts,
         resident_bytes: stats.resident_bytes,
-        stalls: application.stalls().len(),
         latency: (&latency.iter().cloned().collect::<Latency>()).into(),
         workers: application.workers().into_iter().map(worker).collect(),
     }
