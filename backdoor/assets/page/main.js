@@ -129,7 +129,8 @@ link.addEventListener('state', () => {
   pill.dataset.state = link.paused ? 'paused' : state;
   write(pill, link.paused ? 'paused' : { connecting: 'connecting', live: 'live', away: 'offline', unknown: 'offline' }[state]);
   document.body.classList.toggle('stale', state === 'away' || state === 'unknown');
-  const gone = duration(Math.round((Date.now() - link.since) / 1000));
+  const seconds = Math.round((Date.now() - link.since) / 1000);
+  const gone = seconds < 60 ? `${seconds} s` : duration(seconds);
   const notice = {
     away: `The server has not answered for ${gone}. What you see is from before; this page tries again by itself.`,
     unknown: 'The server does not know this page any more: it was started anew, with a new token. Open the address that it printed.',

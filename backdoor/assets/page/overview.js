@@ -3,7 +3,7 @@
 import { brief, bytes, count, duration, make, percent, write } from './format.js';
 import { Spark } from './chart.js';
 import { Table } from './table.js';
-import { groupColumns } from './lists.js';
+import { groupColumns, Loads } from './lists.js';
 
 /** A coroutine that runs for so long without suspending holds its worker up, and for so long has held it. */
 const WARM = 0.02;
@@ -27,6 +27,7 @@ class Tile {
 export class Overview {
   name = 'overview';
   title = 'Overview';
+  loads = new Loads();
 
   constructor(page) {
     this.page = page;
@@ -45,7 +46,7 @@ export class Overview {
     this.lines = [];
     this.table = new Table(groupColumns, {
       key: row => row.name,
-      sort: { key: 'cpu', descending: true },
+      sort: { key: 'load', descending: true },
       open: row => page.show('coroutines', { group: row.name }),
       empty: 'No coroutine lives.',
     });
@@ -60,7 +61,11 @@ export class Overview {
   }
 
   update(view) {
-    if (view.panel === 'groups') this.table.update(view.rows);
+    if (view.panel === 'groups') this.table.update(this.loads.add(view.rows, view.at));
+  }
+
+  leave() {
+    this.loads.forget();
   }
 
   figures(now, before, seconds) {

@@ -43,6 +43,9 @@ class Seen {
   }
 }
 
+/** The function, and the line in it. */
+const where = ({ place, at }) => [place, at].filter(Boolean).join(', ');
+
 /** Says that somebody has not looked at it before. */
 function mark() {
   const badge = make('b', 'badge new', 'new');
@@ -160,8 +163,8 @@ class Search {
     this.list.replaceChildren(...rows.map(row => this.line(row)));
   }
 
-  line({ certainty, id, name, waits_for, since, needs, usual, place, hint }) {
-    const head = make('div', 'head', make('b', `badge ${certainty}`, certainty), opener(this.page, id, `${name} #${id}`), make('code', '', place));
+  line({ certainty, id, name, waits_for, since, needs, usual, place, at, hint }) {
+    const head = make('div', 'head', make('b', `badge ${certainty}`, certainty), opener(this.page, id, `${name} #${id}`), make('code', '', where({ place, at })));
     const why = make('p', '', `has waited ${duration(since)} for ${waits_for}${usual === null ? '' : `; usual are ${duration(usual)}`}`);
     if (needs.length) why.append('; needs ', ...needs.flatMap((need, at) => [...(at ? [', '] : []), opener(this.page, need)]));
     return make('li', '', head, why, ...(hint ? [make('p', 'remedy', hint)] : []));
@@ -188,9 +191,9 @@ export class Trouble extends EventTarget {
       { key: 'worker', title: 'Worker', kind: 'num', width: '5.5rem', room: 'wide' },
       { key: 'ran', title: 'On processor', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.ran) },
       { key: 'lock', title: 'In a lock', width: '12rem', room: 'wide', show: row => (row.lock ? `${row.lock}${row.held_by ? `, held by #${row.held_by}` : ''}` : '') },
-      { key: 'place', title: 'Place', width: '34%', room: 'mid' },
+      { key: 'place', title: 'Place', width: '34%', room: 'mid', show: where },
     ], {
-      key: row => row.key,
+      key: row => `${row.id} ${row.since}`,
       sort: { key: 'lasted', descending: true },
       open: row => page.open(row.id),
       empty: 'None since the start: every coroutine suspended within the latency limit.',
@@ -263,7 +266,7 @@ export class Trouble extends EventTarget {
     }
     this.deadlocks.replaceChildren(...view.deadlocks.map(circle => {
       const steps = circle.steps.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
-        ` waits for ${one.waits_for} in `, make('code', '', one.place), `, which #${one.held_by} has`));
+        ` waits for ${one.waits_for} in `, make('code', '', where(one)), ', which ', opener(this.page, one.held_by), ' has'));
       const badge = mark();
       badge.hidden = !this.marked.has(circle.key);
       return make('div', 'circle', badge, make('ol', '', ...steps));

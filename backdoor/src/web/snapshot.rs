@@ -179,7 +179,11 @@ pub(crate) fn panel(
     match panel {
         Panel::Figures => Value::Null,
         Panel::Coroutines(search) => coroutines(search, shared),
-        Panel::Groups => json!({"panel": "groups", "rows": groups(shared)}),
+        Panel::Groups => {
+            // When they are looked at, in seconds: what changed since is a load.
+            let at = shared.uptime().as_secs_f64();
+            json!({"panel": "groups", "at": at, "rows": groups(shared)})
+        }
         Panel::Sites => sites(shared),
         Panel::Trouble => trouble::view(shared, rights, pace),
         Panel::Profiler => profiler::view(),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::snapshot::{frames, said};
 use crate::backdoor::Shared;
 use crate::backtrace;
-use crate::builtin;
+use crate::builtin::{self, without_numbers};
 use crate::journal;
 use crate::pace::Pace;
 use crate::rights::Rights;
@@ -81,9 +81,13 @@ impl Watch {
     }
 }
 
+/// Of all stalls of the like coroutines in the same function: who stalls again and again does nothing new.
 fn stall_key(stall: &Stall) -> String {
-    let since = stall.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("stall {} {}", stall.id.0, since.as_millis())
+    let (name, place) = (
+        without_numbers(&stall.name),
+        backtrace::place(&stall.backtrace),
+    );
+    format!("stall {name} {place}")
 }
 
 fn lint_key(kind: &str, place: &str) -> String {
@@ -132,8 +136,9 @@ pub(crate) fn view(shared: &Arc<Shared>, rights: Rights, pace: &Pace) -> Value {
 fn stall(stall: &Stall, shared: &Shared, pace: &Pace) -> Value {
     let lock = stall.lock.as_ref();
     let holder = lock.and_then(|lock| lock.holders.first());
+    let since = stall.since.duration_since(UNIX_EPOCH).unwrap_or_default();
     json!({
-        "key": stall_key(stall), "id": stall.id.0, "name": stall.name, "worker": stall.worker, "lasted": stall.lasted.as_secs_f64(),
+        "key": stall_key(stall), "since": since.as_millis() as u64, "id": stall.id.0, "at": backtrace::spot(&stall.backtrace), "name": stall.name, "worker": stall.worker, "lasted": stall.lasted.as_secs_f64(),
         "over": stall.over, "ran": stall.ran.map(|it| it.as_secs_f64()), "lock": lock.map(|it| it.kind),
         "held_by": holder.map(|it| it.id.0), "place": backtrace::place(&stall.backtrace),
         "frames": frames(backtrace::rows(&stall.backtrace, false, &shared.shapes), shared, pace),
@@ -144,7 +149,7 @@ fn circle(deadlock: &Deadlock) -> Value {
     let member = |it: &Deadlocked| {
         json!({
             "id": it.id.0, "name": it.name, "waits_for": it.waits_for.to_string(), "held_by": it.held_by.0,
-            "place": backtrace::place(&it.backtrace),
+            "place": backtrace::place(&it.backtrace), "at": backtrace::spot(&it.backtrace),
         })
     };
     let steps: Vec<Value> = deadlock.coroutines.iter().map(member).collect();
@@ -204,7 +209,7 @@ fn stuck(one: &Stuck) -> Value {
     json!({
         "certainty": one.certainty.to_string(), "id": one.id.0, "name": one.name, "waits_for": one.waits_for.to_string(),
         "since": one.waits_for.since.as_secs_f64(), "needs": needs, "usual": one.usual.map(|it| it.as_secs_f64()),
-        "place": backtrace::place(&one.backtrace), "hint": one.hint(),
+        "place": backtrace::place(&one.backtrace), "at": backtrace::spot(&one.backtrace), "hint": one.hint(),
     })
 }
 
