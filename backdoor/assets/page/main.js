@@ -172,7 +172,7 @@ function theme(change) {
 dark.addEventListener('change', () => theme(false));
 
 const keys = [
-  ['1 … 9', 'the views'],
+  ['1 … 9', 'the first nine views; ← → on a tab lead to all'],
   ['/', 'search'],
   ['j k ↓ ↑', 'move in a table'],
   ['Enter', 'open the chosen row'],

@@ -30,7 +30,7 @@ const MOST_STUCK: usize = 200;
 /// How often what is wrong is counted.
 pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// Counting takes less than this part of the time, however long it takes.
-const COUNT_SHARE: u32 = 50;
+const COUNT_SHARE: u32 = 100;
 
 /// What is wrong, for all pages: by their keys.
 #[derive(Default)]
