@@ -91,6 +91,16 @@ pub(crate) fn chain(frames: &[Frame]) -> Vec<String> {
 /// The innermost function of the application, in a word.
 pub(crate) fn place(frames: &[Frame]) -> String {
     let places = Places::here();
+    innermost(frames, &places).map_or_else(String::new, |frame| name(frame, &places))
+}
+
+/// Where in the code that is, as [`shorten`] has it; nothing if that is not known.
+pub(crate) fn spot(frames: &[Frame]) -> Option<String> {
+    let frame = innermost(frames, &Places::here())?;
+    Some(short_place(frame.file.as_deref()?, frame.line?))
+}
+
+fn innermost<'a>(frames: &'a [Frame], places: &Places) -> Option<&'a Frame> {
     let is_rust = |frame: &Frame| {
         frame
             .file
@@ -99,21 +109,23 @@ pub(crate) fn place(frames: &[Frame]) -> String {
     };
     let own = frames
         .iter()
-        .find(|frame| is_rust(frame) && !is_of_runtime(frame, &places));
+        .find(|frame| is_rust(frame) && !is_of_runtime(frame, places));
     own.or(frames.first())
-        .map_or_else(String::new, |frame| name(frame, &places))
 }
 
 /// A place in the code as `mmo/npc.rs:114`, or `http/src/server.rs:78`, since every package has a `src`: the end of its path
 /// tells places apart, and the line must not be cut off.
 pub(crate) fn shorten(site: &Location<'_>) -> String {
-    let file = site.file();
+    short_place(site.file(), site.line())
+}
+
+fn short_place(file: &str, line: u32) -> String {
     let folder = file.rmatch_indices('/').nth(1);
     let folder = folder
         .filter(|&(slash, _)| !file[slash..].starts_with("/src/"))
         .or_else(|| file.rmatch_indices('/').nth(2));
     let end = folder.map_or(file, |(slash, _)| &file[slash + 1..]);
-    format!("{end}:{}", site.line())
+    format!("{end}:{line}")
 }
 
 /// Everything between the runtime's innermost frames and its outermost ones.

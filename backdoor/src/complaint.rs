@@ -84,6 +84,7 @@ impl Names {
                 Complaint::new(format!("there is no field `{name}`"))
                     .hint("show the value to see its fields")
             }
+            EvalAltResult::ErrorDotExpr(text, _) => no_property(&text),
             EvalAltResult::ErrorAssignmentToConstant(name, _) => {
                 Complaint::new(format!("`{name}` cannot be another value")).hint(format!(
                     "{name}(value) sets it, if the application lets it be set"
@@ -124,7 +125,19 @@ impl Names {
             "{name} cannot be called like this: {}",
             readable(signature)
         ))
-        .hint(format!("it is {}", calls.join(" or ")))
+        .hint(self.how(name, &calls, signature))
+    }
+
+    /// How a function is called, and where more is said of it.
+    fn how(&self, name: &str, calls: &[&str], signature: &str) -> String {
+        let mut how = format!("it is {}", calls.join(" or "));
+        let takes_id = calls.iter().any(|call| call.contains("(id"));
+        if takes_id && readable(signature).contains("text") {
+            how.push_str("; ps(\"name\") tells the ids of those that have it in their name");
+        } else if builtin::entries().any(|entry| entry.name == name) {
+            how.push_str(&format!("; help({name:?}) says more"));
+        }
+        how
     }
 
     fn no_variable(&self, name: &str, variables: &[String]) -> Complaint {
@@ -146,6 +159,23 @@ impl Names {
             Some(near) => complaint.hint(format!("did you mean {near}?")),
             None => complaint.hint(format!("`let {name} = …` makes one")),
         }
+    }
+}
+
+/// What the language says of a property that a value has not: `Unknown property 'x' - a getter is not registered for type 'array'`.
+fn no_property(text: &str) -> Complaint {
+    let mut quoted = text.split('\'').skip(1).step_by(2);
+    match (quoted.next(), quoted.next()) {
+        (Some(name), Some("array")) => Complaint::new(format!("a list has no field `{name}`"))
+            .hint(format!(
+                "its elements may: x[0].{name} is that of the first, x.map(|it| it.{name}) those of all"
+            )),
+        (Some(name), Some(kind)) => {
+            let kind = readable(kind);
+            let article = if kind.starts_with('i') { "an" } else { "a" };
+            Complaint::new(format!("there is no field `{name}`: it is {article} {kind}"))
+        }
+        _ => Complaint::new(lower_first(text)),
     }
 }
 
@@ -185,7 +215,7 @@ fn readable(signature: &str) -> String {
 }
 
 /// The name that differs least, if it differs by little.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     names
         .map(|candidate| (distance(name, candidate), candidate))
@@ -194,20 +224,25 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance; names are short.
+/// Levenshtein's distance, in which two neighbours that changed places are one mistake; names are short.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    // Row `i` has the distances of the first `i` characters of `a` to each beginning of `b`.
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -222,5 +257,7 @@ mod tests {
         assert_eq!(nearest("zebra", names.into_iter()), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("whree", "where"), 1);
+        assert_eq!(distance("tpo", "top"), 1);
     }
 }

@@ -10,6 +10,7 @@ use rhai::{
 
 use crate::backdoor::Shared;
 use crate::builtin::{self, Console};
+use crate::captured::Captured;
 use crate::complaint::{Complaint, Names};
 use crate::complete;
 use crate::expose::Function;
@@ -62,6 +63,7 @@ pub(crate) struct Interpreter {
     source: Arc<Mutex<String>>,
     pace: Arc<Pace>,
     weights: Arc<Weights>,
+    captured: Arc<Captured>,
     console: Arc<Console>,
     names: Names,
     shared: Arc<Shared>,
@@ -98,8 +100,8 @@ impl Interpreter {
         for function in &shared.functions {
             register(&mut engine, function, &console);
         }
-        let weights = Arc::default();
-        resolve_variables(&mut engine, &console, &weights);
+        let (weights, captured) = (Arc::default(), Arc::default());
+        resolve_variables(&mut engine, &console, &weights, &captured);
         // What `watch` evaluates sees the constants as well.
         let _ = console.constants.set(scope.clone());
         if !rights.contains(Right::Evaluate) {
@@ -118,6 +120,7 @@ impl Interpreter {
             source,
             pace: Arc::clone(pace),
             weights,
+            captured,
             console: Arc::clone(&console),
             names: Names::new(&shared.functions),
             shared: Arc::clone(shared),
@@ -154,6 +157,7 @@ impl Interpreter {
             Ok(value) => {
                 self.forget_hidden();
                 self.remember(value);
+                self.captured.sweep(&self.scope);
                 Outcome::Value
             }
             Err(error) => {
@@ -230,6 +234,7 @@ impl Interpreter {
     /// Drops the variables that a statement left behind which did not end well: those of its inner blocks are among them.
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.scope.rewind(mark.min(self.scope.len()));
+        self.captured.sweep(&self.scope);
     }
 
     pub(crate) fn pace(&self) -> &Pace {
@@ -253,6 +258,13 @@ impl Interpreter {
         let own = |name: &&str| !builtin::entries().any(|entry| entry.receiver() == Some(*name));
         let names = self.scope.iter_raw().map(|(name, ..)| name);
         names.filter(own).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Interpreter {
+    fn drop(&mut self) {
+        self.scope.clear();
+        self.captured.sweep(&self.scope);
     }
 }
 
@@ -355,14 +367,25 @@ fn register(engine: &mut Engine, function: &Function, console: &Arc<Console>) {
     });
 }
 
-/// Finds exposed values by their names, unless a variable hides them, and weighs the variables now and then.
-fn resolve_variables(engine: &mut Engine, console: &Arc<Console>, weights: &Arc<Weights>) {
+/// Finds exposed values by their names, unless a variable hides them, notes what closures capture, and weighs the variables
+/// now and then.
+fn resolve_variables(
+    engine: &mut Engine,
+    console: &Arc<Console>,
+    weights: &Arc<Weights>,
+    captured: &Arc<Captured>,
+) {
     let (console, weights) = (Arc::clone(console), Arc::clone(weights));
+    let captured = Arc::clone(captured);
     // Marked as volatile in rhai, not as deprecated; the tests of this module hold it.
     #[allow(deprecated)]
     engine.on_var(move |name, _, context| {
+        // A closure that is made reads what it captures.
+        if let Some(variable) = context.scope().get(name) {
+            captured.note(variable);
+        }
         weights
-            .touch(context.call_level(), context.scope())
+            .touch(context.call_level(), context.scope(), &captured)
             // No `try` of the language goes on with them.
             .map_err(|unbearable| match unbearable {
                 Unbearable::TooHeavy => terminated(TOO_HEAVY),

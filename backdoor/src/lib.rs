@@ -23,6 +23,7 @@ mod backdoor;
 mod backtrace;
 mod builtin;
 mod calls;
+mod captured;
 mod complaint;
 mod complete;
 mod crowds;

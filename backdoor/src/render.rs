@@ -2,7 +2,8 @@
 //!
 //! Performs no I/O: values in, text out. Works on what the protocol carries, so any front end can use it.
 //!
-//! * an array of maps is a table, with a column for each field that occurs,
+//! * an array of maps is a table, with a column for each field that occurs; a cell of more than 200 columns is cut, with how
+//!   much is missing,
 //! * a table with exactly the columns `frame`, `function`, `file` and `line` is a backtrace,
 //! * any other array is shown in one line if it fits a terminal's width, else one element a line,
 //! * a map is a list of its fields,

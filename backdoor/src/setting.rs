@@ -46,9 +46,12 @@ pub(crate) fn set_at<T: Serialize + DeserializeOwned>(
         seen = below(seen, step).ok_or_else(nowhere)?;
         place = below(place, step).ok_or_else(nowhere)?;
     }
+    let told = told_of(&to, seen);
     *place = filled_in(to, seen, place)?;
     *stored = serde_json::from_value(whole).map_err(|error| match secret {
-        true => Unset::Ours(REFUSED.to_owned()),
+        true if steps.is_empty() => Unset::Ours(REFUSED.to_owned()),
+        // What the type says may quote a secret that stands beside it.
+        true => Unset::Ours(told),
         false => quoting(error),
     })?;
     Ok(())
@@ -86,6 +89,30 @@ fn filled_in(to: Value, seen: &Value, present: &Value) -> Result<Value, Unset> {
             "{REDACTED} stands for no secret there: give what is to be it, or set its other parts alone"
         ))),
         (to, ..) => Ok(to),
+    }
+}
+
+/// What is said of something that was refused, by its kind alone.
+fn told_of(to: &Value, present: &Value) -> String {
+    if has_secret(present) {
+        return REFUSED.to_owned();
+    }
+    let (wanted, given) = (kind(present), kind(to));
+    if wanted == given || present.is_null() {
+        format!("this {given} was refused; why is not told, because there is a secret beside it")
+    } else {
+        format!("{wanted} wanted, not {given}")
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+        Value::Array(_) => "array",
+        Value::Object(_) => "map",
     }
 }
 

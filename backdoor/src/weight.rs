@@ -1,18 +1,22 @@
 //! How much memory a session's variables take, so that a script cannot make the server hold more than a console may.
 //!
 //! The language bounds each value, but not how many there are. So whenever a statement touches a variable, and enough has
-//! happened since the last look, all variables of the call that runs are weighed. A call below it in the stack had its own
-//! weighed when it ran. What one step of the language adds between two looks is bounded by the bounds of a value.
+//! happened since the last look, all variables of the call that runs are weighed, and all that closures have captured. A call
+//! below it in the stack had its own weighed when it ran. What one step of the language adds between two looks is bounded by the bounds of a value.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, FnPtr, Scope};
 
+use crate::captured::Captured;
 use crate::limits;
 
 /// Time after which the variables are weighed again, if that took less.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// What a captured variable takes beside its value, in bytes: the counts, the lock, and its entry in the table.
+const CAPTURED: usize = 96;
 
 /// Why an evaluation must not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +49,12 @@ impl Weights {
     }
 
     /// A variable is touched, in the call at this level, which has these variables.
-    pub(crate) fn touch(&self, level: usize, scope: &Scope<'_>) -> Result<(), Unbearable> {
+    pub(crate) fn touch(
+        &self,
+        level: usize,
+        scope: &Scope<'_>,
+        captured: &Captured,
+    ) -> Result<(), Unbearable> {
         let mut weighed = self.lock();
         weighed.touched += 1;
         if weighed.touched <= weighed.wait {
@@ -60,13 +69,22 @@ impl Weights {
         for (_, _, value) in scope.iter_raw() {
             scale.put(value, 0);
         }
+        // Those that nobody has any more are kept to the statement's end, each by itself.
+        let mut kept = Scale {
+            is_alone: true,
+            ..Scale::default()
+        };
+        captured.each(|value| {
+            kept.bytes += CAPTURED;
+            kept.put(value, 0);
+        });
         let took = before.elapsed();
         weighed.levels.resize(level + 1, 0);
         weighed.levels[level] = scale.bytes;
         weighed.touched = 0;
-        weighed.wait = scale.values;
+        weighed.wait = scale.values + kept.values;
         weighed.next = Some(Instant::now() + PAUSE.max(took * 4));
-        if weighed.levels.iter().sum::<usize>() > limits::VARIABLE_BYTES {
+        if weighed.levels.iter().sum::<usize>() + kept.bytes > limits::VARIABLE_BYTES {
             return Err(Unbearable::TooHeavy);
         }
         if scale.is_too_deep {
@@ -82,6 +100,8 @@ impl Weights {
 
 #[derive(Default)]
 struct Scale {
+    /// What is shared with others is weighed elsewhere.
+    is_alone: bool,
     bytes: usize,
     values: usize,
     is_too_deep: bool,
@@ -99,6 +119,9 @@ impl Scale {
             return;
         }
         if value.is_shared() {
+            if self.is_alone {
+                return;
+            }
             return self.put(&value.flatten_clone(), depth + 1);
         }
         if let Ok(text) = value.as_immutable_string_ref() {

@@ -199,6 +199,146 @@ fn one_is_found_opened_and_killed_after_a_question() {
 }
 
 #[test]
+fn a_paused_page_holds_still_and_shows_what_is_asked_for() {
+    let _turn = one_at_a_time();
+    let page = Page::serve(Web::local(0).updates_per_second(10), arcade);
+    let browser = open(&page);
+    press(&browser, '2');
+    browser.wait_for("document.querySelectorAll('section:not([hidden]) tbody tr').length === 100");
+    press(&browser, 'p');
+    browser.wait_for("document.getElementById('link').dataset.state === 'paused'");
+    // What is on the screen, but for the coroutine that is open.
+    let screen = "document.getElementById('facts').textContent + document.getElementById('main').textContent";
+    browser.script(&format!(
+        "window.screen_was = {screen}; window.paused_at = Date.now()"
+    ));
+    let holds_still = || browser.script(&format!("return {screen} === window.screen_was")) == true;
+    // Whatever is under way when it is asked for, an answer comes.
+    for row in 0..12 {
+        browser.script(&format!(
+            "document.querySelectorAll('section:not([hidden]) tbody tr')[{row}].click()"
+        ));
+        let name = &column(&browser, 1)[row];
+        browser.wait_for(&format!(
+            "document.querySelector('.detail h2').textContent === {} && document.querySelectorAll('.frames li').length > 0",
+            json!(name)
+        ));
+        assert!(holds_still(), "something moved when {name} was opened");
+    }
+    // Long enough for a second to be told, and for many snapshots.
+    browser.wait_for("Date.now() - window.paused_at > 1500");
+    assert!(holds_still(), "something moved by itself");
+    // What becomes of one that is killed.
+    press(&browser, '\u{e00c}');
+    browser.wait_for("document.getElementById('detail').hidden");
+    browser.script("[...document.querySelectorAll('section:not([hidden]) tbody tr')].find(tr => tr.cells[1].textContent.startsWith('npc-')).click()");
+    browser.wait_for("document.querySelectorAll('.frames li').length > 0");
+    press(&browser, 'x');
+    browser.wait_for("document.getElementById('kill').open");
+    browser.script("document.querySelector('#kill button[value=kill]').click()");
+    browser.wait_for("document.getElementById('toast').textContent.includes(' to end')");
+    browser.wait_for(
+        "/^It (was asked to end|has ended)/.test(document.querySelector('.note-line').textContent)",
+    );
+    assert!(holds_still(), "something moved when one was killed");
+    // Another order, another view.
+    browser
+        .script("document.querySelector('section:not([hidden]) th[data-key=name] button').click()");
+    browser.wait_for("[...document.querySelectorAll('section:not([hidden]) tbody tr')].map(tr => tr.cells[1].textContent).every((name, at, all) => !at || all[at - 1] <= name)");
+    press(&browser, '3');
+    browser.wait_for("[...document.querySelectorAll('section:not([hidden]) td')].some(td => td.textContent === 'npc-*')");
+    browser.script(&format!("window.screen_was = {screen}"));
+    // It goes on where it is.
+    press(&browser, 'p');
+    browser.wait_for("document.getElementById('link').dataset.state === 'live'");
+    browser.wait_for(&format!("{screen} !== window.screen_was"));
+}
+
+#[test]
+fn answers_can_be_read_on_a_phone_and_lead_to_coroutines() {
+    let _turn = one_at_a_time();
+    let backdoor = Backdoor::new("arcade")
+        .web(Web::local(0).updates_per_second(10))
+        .expose("motto", "a long text", Right::Observe, || {
+            "x".repeat(100_000)
+        })
+        .expose(
+            "texts",
+            "one is long",
+            Right::Observe,
+            || json!([{"id": 1, "text": "y".repeat(100_000)}, {"id": 2, "text": "short"}]),
+        );
+    let page = Page::serve_with(2, backdoor, || {
+        arcade();
+        let lock = Arc::new(grapeshot::sync::Mutex::new(()));
+        for number in 0..2 {
+            let (lock, one) = (
+                Arc::clone(&lock),
+                Builder::new().name(format!("captain-{number}")),
+            );
+            drop(one.spawn(move || {
+                let _held = lock.lock();
+                sleep(Duration::from_secs(3600));
+            }));
+        }
+    });
+    let browser = open(&page);
+    browser.resize(390, 844, 1.0);
+    for (view, rows) in [("timers", 10), ("locks", 1), ("latency", 4), ("cost", 1)] {
+        browser.script(&format!("location.hash = '#{view}'"));
+        let shown = "document.querySelectorAll('section:not([hidden]) tbody tr')";
+        browser.wait_for(&format!("{shown}.length >= {rows}"));
+        let narrow = browser.script(
+            "return [...document.querySelectorAll('section:not([hidden]) table :is(th, td)')].filter(one => one.checkVisibility())
+               .filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth < 200).map(one => one.textContent)",
+        );
+        assert_eq!(narrow, json!([]), "cut off in {view}");
+    }
+    // A lock leads to who has it.
+    browser.script("location.hash = '#locks'");
+    browser.wait_for("[...document.querySelectorAll('section:not([hidden]) td .link')].length > 0");
+    browser.script("document.querySelector('section:not([hidden]) td .link').click()");
+    browser.wait_for("document.querySelector('.detail h2').textContent.startsWith('captain-')");
+    press(&browser, '\u{e00c}');
+    // Nobody reads 100,000 characters there.
+    browser.script("location.hash = '#values'");
+    browser.wait_for("document.querySelector('.answer .word')?.textContent.endsWith('x… 99,700 characters more')");
+    browser.wait_for("[...document.querySelectorAll('.answer td')].some(td => td.textContent.endsWith('y… 99,700 characters more'))");
+    // What the application calls an id is its own affair.
+    assert_eq!(
+        browser.script("return document.querySelector('.card td .link')"),
+        json!(null)
+    );
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
+
+#[test]
+fn groups_are_shown_by_what_they_use_now() {
+    let _turn = one_at_a_time();
+    let page = Page::serve(Web::local(0).updates_per_second(10), || {
+        arcade();
+        drop(Builder::new().name("stoker").spawn(|| {
+            loop {
+                let mut heat = 1_u64;
+                for _ in 0..20_000 {
+                    heat = std::hint::black_box(heat.wrapping_mul(3));
+                }
+                grapeshot::yield_now();
+            }
+        }));
+    });
+    let browser = open(&page);
+    // The one that burns stands first, with nearly a whole processor or what the machine gives it.
+    browser.wait_for(
+        "document.querySelector('.overview tbody tr')?.cells[0].textContent === 'stoker'",
+    );
+    browser.wait_for("/^[1-9][0-9]* %$/.test(document.querySelector('.overview tbody tr').querySelectorAll('td')[6].textContent)");
+    let sleepers = "[...document.querySelectorAll('.overview tbody tr')].find(tr => tr.cells[0].textContent === 'npc-*').cells[6].textContent";
+    browser.wait_for(&format!("{sleepers} === '0.0 %'"));
+}
+
+#[test]
 fn who_may_only_look_has_no_button_for_more() {
     let _turn = one_at_a_time();
     let page = Page::serve(Web::local(0).rights(Rights::observe()), arcade);

@@ -497,3 +497,24 @@ fn check_labels(labels: &str, is_name: impl Fn(&str) -> bool) {
         rest = rest.strip_prefix(',').unwrap_or(rest);
     }
 }
+
+/// Others on the page would wait for it each time.
+#[test]
+fn a_function_that_does_not_answer_is_left_alone_for_a_while() {
+    let backdoor = Backdoor::new("arcade")
+        .web(Web::local(0).updates_per_second(10))
+        .expose("deaf", "never answers", Right::Observe, || {
+            sleep(Duration::from_secs(3600));
+        })
+        .expose("score", "points so far", Right::Observe, || 7);
+    let page = Page::serve_with(1, backdoor, || {});
+    let watcher = page.open();
+    let view = watcher.view(
+        json!({"panel": "answers", "of": ["deaf", "score"]}),
+        |view| {
+            let said = view["answers"][0]["failed"].as_str();
+            said.is_some_and(|said| said.starts_with("no answer within 3 s; it is asked again in "))
+        },
+    );
+    assert_eq!(view["answers"][1]["value"], 7);
+}

@@ -128,6 +128,91 @@ fn lints_are_shown_with_place_and_remedy_and_nothing_is_when_there_are_none() {
 }
 
 #[test]
+fn what_is_new_is_counted_marked_and_then_known() {
+    let _turn = one_at_a_time();
+    let (plant, planted) = sync::channel::bounded::<()>(2);
+    let page = Page::serve(web(), move || {
+        let gardener = Builder::new().name("gardener");
+        drop(gardener.spawn(move || {
+            planted.recv().expect("the test says so");
+            plant_lint();
+            planted.recv().expect("the test says so");
+            plant_stuck();
+        }));
+    });
+    let browser = open(&page);
+    let badge = "document.getElementById('tab-trouble').dataset";
+    let marks = "[...document.querySelectorAll('.trouble .badge.new')].filter(one => one.checkVisibility()).length";
+    press(&browser, '1');
+    browser.wait_for("document.querySelectorAll('.overview tbody tr').length > 0");
+    assert_eq!(
+        browser.script("return document.querySelector('.alarm').checkVisibility()"),
+        false
+    );
+    assert!(plant.try_send(()).is_ok());
+    browser.wait_for(&format!(
+        "{badge}.count === '1 new' && {badge}.heat === 'hot'"
+    ));
+    assert_eq!(
+        browser.script("return document.querySelector('.alarm').textContent"),
+        "1 lint, 1 new: see Trouble"
+    );
+    // It is marked while it is looked at, and known from then on.
+    browser.script("document.querySelector('.alarm').click()");
+    browser.wait_for(&format!("{marks} === 1"));
+    browser.wait_for(&format!("{badge}.count === '1' && {badge}.heat === ''"));
+    press(&browser, '1');
+    browser.wait_for("document.querySelector('.alarm').textContent === '1 lint: see Trouble'");
+    press(&browser, '5');
+    browser.wait_for("document.querySelector('.lints li').checkVisibility()");
+    browser.script("window.ago = document.querySelector('.ago').textContent");
+    browser.wait_for("document.querySelector('.ago').textContent !== window.ago");
+    assert_eq!(browser.script(&format!("return {marks}")), 0);
+    // Also by a page that is opened again; what comes then is new.
+    press(&browser, '1');
+    browser.open(&page.url());
+    browser.wait_for(&format!("{badge}.count === '1'"));
+    assert!(plant.try_send(()).is_ok());
+    browser.wait_for(&format!(
+        "{badge}.count === '1 new' && {badge}.heat === 'hot'"
+    ));
+    assert_eq!(
+        browser.script("return document.querySelector('.alarm').textContent"),
+        "1 deadlock, 1 lint, 1 new: see Trouble"
+    );
+    press(&browser, '5');
+    browser.wait_for(&format!(
+        "document.querySelector('.circle .badge.new')?.checkVisibility() && {marks} === 1"
+    ));
+    // Who waits for itself still does, known or not.
+    browser.wait_for(&format!("{badge}.count === '2' && {badge}.heat === 'hot'"));
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
+
+#[test]
+fn what_is_counted_is_what_is_listed() {
+    let page = Page::serve_with(2, Backdoor::new("arcade").web(web()), || {
+        plant_lint();
+        plant_stuck();
+    });
+    let watcher = page.open();
+    let counted = watcher.until("a count", |snapshot| {
+        snapshot["trouble"]["deadlocks"][0].is_string()
+    })["trouble"]
+        .clone();
+    let listed = watcher.view(json!({"panel": "trouble"}), |view| {
+        view["deadlocks"][0].is_object()
+    });
+    for kind in ["deadlocks", "lints", "stalls"] {
+        let rows = listed[kind].as_array().expect("a list").iter();
+        let keys: Vec<&serde_json::Value> = rows.map(|row| &row["key"]).collect();
+        assert_eq!(json!(keys), counted[kind], "{kind}");
+    }
+    assert_eq!(counted["lints"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
 fn who_is_stuck_is_found_when_the_button_is_pressed() {
     let _turn = one_at_a_time();
     let id = Arc::new(AtomicU64::new(0));

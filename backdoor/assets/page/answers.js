@@ -1,14 +1,19 @@
 // What the console's functions answer, kept up to date: those with a view of their own, and all values of the application.
 
-import { count, make, write } from './format.js';
+import { count, make, shortened, write } from './format.js';
 import { Table } from './table.js';
 import { columnsOf, isRecord, rank, text } from './plain.js';
 
+/** Columns that have the number of a coroutine. */
+const IDS = new Set(['id', 'coroutine', 'owner', 'first', 'reader', 'writer']);
+
 /** Shows any value in its place: a table, a list of fields, or a word. */
 class Answer {
-  constructor(page) {
+  /** Only the console's own functions are known to mean coroutines by their numbers. */
+  constructor(page, knowsCoroutines = false) {
     this.page = page;
-    this.element = make('div', 'answer');
+    this.ids = knowsCoroutines ? IDS : new Set();
+    this.element = make('div', 'answer', make('p', 'empty', 'Loading …'));
     this.shape = '';
   }
 
@@ -33,7 +38,7 @@ class Answer {
 
   word(word) {
     this.reshape('word', () => make('p', 'word'));
-    write(this.element.firstChild, word);
+    write(this.element.firstChild, shortened(word));
   }
 
   fields(record) {
@@ -46,7 +51,7 @@ class Answer {
       });
       return list;
     });
-    Object.values(record).forEach((value, at) => write(this.values[at], text(value)));
+    Object.values(record).forEach((value, at) => write(this.values[at], shortened(text(value))));
   }
 
   table(rows, total) {
@@ -55,15 +60,30 @@ class Answer {
     if (rows.length || !this.shape.startsWith('table')) {
       this.reshape(`table ${JSON.stringify(columns)}`, () => {
         this.list = new Table(columns.length ? columns.map(({ name, numbers }) => ({
-          key: name, title: name.replaceAll('_', ' '), kind: numbers ? 'num' : '', width: numbers ? '8rem' : undefined,
-          sort: row => rank(row[name]), show: row => (typeof row[name] === 'number' && Number.isInteger(row[name]) && !/id$/.test(name) ? count(row[name]) : text(row[name])),
+          key: name, title: name.replaceAll('_', ' '), kind: numbers ? 'num' : '', sort: row => rank(row[name]),
+          fill: this.ids.has(name) && numbers ? (cell, row) => this.opens(cell, row[name]) : undefined,
+          show: row => (typeof row[name] === 'number' && Number.isInteger(row[name]) && !/id$/.test(name) ? count(row[name]) : shortened(text(row[name]))),
         })) : [{ key: '', title: '', sort: false }], { sort: { key: null, descending: false }, empty: 'None at the moment.' });
+        this.list.table.classList.add('free');
+        this.list.table.hidden = !columns.length;
         this.more = make('p', 'lead');
         return make('div', '', this.list.element, this.more);
       });
     }
     this.list.update(rows);
     write(this.more, total > rows.length ? `The first ${count(rows.length)} of ${count(total)}.` : '');
+  }
+
+  /** The number of a coroutine, which leads to it. */
+  opens(cell, id) {
+    if (!cell.firstChild) {
+      const button = make('button', 'link');
+      button.addEventListener('click', () => this.page.open(Number(button.textContent)));
+      cell.append(button);
+    }
+    const button = cell.firstChild;
+    button.hidden = !Number.isInteger(id);
+    write(button, button.hidden ? '' : id);
   }
 }
 
@@ -72,7 +92,7 @@ export class View {
   constructor(page, { name, about }) {
     this.name = name;
     this.title = { fds: 'Descriptors' }[name] ?? name[0].toUpperCase() + name.slice(1);
-    this.answer = new Answer(page);
+    this.answer = new Answer(page, true);
     this.element = make('section', '', make('p', 'lead', `${about[0].toUpperCase()}${about.slice(1)}: `, make('code', '', `${name}()`), ' of the console.'), this.answer.element);
   }
 

@@ -115,7 +115,7 @@ export class Detail {
   answered() {
     if (this.dialog.returnValue !== 'kill' || !this.asked) return;
     const why = document.getElementById('kill-why').value.trim();
-    if (!this.page.link.kill(this.asked.id, why)) this.page.say('Not connected: nothing was asked.', true);
+    if (!this.page.link.ask({ type: 'kill', id: this.asked.id, why })) this.page.say('Not connected: nothing was asked.', true);
     this.asked = null;
   }
 }

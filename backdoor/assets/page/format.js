@@ -66,6 +66,17 @@ export function lines(text) {
   return document.createTextNode(text.split(/([\n\t])/).map(part => (part === '\n' || part === '\t' ? part : visible(part))).join(''));
 }
 
+/** Text that is longer than this is cut where it is only looked at. */
+const LONGEST = 300;
+
+/** The beginning of a text that is very long, and how much is missing. */
+export function shortened(text) {
+  const whole = String(text);
+  if (whole.length <= LONGEST) return whole;
+  const all = [...whole];
+  return all.length <= LONGEST ? whole : `${all.slice(0, LONGEST).join('')}… ${count(all.length - LONGEST)} characters more`;
+}
+
 /** An element with classes, text and children. */
 export function make(tag, classes = '', ...children) {
   const element = document.createElement(tag);

@@ -1,4 +1,7 @@
 // The connection to the server: it comes back by itself, and the server sends no more than was seen.
+//
+// A page that is paused shows nothing new but what somebody asks for. Each change of what is looked at is a wish with a number;
+// the snapshot that answers it has that number, and those before it are passed over.
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 5000;
@@ -12,8 +15,13 @@ export class Link extends EventTarget {
     this.view = null;
     this.paused = false;
     this.held = null;
-    /** Something was asked for that is not answered yet: snapshots go on, paused or not. */
-    this.owed = false;
+    this.wish = 0;
+    /** Which parts of the wish are not answered yet. */
+    this.awaits = { panel: false, detail: false };
+    /** Questions that are not answered yet. */
+    this.questions = 0;
+    /** What is shown goes on while the page is paused. */
+    this.goesOn = false;
     this.pause = FIRST_PAUSE;
     this.since = Date.now();
     document.addEventListener('visibilitychange', () => this.release());
@@ -41,7 +49,8 @@ export class Link extends EventTarget {
     this.socket = socket;
     this.heard = Date.now();
     socket.addEventListener('open', () => {
-      if (this.view) this.send({ type: 'view', ...this.view });
+      this.questions = 0;
+      if (this.view) this.send({ type: 'view', ...this.view, wish: this.wish });
     });
     socket.addEventListener('message', event => this.take(JSON.parse(event.data)));
     socket.addEventListener('close', () => {
@@ -55,10 +64,19 @@ export class Link extends EventTarget {
     this.heard = Date.now();
     this.pause = FIRST_PAUSE;
     this.become('live');
-    this.dispatchEvent(new CustomEvent('snapshot', { detail: snapshot }));
+    const still = this.paused && !this.goesOn, answered = snapshot.wish === this.wish;
+    const shows = { figures: !this.paused, view: !still || (answered && this.awaits.panel), detail: !still || (answered && this.awaits.detail) };
+    if (answered) this.awaits = { panel: false, detail: false };
+    this.questions = Math.max(this.questions - snapshot.answers.length, 0);
+    this.dispatchEvent(new CustomEvent('snapshot', { detail: { ...snapshot, shows } }));
     this.held = snapshot.number;
     // After it is on the screen; a page in the background gets no frame, and is sent nothing more.
     requestAnimationFrame(() => this.release());
+  }
+
+  /** Something was asked for that is not answered yet: snapshots come, paused or not. */
+  get owed() {
+    return this.awaits.panel || this.awaits.detail || this.questions > 0 || this.goesOn;
   }
 
   /** Tells the server that the next one may come. */
@@ -68,17 +86,43 @@ export class Link extends EventTarget {
     this.held = null;
   }
 
-  look(view) {
+  /** Somebody wants to see this. */
+  look(view, goesOn = false) {
+    const part = one => JSON.stringify({ ...one, open: null });
+    const was = this.view;
+    this.goesOn = goesOn;
+    if (was && part(was) === part(view) && was.open === view.open) return;
+    if (!was || part(was) !== part(view)) this.awaits.panel = true;
+    if (was?.open !== view.open) this.awaits.detail = view.open !== null;
+    this.wishFor(view);
+  }
+
+  /** The same view goes on from another place: nobody has asked for that. */
+  follow(view) {
     this.view = view;
-    this.send({ type: 'view', ...view });
-    // One who asks for something is shown it, paused or not.
+    this.send({ type: 'view', ...view, wish: this.wish });
+  }
+
+  /** The coroutine that is open is wanted as it is now. */
+  refresh() {
+    if (!this.paused || !this.view || this.view.open === null) return;
+    this.awaits.detail = true;
+    this.wishFor(this.view);
+  }
+
+  wishFor(view) {
+    this.view = view;
+    this.wish += 1;
+    this.send({ type: 'view', ...view, wish: this.wish });
     this.release(true);
   }
 
-  kill(id, why) {
-    const sent = this.send({ type: 'kill', id, why });
+  /** Sends what will be answered in a snapshot; false if there is no connection. */
+  ask(message) {
+    if (!this.send(message)) return false;
+    this.questions += 1;
     this.release(true);
-    return sent;
+    return true;
   }
 
   hold(paused) {

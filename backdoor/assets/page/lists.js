@@ -11,13 +11,40 @@ export const groupColumns = [
   { key: 'ready', title: 'Ready', kind: 'num', width: '6.5rem', room: 'wide', show: row => count(row.ready) },
   { key: 'waiting', title: 'Waiting', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.waiting) },
   { key: 'longest', title: 'Longest wait', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.longest) },
-  { key: 'cpu', title: 'Processor', kind: 'num', width: '7rem', show: row => duration(row.cpu) },
+  { key: 'load', title: 'Load', kind: 'num', width: '6rem', show: row => share(row.load) },
+  { key: 'cpu', title: 'Processor', kind: 'num', width: '7rem', room: 'mid', show: row => duration(row.cpu) },
   { key: 'switches', title: 'Switches', kind: 'num', width: '8rem', room: 'wide', show: row => count(row.switches) },
 ];
+
+/** Of one processor, in per cent; a dash at the first look. */
+function share(load) {
+  if (load === null || load === undefined) return '–';
+  const whole = load * 100;
+  return whole > 0 && whole < 0.05 ? '< 0.1 %' : `${whole < 9.95 ? whole.toFixed(1) : whole.toFixed(0)} %`;
+}
+
+/** Adds to each group how much of a processor it had since the look before. */
+export class Loads {
+  add(rows, at) {
+    const seconds = at - (this.at ?? at);
+    // Another start of the server begins anew.
+    const known = seconds > 0 && this.used ? this.used : null;
+    for (const row of rows) row.load = known ? Math.max(row.cpu - (known.get(row.name) ?? 0), 0) / seconds : null;
+    this.used = new Map(rows.map(row => [row.name, row.cpu]));
+    this.at = at;
+    return rows;
+  }
+
+  /** The view was left: what comes next is compared with what follows it. */
+  forget() {
+    this.at = this.used = null;
+  }
+}
 
 export class Groups {
   name = 'groups';
   title = 'Groups';
+  loads = new Loads();
 
   constructor(page) {
     this.table = new Table(groupColumns, {
@@ -34,7 +61,11 @@ export class Groups {
   }
 
   update(view) {
-    if (view.panel === 'groups') this.table.update(view.rows);
+    if (view.panel === 'groups') this.table.update(this.loads.add(view.rows, view.at));
+  }
+
+  leave() {
+    this.loads.forget();
   }
 }
 
@@ -44,7 +75,7 @@ export class Sites {
 
   constructor() {
     this.table = new Table([
-      { key: 'site', title: 'Spawned at', look: 'strong' },
+      { key: 'site', title: 'Spawned at', look: 'strong whole' },
       { key: 'coroutines', title: 'Coroutines', kind: 'num', width: '7.5rem', show: row => count(row.coroutines) },
       { key: 'ready', title: 'Ready', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.ready) },
       { key: 'waiting', title: 'Waiting', kind: 'num', width: '7rem', room: 'wide', show: row => count(row.waiting) },
@@ -117,7 +148,7 @@ export class Log {
     this.empty.hidden = this.lines.some(line => !line.element.hidden);
     write(this.empty, this.lines.length ? 'No line is like that.' : 'Nothing was logged yet.');
     if (pinned) this.scroll.scrollTop = this.scroll.scrollHeight;
-    if (more) this.page.changed(this);
+    if (more) this.page.follow(this);
   }
 
   add(line) {

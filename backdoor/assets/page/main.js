@@ -24,12 +24,15 @@ const page = {
     current.with?.(...options);
   },
   changed: view => view === current && look(),
+  follow: view => view === current && link.follow({ ...current.wants(), open }),
   say: toast,
   duration, count, bytes,
 };
 
+const overview = new Overview(page);
 const trouble = new Trouble(page);
-const views = [new Overview(page), new Coroutines(page), new Groups(page), new Sites(page), trouble, new Log(page)];
+trouble.addEventListener('count', () => overview.alarmed(trouble.summary, trouble.fresh));
+const views = [overview, new Coroutines(page), new Groups(page), new Sites(page), trouble, new Log(page)];
 const detail = new Detail(page);
 let current = null;
 let open = null;
@@ -64,6 +67,7 @@ function route() {
   open = /^\d+$/.test(id ?? '') ? Number(id) : null;
   if (next !== current) {
     if (current) current.element.hidden = true;
+    current?.leave?.();
     next.element.hidden = false;
     current = next;
     for (const view of views) {
@@ -79,10 +83,11 @@ function route() {
 }
 
 function look() {
-  link.look({ ...current.wants(), open });
+  link.look({ ...current.wants(), open }, current.goesOn);
 }
 
 link.addEventListener('me', () => {
+  trouble.begin(link.me.started);
   document.title = `${link.me.application} · Grapeshot`;
   write($('application'), link.me.application);
   const { user } = link.me;
@@ -98,19 +103,23 @@ link.addEventListener('me', () => {
 
 let last = null;
 link.addEventListener('snapshot', ({ detail: snapshot }) => {
-  const { figures, view, answers } = snapshot;
-  const seconds = last ? figures.uptime - last.uptime : 0;
-  // Another start of the server begins anew.
-  const before = seconds > 0 ? last : null;
-  last = figures;
-  write($('facts'), `pid ${link.me.pid} · up ${duration(figures.uptime)}`);
-  write($('cost'), snapshot.pause > link.me.pause ? `a look takes ${duration(snapshot.took)}, so it refreshes every ${duration(snapshot.pause)}` : '');
-  for (const one of views) one.figures?.(figures, before, seconds);
-  if (view) current.update(view);
-  if (snapshot.detail && snapshot.detail.id === open) detail.update(snapshot.detail);
+  const { figures, view, answers, shows } = snapshot;
+  if (shows.figures) {
+    const seconds = last ? figures.uptime - last.uptime : 0;
+    // Another start of the server begins anew.
+    const before = seconds > 0 ? last : null;
+    last = figures;
+    write($('facts'), `pid ${link.me.pid} · up ${duration(figures.uptime)}`);
+    write($('cost'), snapshot.pause > link.me.pause ? `a look takes ${duration(snapshot.took)}, so it refreshes every ${duration(snapshot.pause)}` : '');
+    for (const one of views) one.figures?.(figures, before, seconds);
+    if (snapshot.trouble) trouble.count(snapshot.trouble);
+  }
+  if (view && shows.view) current.update(view);
+  if (snapshot.detail?.id === open && shows.detail) detail.update(snapshot.detail);
   for (const answer of answers) {
     if (answer.text) toast(answer.text, !answer.done);
     if (answer.stuck) trouble.found(answer.stuck);
+    if (answer.kill === open) link.refresh();
   }
 });
 
@@ -120,7 +129,8 @@ link.addEventListener('state', () => {
   pill.dataset.state = link.paused ? 'paused' : state;
   write(pill, link.paused ? 'paused' : { connecting: 'connecting', live: 'live', away: 'offline', unknown: 'offline' }[state]);
   document.body.classList.toggle('stale', state === 'away' || state === 'unknown');
-  const gone = duration(Math.round((Date.now() - link.since) / 1000));
+  const seconds = Math.round((Date.now() - link.since) / 1000);
+  const gone = seconds < 60 ? `${seconds} s` : duration(seconds);
   const notice = {
     away: `The server has not answered for ${gone}. What you see is from before; this page tries again by itself.`,
     unknown: 'The server does not know this page any more: it was started anew, with a new token. Open the address that it printed.',
@@ -162,7 +172,7 @@ function theme(change) {
 dark.addEventListener('change', () => theme(false));
 
 const keys = [
-  ['1 … 9', 'the views'],
+  ['1 … 9', 'the first nine views; ← → on a tab lead to all'],
   ['/', 'search'],
   ['j k ↓ ↑', 'move in a table'],
   ['Enter', 'open the chosen row'],

@@ -3,7 +3,7 @@
 import { brief, bytes, count, duration, make, percent, write } from './format.js';
 import { Spark } from './chart.js';
 import { Table } from './table.js';
-import { groupColumns } from './lists.js';
+import { groupColumns, Loads } from './lists.js';
 
 /** A coroutine that runs for so long without suspending holds its worker up, and for so long has held it. */
 const WARM = 0.02;
@@ -27,6 +27,7 @@ class Tile {
 export class Overview {
   name = 'overview';
   title = 'Overview';
+  loads = new Loads();
 
   constructor(page) {
     this.page = page;
@@ -45,7 +46,7 @@ export class Overview {
     this.lines = [];
     this.table = new Table(groupColumns, {
       key: row => row.name,
-      sort: { key: 'cpu', descending: true },
+      sort: { key: 'load', descending: true },
       open: row => page.show('coroutines', { group: row.name }),
       empty: 'No coroutine lives.',
     });
@@ -60,7 +61,11 @@ export class Overview {
   }
 
   update(view) {
-    if (view.panel === 'groups') this.table.update(view.rows);
+    if (view.panel === 'groups') this.table.update(this.loads.add(view.rows, view.at));
+  }
+
+  leave() {
+    this.loads.forget();
   }
 
   figures(now, before, seconds) {
@@ -79,9 +84,14 @@ export class Overview {
     tiles.spawned.show(before ? brief(spawned) : '–', `${brief(now.spawned)} so far, ${brief(now.panicked)} panicked`, spawned);
     tiles.memory.show(now.resident_bytes === null ? '–' : bytes(now.resident_bytes), 'resident', now.resident_bytes);
     tiles.timers.show(brief(sum('timers')), `${brief(now.timeouts)} timeouts so far`, sum('timers'));
-    this.alarm.hidden = now.stalls === 0;
-    write(this.alarm, `${now.stalls} ${now.stalls === 1 ? 'time' : 'times'} a coroutine held its worker for too long: see Trouble`);
     now.workers.forEach((worker, at) => this.worker(worker, loads[at], at));
+  }
+
+  /** What is wrong, and how much of that nobody has looked at here. */
+  alarmed(summary, fresh) {
+    this.alarm.hidden = !summary;
+    this.alarm.classList.toggle('seen', !fresh);
+    write(this.alarm, `${summary}${fresh ? `, ${count(fresh)} new` : ''}: see Trouble`);
   }
 
   worker(worker, share, at) {

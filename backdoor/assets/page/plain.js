@@ -1,6 +1,6 @@
 // What the console's functions give, as text: as the program `console` shows it.
 
-import { bytes, count, duration } from './format.js';
+import { bytes, count, duration, shortened } from './format.js';
 
 /** Rows that are shown at most. */
 const ROWS = 300;
@@ -63,7 +63,7 @@ const harmless = string => string.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '·'
 
 function table(rows, room) {
   const columns = columnsOf(rows);
-  const cells = rows.map(row => columns.map(({ name }) => harmless(text(row[name]))));
+  const cells = rows.map(row => columns.map(({ name }) => harmless(shortened(text(row[name])))));
   const widths = columns.map(({ name }, at) => Math.max(width(name), ...cells.map(line => width(line[at]))));
   // The widest text gives way until all fit.
   const all = () => widths.reduce((sum, one) => sum + one + 2, -2);
@@ -87,11 +87,13 @@ export function lines(value, rows, total, room) {
     if (value === null) return [];
     if (!isRecord(value)) return (typeof value === 'string' ? value : text(value)).split('\n').map(harmless);
     const widest = Math.max(0, ...Object.keys(value).map(width));
-    return Object.entries(value).map(([name, field]) => `${dim(name.padStart(widest))}  ${harmless(text(field))}`);
+    // A field takes a line, as it does in the program.
+    const line = field => cut(harmless(text(field).slice(0, 4 * room)), Math.max(room - widest - 2, 8));
+    return Object.entries(value).map(([name, field]) => `${dim(name.padStart(widest))}  ${line(field)}`);
   }
   if (!rows.length) return [dim('nothing')];
   const shown = rows.slice(0, ROWS);
-  const list = shown.every(isRecord) ? table(shown, room) : shown.map(row => harmless(text(row)));
+  const list = shown.every(isRecord) ? table(shown, room) : shown.map(row => harmless(shortened(text(row))));
   if (total > shown.length) list.push(dim(`… ${count(total - shown.length)} more of ${count(total)}; rows.top("field", n) shows the largest`));
   return list;
 }

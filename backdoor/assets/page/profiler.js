@@ -12,6 +12,8 @@ const FORMS = [['html', 'Report'], ['firefox.json', 'Firefox Profiler'], ['folde
 export class Profiler {
   name = 'profiler';
   title = 'Profiler';
+  /** Whoever takes a profile sees how far it is, and then its report, paused or not. */
+  goesOn = true;
 
   constructor(page) {
     this.page = page;
@@ -98,11 +100,10 @@ export class Profiler {
 
   start() {
     const seconds = Number(this.seconds.value), hertz = Number(this.rate.value), allocations = this.allocations.checked;
-    if (!this.page.link.send({ type: 'profile', seconds, hertz, allocations })) {
+    if (!this.page.link.ask({ type: 'profile', seconds, hertz, allocations })) {
       this.page.say('Not connected: nothing was asked.', true);
       return;
     }
-    this.page.link.release(true);
     // Whoever takes one wants to see it.
     this.awaited = true;
     this.go.disabled = true;
@@ -111,8 +112,7 @@ export class Profiler {
 
   end(keep) {
     if (!keep) this.awaited = false;
-    this.page.link.send({ type: 'stop_profile', keep });
-    this.page.link.release(true);
+    this.page.link.ask({ type: 'stop_profile', keep });
   }
 
   update(view) {

@@ -10,6 +10,17 @@ const ROWS = 300;
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** Lines of whole words, as long as there is room. */
+function broken(text, columns) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line && line.length + 1 + word.length > columns) lines.push(word);
+    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+  }
+  return lines;
+}
+
 export class Console {
   name = 'console';
   title = 'Console';
@@ -74,7 +85,8 @@ export class Console {
     try {
       const { application, pid, uptime } = await this.session.greeted;
       this.prompt = `${application}> `;
-      this.say(`\x1b[2m${application} (process ${pid}, up ${duration(uptime)}). help() lists what there is, Tab completes, Ctrl-C stops.\x1b[22m`);
+      const greeting = `${application} (process ${pid}, up ${duration(uptime)}). help() lists what there is, Tab completes, Ctrl-C stops.`;
+      for (const line of broken(greeting, this.term.cols)) this.say(`\x1b[2m${line}\x1b[22m`);
       this.editor.read(this.prompt);
     } catch {
       // `lost` has said so.

@@ -13,6 +13,46 @@ export function opener(page, id, name) {
   return button;
 }
 
+/** What has been looked at, of this start of the server; kept by the browser. */
+class Seen {
+  begin(start) {
+    const kept = JSON.parse(localStorage.getItem('seen-trouble') ?? 'null');
+    this.start = start;
+    this.keys = new Set(kept?.start === start ? kept.keys : []);
+  }
+
+  has(key) {
+    return this.keys?.has(key) ?? false;
+  }
+
+  add(keys) {
+    if (!this.keys || keys.every(key => this.keys.has(key))) return;
+    keys.forEach(key => this.keys.add(key));
+    this.keep();
+  }
+
+  /** Forgets what is gone: should it come again, it is new. */
+  keepOnly(keys) {
+    const gone = [...(this.keys ?? [])].filter(key => !keys.has(key));
+    gone.forEach(key => this.keys.delete(key));
+    if (gone.length) this.keep();
+  }
+
+  keep() {
+    localStorage.setItem('seen-trouble', JSON.stringify({ start: this.start, keys: [...this.keys] }));
+  }
+}
+
+/** The function, and the line in it. */
+const where = ({ place, at }) => [place, at].filter(Boolean).join(', ');
+
+/** Says that somebody has not looked at it before. */
+function mark() {
+  const badge = make('b', 'badge new', 'new');
+  badge.hidden = true;
+  return badge;
+}
+
 /** Lints, each in its own line as long as it is there: what has the focus keeps it. */
 class Lints {
   constructor(page) {
@@ -23,16 +63,17 @@ class Lints {
     this.element.hidden = true;
   }
 
-  update(lints) {
+  update(lints, isFresh) {
     this.element.hidden = !lints.length;
     const gone = new Set(this.lines.keys());
     lints.forEach((lint, at) => {
-      const key = `${lint.lint} ${lint.place}`;
+      const { key } = lint;
       gone.delete(key);
       if (!this.lines.has(key)) this.lines.set(key, this.line());
       const line = this.lines.get(key);
       if (this.list.children[at] !== line.element) this.list.insertBefore(line.element, this.list.children[at] ?? null);
       line.id = lint.id;
+      line.fresh.hidden = !isFresh(key);
       write(line.kind, lint.lint);
       write(line.name, `${lint.name} #${lint.id}`);
       write(line.place, lint.place);
@@ -47,9 +88,9 @@ class Lints {
   }
 
   line() {
-    const line = { kind: make('b', 'badge warm'), name: make('button', 'link'), place: make('code'), ago: make('span', 'ago'), what: make('p'), remedy: make('p', 'remedy') };
+    const line = { fresh: mark(), kind: make('b', 'badge warm'), name: make('button', 'link'), place: make('code'), ago: make('span', 'ago'), what: make('p'), remedy: make('p', 'remedy') };
     line.name.addEventListener('click', () => this.page.open(line.id));
-    line.element = make('li', '', make('div', 'head', line.kind, line.name, line.place, line.ago), line.what, line.remedy);
+    line.element = make('li', '', make('div', 'head', line.fresh, line.kind, line.name, line.place, line.ago), line.what, line.remedy);
     return line;
   }
 }
@@ -94,7 +135,7 @@ class Search {
 
   ask() {
     if (this.searching) return;
-    if (!this.page.link.send({ type: 'stuck', seconds: Number(this.long.value) })) {
+    if (!this.page.link.ask({ type: 'stuck', seconds: Number(this.long.value) })) {
       this.page.say('Not connected: nothing was asked.', true);
       return;
     }
@@ -102,14 +143,11 @@ class Search {
     // The focus stays: a button that is disabled would lose it.
     this.button.setAttribute('aria-disabled', true);
     write(this.facts, 'Searching …');
-    this.page.link.owed = true;
-    this.page.link.release(true);
   }
 
   end(text) {
     this.searching = false;
     this.button.setAttribute('aria-disabled', false);
-    this.page.link.owed = false;
     write(this.facts, text);
   }
 
@@ -125,30 +163,37 @@ class Search {
     this.list.replaceChildren(...rows.map(row => this.line(row)));
   }
 
-  line({ certainty, id, name, waits_for, since, needs, usual, place, hint }) {
-    const head = make('div', 'head', make('b', `badge ${certainty}`, certainty), opener(this.page, id, `${name} #${id}`), make('code', '', place));
+  line({ certainty, id, name, waits_for, since, needs, usual, place, at, hint }) {
+    const head = make('div', 'head', make('b', `badge ${certainty}`, certainty), opener(this.page, id, `${name} #${id}`), make('code', '', where({ place, at })));
     const why = make('p', '', `has waited ${duration(since)} for ${waits_for}${usual === null ? '' : `; usual are ${duration(usual)}`}`);
     if (needs.length) why.append('; needs ', ...needs.flatMap((need, at) => [...(at ? [', '] : []), opener(this.page, need)]));
     return make('li', '', head, why, ...(hint ? [make('p', 'remedy', hint)] : []));
   }
 }
 
-export class Trouble {
+/** Tells of each count by an event, `count`. */
+export class Trouble extends EventTarget {
   name = 'trouble';
   title = 'Trouble';
 
   constructor(page) {
+    super();
     this.page = page;
+    this.seen = new Seen();
+    /** What is marked as new since the view was opened. */
+    this.marked = new Set();
+    this.summary = '';
+    this.fresh = 0;
     this.deadlocks = make('div', 'circles', make('p', 'empty', 'Loading …'));
     this.table = new Table([
-      { key: 'name', title: 'Coroutine', look: 'strong', show: row => `${row.name} #${row.id}` },
+      { key: 'name', title: 'Coroutine', look: 'strong', fill: (cell, row) => this.stalled(cell, row) },
       { key: 'lasted', title: 'Held it', kind: 'num', width: '7rem', show: row => duration(row.lasted) + (row.over ? '' : ' …') },
       { key: 'worker', title: 'Worker', kind: 'num', width: '5.5rem', room: 'wide' },
       { key: 'ran', title: 'On processor', kind: 'num', width: '8rem', room: 'wide', show: row => duration(row.ran) },
       { key: 'lock', title: 'In a lock', width: '12rem', room: 'wide', show: row => (row.lock ? `${row.lock}${row.held_by ? `, held by #${row.held_by}` : ''}` : '') },
-      { key: 'place', title: 'Place', width: '34%', room: 'mid' },
+      { key: 'place', title: 'Place', width: '34%', room: 'mid', show: where },
     ], {
-      key: row => `${row.id} ${row.lasted}`,
+      key: row => `${row.id} ${row.since}`,
       sort: { key: 'lasted', descending: true },
       open: row => page.open(row.id),
       empty: 'None since the start: every coroutine suspended within the latency limit.',
@@ -163,8 +208,43 @@ export class Trouble {
     return { panel: 'trouble' };
   }
 
-  figures(now) {
-    this.tab.dataset.count = now.stalls || '';
+  /** Another start of the server, or the same again. */
+  begin(start) {
+    this.seen.begin(start);
+    this.marked.clear();
+  }
+
+  /** What was marked has been looked at. */
+  leave() {
+    this.marked.clear();
+  }
+
+  count(counted) {
+    this.counted = counted;
+    const keys = ['deadlocks', 'lints', 'stalls'].flatMap(kind => counted[kind] ?? []);
+    this.seen.keepOnly(new Set(keys));
+    const number = (kind, one, many) => (counted[kind]?.length ? [`${count(counted[kind].length)} ${counted[kind].length === 1 ? one : many}`] : []);
+    this.summary = [...number('deadlocks', 'deadlock', 'deadlocks'), ...number('lints', 'lint', 'lints'), ...number('stalls', 'stall', 'stalls')].join(', ');
+    this.fresh = keys.filter(key => !this.seen.has(key)).length;
+    this.tab.dataset.count = this.fresh ? `${count(this.fresh)} new` : keys.length ? count(keys.length) : '';
+    this.tab.dataset.heat = this.fresh || counted.deadlocks?.length ? 'hot' : '';
+    this.tab.title = this.summary && `${this.summary}${this.fresh ? `; ${count(this.fresh)} new` : ''}`;
+    this.dispatchEvent(new Event('count'));
+  }
+
+  /** These are on the screen. */
+  show(keys) {
+    keys.filter(key => !this.seen.has(key)).forEach(key => this.marked.add(key));
+    this.seen.add(keys);
+    if (this.counted && this.fresh) this.count(this.counted);
+  }
+
+  stalled(cell, row) {
+    if (!cell.firstChild) cell.append(mark(), make('span'));
+    const [badge, name] = cell.children;
+    badge.hidden = !this.marked.has(row.key);
+    write(name, `${row.name} #${row.id}`);
+    if (cell.title !== name.textContent) cell.title = name.textContent;
   }
 
   found(stuck) {
@@ -173,10 +253,11 @@ export class Trouble {
 
   update(view) {
     if (view.panel !== 'trouble') return;
+    this.show(['deadlocks', 'lints', 'stalls'].flatMap(kind => view[kind] ?? []).map(one => one.key));
     this.table.update(view.stalls ?? []);
-    this.lints.update(view.lints ?? []);
+    this.lints.update(view.lints ?? [], key => this.marked.has(key));
     this.stuck.element.hidden = !view.searches;
-    const text = JSON.stringify(view.deadlocks ?? view.failed);
+    const text = JSON.stringify([view.deadlocks ?? view.failed, [...this.marked]]);
     if (text === this.shown) return;
     this.shown = text;
     if (!view.deadlocks?.length) {
@@ -184,9 +265,11 @@ export class Trouble {
       return;
     }
     this.deadlocks.replaceChildren(...view.deadlocks.map(circle => {
-      const steps = circle.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
-        ` waits for ${one.waits_for} in `, make('code', '', one.place), `, which #${one.held_by} has`));
-      return make('ol', 'circle', ...steps);
+      const steps = circle.steps.map(one => make('li', '', opener(this.page, one.id, `${one.name} #${one.id}`),
+        ` waits for ${one.waits_for} in `, make('code', '', where(one)), ', which ', opener(this.page, one.held_by), ' has'));
+      const badge = mark();
+      badge.hidden = !this.marked.has(circle.key);
+      return make('div', 'circle', badge, make('ol', '', ...steps));
     }));
   }
 }

@@ -63,7 +63,8 @@ impl Output {
     }
 
     pub(crate) fn note(&self, text: &str) {
-        self.line(&self.style().dim(text));
+        let text = render::value(&Value::from(text), self.style());
+        self.line(&self.style().dim(&text));
     }
 
     pub(crate) fn printed(&self, text: &str, partial: bool) {

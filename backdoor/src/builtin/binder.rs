@@ -39,8 +39,9 @@ impl<'a> Binder<'a> {
     }
 
     /// The value that the methods of `name` are called on: `profile.start()`. The same for all entries of a subject.
-    pub(crate) fn receiver(&mut self, name: &str, value: impl Variant + Clone) {
+    pub(crate) fn receiver<V: Variant + Clone>(&mut self, name: &str, value: V) {
         if !self.scope.contains(name) {
+            self.engine.register_type_with_name::<V>(name);
             self.scope.push_constant(name, value);
         }
     }

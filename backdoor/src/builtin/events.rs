@@ -140,6 +140,12 @@ fn trace_named(console: &Console, name: ImmutableString) -> Answer {
 }
 
 fn trace_named_some(console: &Console, name: ImmutableString, lines: INT) -> Answer {
+    let mut living = console.shared.runtimes.application.walk();
+    if !living.any(|info| info.name == name.as_str()) {
+        console.print(&format!(
+            "nobody is called {name:?} now: this waits for one, and Ctrl-C ends it"
+        ));
+    }
     let mut show = Show::new(console, lines, move |_, called| called == name.as_str());
     show.until_end(|_| false)
 }

@@ -1,6 +1,7 @@
 //! Which coroutines `ps` shows, and in what order.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use grapeshot::CoroutineId;
@@ -237,8 +238,11 @@ impl Pick<'_> {
     pub(super) fn end(mut self) -> (Vec<Seen>, usize) {
         self.prune();
         self.kept.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        // One that moved while it was looked at may have come twice.
-        self.kept.dedup_by_key(|(_, seen)| seen.info.id);
+        // One that moved while it was looked at may have come twice, and is one.
+        let mut ids = HashSet::with_capacity(self.kept.len());
+        let all = self.kept.len();
+        self.kept.retain(|(_, seen)| ids.insert(seen.info.id));
+        self.taken -= all - self.kept.len();
         let seen = self.kept.into_iter().map(|(_, seen)| *seen);
         (seen.collect(), self.taken)
     }
@@ -263,5 +267,29 @@ impl Ord for Key {
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_seen_twice_is_one() {
+        let info = grapeshot::run(|| grapeshot::registry::coroutines().pop().expect("this one"));
+        for sort in [Sort::Id, Sort::Cpu] {
+            let filter = Filter {
+                sort,
+                ..Filter::default()
+            };
+            let mut pick = filter.pick();
+            for milliseconds in [1, 2, 1] {
+                let mut info = info.clone();
+                info.cpu = Duration::from_millis(milliseconds);
+                pick.put(Seen { info, thread: None });
+            }
+            let (found, taken) = pick.end();
+            assert_eq!((found.len(), taken), (1, 1));
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, INT, ImmutableString};
 
 use super::{Answer, Console, Entry, entries};
+use crate::complaint::nearest;
 use crate::language::{failed, terminated};
 use crate::pace::Stop;
 use crate::rights::Right;
@@ -86,6 +87,13 @@ fn help_for(console: &Console, name: ImmutableString) -> Answer {
         });
     let text: Vec<String> = own.chain(built_in).collect();
     if text.is_empty() {
+        let own = console.shared.functions.iter().map(|it| it.name.as_str());
+        let known = entries().map(|entry| entry.name).chain(own);
+        if let Some(near) = nearest(&name, known) {
+            return Err(failed(&format!(
+                "there is no help for {name:?}; did you mean help({near:?})?"
+            )));
+        }
         return Err(failed(&format!(
             "there is no help for {name:?}; help() lists what there is"
         )));

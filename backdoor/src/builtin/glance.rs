@@ -232,10 +232,15 @@ fn glance(console: &Console, wanted: &Wanted) -> Answer {
     let mut lines = Vec::new();
     let mut groups: HashMap<String, Line> = HashMap::new();
     let (mut total, mut matching) = (0, 0);
+    // The one that looks is in what `backdoor` costs, and gone before anybody could open it.
+    let own = grapeshot::registry::current();
     for seen in runtimes.walk() {
         console.step()?;
-        total += 1;
         let info = &seen.info;
+        if own == Some(info.id) {
+            continue;
+        }
+        total += 1;
         let nanos = u64::try_from(info.cpu.as_nanos()).unwrap_or(u64::MAX);
         if next.used.len() < limits::GLANCE_REMEMBERED {
             next.used.push((info.id.0, nanos, info.switches));

@@ -11,6 +11,9 @@ const GAP: usize = 2;
 /// No column is cut narrower than this.
 const NARROWEST: usize = 6;
 
+/// No cell is shown longer than this, in columns: each line would be as long.
+const LONGEST: usize = 200;
+
 /// Decimals of a column of fractions.
 const DECIMALS: usize = 3;
 
@@ -24,6 +27,8 @@ struct Column {
     cells: Vec<String>,
     right: bool,
     width: usize,
+    /// A cell of it was longer than [`LONGEST`].
+    shortened: bool,
 }
 
 /// The rows with a column for each field, cut to the terminal; a few rows of many fields stand side by side.
@@ -33,10 +38,14 @@ pub(super) fn table(rows: &[Value], style: Style) -> String {
         .map(|name| column(name, rows))
         .collect();
     let mut hidden = Vec::new();
+    let shortened = columns.iter().any(|column| column.shortened);
     if let Some(width) = style.width {
         if headings(&columns) > width
-            && let Some(turned) = turned(&columns, width, style)
+            && let Some(mut turned) = turned(&columns, width, style)
         {
+            if shortened {
+                turned = format!("{turned}\n{}", whole(style));
+            }
             return turned;
         }
         hidden = fit(&mut columns, width);
@@ -54,7 +63,15 @@ pub(super) fn table(rows: &[Value], style: Style) -> String {
         let more = format!("… {} more columns: {}", hidden.len(), hidden.join(", "));
         lines.push(style.dim(&text::cut(&more, style.width)));
     }
+    if shortened {
+        lines.push(whole(style));
+    }
     lines.join("\n")
+}
+
+/// Where the rest of a cell is that was shortened.
+fn whole(style: Style) -> String {
+    style.dim(&text::cut("… json(_) has what is cut", style.width))
 }
 
 /// The fields that occur, each where it occurs first.
@@ -95,8 +112,16 @@ fn column(name: &str, rows: &[Value]) -> Column {
             .map_or_else(|| number.to_string(), |float| fraction(float, decimals)),
         Some(value) => text::inline(value),
     };
-    let cells: Vec<String> = values.iter().map(cell).collect();
+    let mut cells: Vec<String> = values.iter().map(cell).collect();
+    let mut shortened = false;
+    for cell in &mut cells {
+        if let Some(short) = text::shortened(cell, LONGEST) {
+            *cell = short;
+            shortened = true;
+        }
+    }
     let name = text::printable(name);
+    let name = text::shortened(&name, LONGEST).unwrap_or(name);
     let width = cells
         .iter()
         .map(|cell| cell.width())
@@ -108,6 +133,7 @@ fn column(name: &str, rows: &[Value]) -> Column {
         cells,
         right,
         width,
+        shortened,
     }
 }
 

@@ -63,6 +63,35 @@ fn a_wide_column_is_cut_to_the_terminal() {
 }
 
 #[test]
+fn a_very_long_cell_makes_no_line_long() {
+    for unit in ["x", "日", "é"] {
+        let table = json!([
+            {"name": unit.repeat(100_000), "id": 1, "note": "y".repeat(5000)},
+            {"name": "short", "id": 2, "note": "-"},
+        ]);
+        for style in [PLAIN, narrow(2000), narrow(80)] {
+            let shown = value(&table, style);
+            for line in shown.lines() {
+                assert!(line.width() <= 420, "{} columns: {line}", line.width());
+            }
+            assert!(shown.ends_with("json(_) has what is cut"), "{shown}");
+        }
+        let shown = value(&table, PLAIN);
+        let first = shown.lines().nth(2).expect("a row");
+        let kept = first.matches(unit).count();
+        let missing = format!("… {} characters more", grouped(100_000 - kept as u64));
+        assert!(first.contains(&missing), "{first}");
+        assert!(kept > 60, "{first}");
+        assert!(first.ends_with(" characters more"), "{first}");
+    }
+    let fits = json!([{"name": "x".repeat(200), "id": 1}]);
+    assert!(!value(&fits, PLAIN).contains('…'));
+    // What a script asks for is whole.
+    let text = "x".repeat(100_000);
+    assert_eq!(value(&json!(text), PLAIN), text);
+}
+
+#[test]
 fn a_terminal_of_any_width_is_never_exceeded() {
     let row = json!({"id": 1, "名前": "ü日本語のなまえ", "state": "waiting", "since": span(3.25), "note": {"a": [1, 2, 3]}});
     let table = Value::Array(vec![row; 3]);

@@ -184,6 +184,22 @@ pub fn cut(text: &str, width: Option<usize>) -> String {
     shown
 }
 
+/// The beginning of a text that is wider than this, with how many characters are missing; `None` for one that fits.
+pub(super) fn shortened(text: &str, width: usize) -> Option<String> {
+    // Mostly it is short, and each character takes a byte at least.
+    if text.len() <= width || text.width() <= width {
+        return None;
+    }
+    let all = text.chars().count();
+    let missing = |count: usize| format!("… {} characters more", grouped(count as u64));
+    let room = width.saturating_sub(missing(all).width());
+    let mut kept = cut(text, Some(room + 1));
+    kept.pop();
+    let rest = missing(all - kept.chars().count());
+    kept.push_str(&rest);
+    Some(kept)
+}
+
 /// Text whose lines are broken between words where they are longer than the width. What goes on stands as far to the right as
 /// its line began, and `before` columns further: those that something else takes in front of the text. Words that are longer
 /// than a line, and JSON, are left to the terminal.

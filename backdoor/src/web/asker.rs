@@ -1,7 +1,8 @@
 //! What a page asks the console's functions: those that only look and want no arguments, built in or exposed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grapeshot::{catch_panic, with_timeout};
 use rhai::Dynamic;
@@ -22,9 +23,14 @@ const MOST_ROWS: usize = 1000;
 /// Built-in functions that have a view of their own, where the console has them.
 const VIEWS: &[&str] = &["fds", "timers", "locks", "latency", "memory", "cost"];
 
+/// How long one that did not answer in time is left alone: all others wait for it.
+const REST: Duration = Duration::from_secs(30);
+
 /// Asks on behalf of one page. It is not logged: nothing is changed by it.
 pub(crate) struct Asker {
     interpreter: Interpreter,
+    /// Those that did not answer in time, and when they are asked again.
+    late: HashMap<String, Instant>,
 }
 
 /// Whether a page may ask for `name()` again and again: it only looks.
@@ -48,6 +54,7 @@ impl Asker {
         let silent: Printer = Arc::new(|_| {});
         Self {
             interpreter: Interpreter::new(shared, &pace, &silent, visitor),
+            late: HashMap::new(),
         }
     }
 
@@ -55,11 +62,34 @@ impl Asker {
     /// evaluation's stack. **May suspend.**
     pub(crate) fn answers(&mut self, names: &[String], shared: &Shared) -> Value {
         let known = names.iter().filter(|name| is_askable(name, shared));
-        let answer = |name: &String| match self.ask(&format!("{name}()")) {
+        let answer = |name: &String| match self.ask_once(name) {
             Ok(value) => json!({"name": name, "value": value}),
             Err(error) => json!({"name": name, "failed": error}),
         };
         known.map(answer).collect()
+    }
+
+    /// Asks, unless that took too long a short while ago.
+    fn ask_once(&mut self, name: &str) -> Result<Value, String> {
+        let now = grapeshot::time::now();
+        if let Some(again) = self.late.get(name) {
+            let rest = again.saturating_duration_since(now);
+            if !rest.is_zero() {
+                return Err(format!(
+                    "no answer within {} s; it is asked again in {} s",
+                    PATIENCE.as_secs(),
+                    rest.as_secs() + 1
+                ));
+            }
+        }
+        let answer = self.ask(&format!("{name}()"));
+        let end = grapeshot::time::now();
+        if end.saturating_duration_since(now) >= PATIENCE {
+            self.late.insert(name.to_owned(), end + REST);
+        } else {
+            self.late.remove(name);
+        }
+        answer
     }
 
     fn ask(&mut self, call: &str) -> Result<Value, String> {

@@ -24,10 +24,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(crate) struct Desk {
     every: Duration,
     view: View,
-    /// What the view shows, until a snapshot takes it.
-    shown: Option<Value>,
+    /// Which wish this answers, and what the view shows, until a snapshot takes it.
+    shown: Option<(u64, Value)>,
     detail: Option<Value>,
     answers: VecDeque<Value>,
+    /// What is wrong, until a snapshot takes it.
+    trouble: Option<Value>,
     /// There is something that should not wait for the pause.
     hurry: bool,
     /// The number of the latest snapshot, and whether it has been seen.
@@ -55,8 +57,11 @@ pub(crate) enum Due {
 pub(crate) struct Parts {
     pub(crate) number: u64,
     pub(crate) view: Option<Value>,
+    /// The wish that view and detail answer.
+    pub(crate) wish: Option<u64>,
     pub(crate) detail: Option<Value>,
     pub(crate) answers: Vec<Value>,
+    pub(crate) trouble: Option<Value>,
     /// How long the view took to make, and how long it is from one to the next because of that.
     pub(crate) took: Duration,
     pub(crate) pause: Duration,
@@ -71,6 +76,7 @@ impl Desk {
             shown: None,
             detail: None,
             answers: VecDeque::new(),
+            trouble: None,
             hurry: false,
             sent: 0,
             seen: true,
@@ -107,6 +113,16 @@ impl Desk {
         }
     }
 
+    /// What is wrong now, for the next snapshot.
+    pub(crate) fn count(&mut self, trouble: Value) {
+        self.trouble = Some(trouble);
+    }
+
+    /// Whether a snapshot has taken what was counted last.
+    pub(crate) fn wants_count(&self) -> bool {
+        self.trouble.is_none()
+    }
+
     /// When the next snapshot goes out.
     pub(crate) fn snapshot_due(&self, now: Instant) -> Due {
         let Some(sent_at) = self.sent_at else {
@@ -125,11 +141,14 @@ impl Desk {
         self.seen = false;
         self.sent_at = Some(now);
         self.hurry = false;
+        let (wish, view) = self.shown.take().unzip();
         Parts {
             number: self.sent,
-            view: self.shown.take(),
+            view,
+            wish,
             detail: self.detail.take(),
             answers: self.answers.drain(..).collect(),
+            trouble: self.trouble.take(),
             took: self.took(),
             pause: self.pause(),
         }
@@ -178,7 +197,7 @@ impl Desk {
             return;
         }
         self.hurry |= std::mem::take(&mut self.view_is_new);
-        self.shown = Some(shown);
+        self.shown = Some((of.wish, shown));
         self.detail = detail;
     }
 }
@@ -205,6 +224,7 @@ mod tests {
         View {
             panel: Panel::Groups,
             open: None,
+            wish: 0,
         }
     }
 
@@ -274,6 +294,25 @@ mod tests {
         let view = desk.begin_view();
         desk.end_view(&view, Value::from("b"), None, start, Duration::from_secs(2));
         assert_eq!(desk.take(start).pause, SELDOM);
+    }
+
+    #[test]
+    fn a_snapshot_says_which_wish_it_answers() {
+        let start = Instant::now();
+        let mut desk = Desk::new(EVERY);
+        let wished = |wish| View { wish, ..groups() };
+        desk.look_at(wished(1));
+        let view = desk.begin_view();
+        desk.end_view(&view, Value::from("one"), None, start, ms(1));
+        // The same table, asked for anew, is made anew.
+        desk.look_at(wished(2));
+        let parts = desk.take(start);
+        assert_eq!((parts.wish, parts.view), (None, None));
+        assert_eq!(desk.view_due(start + HASTE), Due::Now);
+        let view = desk.begin_view();
+        desk.end_view(&view, Value::from("two"), None, start, ms(1));
+        let parts = desk.take(start);
+        assert_eq!((parts.wish, parts.view), (Some(2), Some("two".into())));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The WebSocket of a page.
 //!
 //! ```text
-//!   page                            http … (reads)          page-look-N, page-search-N page-tell-N
-//!    │ view{panel, open}      ──▶   puts it on the desk ──▶ makes what it shows   ──▶
-//!    │                                                                                figures, view, detail, answers
+//!   page                            http … (reads)          page-{look,search,count}-N page-tell-N
+//!    │ view{panel, open, wish} ─▶   puts it on the desk ──▶ makes what it shows   ──▶
+//!    │                                                                                figures, view, detail, answers, trouble
 //!    │                        ◀───────────────────────────────────────────────────    snapshot{number}
 //!    │ seen{number}           ──▶   the next one may go ─────────────────────────▶
 //!    │ kill{id, why}          ──▶   asks the coroutine to end, if the token has that right
@@ -11,7 +11,7 @@
 //!    │ profile{seconds}       ──▶   starts a profile, if the token has that right; it goes on without the page
 //! ```
 //!
-//! What the desk allows is in [`desk`](super::desk). The four end together.
+//! What the desk allows is in [`desk`](super::desk). The five end together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::asker::Asker;
 use super::desk::{Desk, Due};
+use super::trouble::Watch;
 use super::view::{Ask, View};
 use super::{profiler, snapshot, trouble};
 use crate::backdoor::Shared;
@@ -35,6 +36,8 @@ use crate::transport::Visitor;
 /// A page that is open.
 struct Page {
     shared: Arc<Shared>,
+    /// What is wrong, for all pages.
+    watch: Arc<Watch>,
     visitor: Visitor,
     number: u64,
     socket: WebSocket,
@@ -76,7 +79,7 @@ impl Bell {
 }
 
 /// Ends a page's other coroutines with the one that reads.
-struct Helpers([JoinHandle<()>; 3]);
+struct Helpers([JoinHandle<()>; 4]);
 
 impl Drop for Helpers {
     fn drop(&mut self) {
@@ -87,6 +90,7 @@ impl Drop for Helpers {
 /// Serves a page until it leaves. **May suspend.**
 pub(crate) fn serve(
     shared: &Arc<Shared>,
+    watch: &Arc<Watch>,
     visitor: Visitor,
     every: Duration,
     number: u64,
@@ -98,6 +102,7 @@ pub(crate) fn serve(
     ));
     let page = Arc::new(Page {
         shared: Arc::clone(shared),
+        watch: Arc::clone(watch),
         visitor,
         number,
         socket,
@@ -118,6 +123,7 @@ pub(crate) fn serve(
         spawn("tell", limits::SESSION_STACK_SIZE, Page::tell),
         // Apart from what looks: the views go on while it lasts.
         spawn("search", limits::STACK_SIZE, Page::search),
+        spawn("count", limits::SESSION_STACK_SIZE, Page::count),
     ]);
     page.listen();
     drop(helpers);
@@ -261,6 +267,20 @@ impl Page {
         }
     }
 
+    /// Counts what is wrong, now and then, if the page fetches it.
+    fn count(&self) {
+        let pace = Pace::new(Duration::MAX, self.number);
+        loop {
+            let wanted = self.desk().wants_count();
+            let counted =
+                wanted.then(|| self.watch.count(&self.shared, self.visitor.rights, &pace));
+            if let Some(trouble) = counted.flatten() {
+                self.desk().count(trouble);
+            }
+            grapeshot::sleep(trouble::COUNT_EVERY);
+        }
+    }
+
     /// Sends snapshots, as the desk allows.
     fn tell(&self) {
         loop {
@@ -275,7 +295,7 @@ impl Page {
             self.to_look.ring();
             let snapshot = json!({
                 "type": "snapshot", "number": parts.number, "figures": snapshot::figures(&self.shared),
-                "view": parts.view, "detail": parts.detail, "answers": parts.answers, "took": parts.took.as_secs_f64(), "pause": parts.pause.as_secs_f64(),
+                "view": parts.view, "wish": parts.wish, "detail": parts.detail, "trouble": parts.trouble, "answers": parts.answers, "took": parts.took.as_secs_f64(), "pause": parts.pause.as_secs_f64(),
             });
             if self.socket.send_text(&snapshot.to_string()).is_err() {
                 // The reader hears of it as well.

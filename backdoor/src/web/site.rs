@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use grapeshot_http::{Handler, HandlerError, Limits, Request, Response, Server, Status};
 use grapeshot_websocket::{Upgrade, WebSocket};
@@ -24,6 +24,7 @@ use super::gate::{Credentials, Gate, Verdict};
 use super::logins::Who;
 use super::profiler::Reports;
 use super::terminal::Messages;
+use super::trouble::Watch;
 use super::{asker, live, metrics};
 use crate::backdoor::Shared;
 use crate::journal;
@@ -52,6 +53,9 @@ pub(crate) struct Site {
     /// Between two snapshots.
     pause: Duration,
     reports: Reports,
+    watch: Arc<Watch>,
+    /// When it began, in milliseconds since 1970: what a page remembers is of one start.
+    started: u64,
     pages: AtomicUsize,
     numbers: AtomicU64,
     refused: AtomicU64,
@@ -74,6 +78,10 @@ impl Site {
             rights,
             pause,
             reports: Reports::new(),
+            watch: Arc::default(),
+            started: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(0)),
             pages: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -168,7 +176,7 @@ impl Site {
         });
         json!({
             "application": self.shared.name, "pid": std::process::id(), "rights": rights, "user": self.gate.takes_logins().then_some(&who.name),
-            "pause": self.pause.as_secs_f64(), "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started, "pause": self.pause.as_secs_f64(), "version": env!("CARGO_PKG_VERSION"),
             "views": views.collect::<Value>(), "exposed": exposed.collect::<Value>(),
         })
     }
@@ -184,7 +192,14 @@ impl Site {
             self.numbers.fetch_add(1, Ordering::Relaxed) + 1,
         );
         let socket = upgrade(request, response, MESSAGE)?;
-        live::serve(&self.shared, visitor, self.pause, number, socket);
+        live::serve(
+            &self.shared,
+            &self.watch,
+            visitor,
+            self.pause,
+            number,
+            socket,
+        );
         Ok(())
     }
 

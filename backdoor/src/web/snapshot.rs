@@ -42,7 +42,6 @@ pub(crate) struct Figures {
     interrupted: u64,
     timeouts: u64,
     resident_bytes: Option<u64>,
-    stalls: usize,
     latency: Waits,
     workers: Vec<Worker>,
 }
@@ -164,7 +163,6 @@ pub(crate) fn figures(shared: &Shared) -> Figures {
         interrupted: stats.interrupted,
         timeouts: stats.timeouts,
         resident_bytes: stats.resident_bytes,
-        stalls: application.stalls().len(),
         latency: (&latency.iter().cloned().collect::<Latency>()).into(),
         workers: application.workers().into_iter().map(worker).collect(),
     }
@@ -181,7 +179,11 @@ pub(crate) fn panel(
     match panel {
         Panel::Figures => Value::Null,
         Panel::Coroutines(search) => coroutines(search, shared),
-        Panel::Groups => json!({"panel": "groups", "rows": groups(shared)}),
+        Panel::Groups => {
+            // When they are looked at, in seconds: what changed since is a load.
+            let at = shared.uptime().as_secs_f64();
+            json!({"panel": "groups", "at": at, "rows": groups(shared)})
+        }
         Panel::Sites => sites(shared),
         Panel::Trouble => trouble::view(shared, rights, pace),
         Panel::Profiler => profiler::view(),

@@ -44,6 +44,9 @@ pub(crate) struct View {
     /// The coroutine that is open beside it.
     #[serde(default)]
     pub(crate) open: Option<u64>,
+    /// What the page calls this wish; it is told which one a snapshot answers.
+    #[serde(default)]
+    pub(crate) wish: u64,
 }
 
 /// One of the page's tables.
@@ -155,6 +158,7 @@ mod tests {
         let Ask::View(View {
             panel: Panel::Coroutines(search),
             open: Some(7),
+            wish: 0,
         }) = asked
         else {
             panic!("{asked:?}");
@@ -185,7 +189,8 @@ mod tests {
             read(json!({"type": "view", "panel": "groups"})),
             Ask::View(View {
                 panel: Panel::Groups,
-                open: None
+                open: None,
+                wish: 0,
             })
         );
         assert_eq!(

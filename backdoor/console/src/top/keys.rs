@@ -4,24 +4,21 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, By, Dialog, Tab, Wish};
 
-/// Every key and what it does, in the order of the help.
+/// Every key and what it does, in the order of the help. A terminal of 60 columns has room for the longest.
 pub(super) const HELP: &[(&str, &str)] = &[
-    ("↑ ↓ PgUp PgDn Home End", "move"),
-    ("Enter", "open a coroutine, or the coroutines of a group"),
+    ("↑ ↓ PgUp PgDn", "move; Home End: the first, the last"),
+    ("Enter", "open a coroutine, or those of a group"),
     ("Esc", "close, or drop the filter"),
-    ("Tab, g", "coroutines, or groups of those with like names"),
-    ("/", "filter by name, by what it waits for, or by #id"),
-    ("s S, → ←", "sort by the next column, by the one before"),
-    (
-        "l c w t i n",
-        "by load, cpu, wait, switches a second, id, name",
-    ),
-    ("r", "the other way round; so does the same letter again"),
-    ("k", "ask a coroutine to end; you are asked first"),
+    ("Tab, g", "coroutines, or groups of like names"),
+    ("/", "filter: name, what it waits for, or #id"),
+    ("s S, → ←", "sort by the next column, the one before"),
+    ("l c w t i n", "by load, cpu, wait, times/s, id, name"),
+    ("r", "turn the order; so does the letter again"),
+    ("k", "ask it to end; you are asked first"),
     ("p, space", "pause and go on"),
     ("+ -", "look more often, less often"),
     ("? h", "this help"),
-    ("q, Ctrl-C", "leave; Ctrl-Z stops it, Ctrl-L draws all anew"),
+    ("q, Ctrl-C", "leave; Ctrl-Z stops it, Ctrl-L redraws"),
 ];
 
 impl App {

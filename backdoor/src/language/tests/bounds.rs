@@ -123,6 +123,89 @@ fn closures_that_have_each_other_are_weighed_in_time() {
     });
 }
 
+/// What closures that have themselves, or each other, hold for ever unless somebody lets go of it.
+const CIRCLES: [&str; 5] = [
+    "let x = #{t: token}; x.a = || x;",
+    "let x = [token]; let f = || x; x.push(f); let g = || f;",
+    "let x = (); let y = #{t: token}; x = || y; y.x = || x;",
+    "let all = []; for n in 0..3 { let x = #{t: token}; x.a = || x; all.push(x); }",
+    "fn made(t) { let x = #{t: t}; x.a = || x; x } let x = made(token);",
+];
+
+#[test]
+fn what_closures_hold_in_a_circle_is_given_back_when_the_session_ends() {
+    on_an_evaluations_stack(|| {
+        for circle in CIRCLES {
+            let (mut bench, token) = with_token();
+            bench.outcome(circle);
+            assert!(token.upgrade().is_some(), "nobody has it: {circle}");
+            drop(bench);
+            assert!(token.upgrade().is_none(), "it is left: {circle}");
+        }
+    });
+}
+
+#[test]
+fn a_circle_that_no_variable_leads_to_is_given_back_after_the_statement() {
+    on_an_evaluations_stack(|| {
+        for circle in CIRCLES {
+            let (mut bench, token) = with_token();
+            bench.outcome(&format!("{{ {circle} }} ()").replace("{ fn made(t) {", "fn made(t) {{"));
+            bench.outcome("let token = ();");
+            assert!(token.upgrade().is_none(), "it is left: {circle}");
+        }
+        // As the complaint about one says.
+        let (mut bench, token) = with_token();
+        bench.outcome("let token = #{t: token}; token.a = || token;");
+        assert!(token.upgrade().is_some());
+        bench.outcome("let token = ();");
+        assert!(token.upgrade().is_none());
+        // After one that fails as well.
+        let (mut bench, token) = with_token();
+        bench.complaint("if true { let x = #{t: token}; x.a = || x; token = (); nobody() }");
+        assert!(token.upgrade().is_none());
+    });
+}
+
+#[test]
+fn what_closures_have_captured_stays_while_they_do() {
+    let mut bench = Bench::new();
+    bench.value("let n = 0; let count = || { n += 1; n }; let kept = #{both: [count]};");
+    assert_eq!(bench.value("count.call()"), json!(1));
+    assert_eq!(bench.value("kept.both[0].call()"), json!(2));
+    bench.value("let count = ();");
+    assert_eq!(bench.value("let f = kept.both[0]; f.call()"), json!(3));
+    assert_eq!(bench.value("n"), json!(3));
+    bench.value("fn adder(n) { |x| x + n } let add = adder(5);");
+    assert_eq!(bench.value("[1, 2].map(add)"), json!([6, 7]));
+    bench.value("let m = 2; || m * 3");
+    assert_eq!(bench.value("_.call()"), json!(6));
+}
+
+#[test]
+fn circles_within_one_statement_are_bounded() {
+    on_an_evaluations_stack(|| {
+        let mut bench = Bench::new();
+        bench.value("let s = \"xxxxxxxx\"; for n in 0..17 { s += s; }");
+        let complaint = bench.complaint("loop { let x = #{s: s + \"x\"}; x.a = || x; }");
+        assert_eq!(complaint.message, TOO_HEAVY);
+        // Nothing of it is left.
+        assert_eq!(bench.value("1 + 1"), json!(2));
+        let mut left = 0;
+        bench.interpreter.captured.each(|_| left += 1);
+        assert_eq!(left, 0);
+    });
+}
+
+/// A session with a variable `token`, and what tells whether anybody still has that.
+fn with_token() -> (Bench, std::sync::Weak<()>) {
+    let mut bench = Bench::new();
+    let token = Arc::new(());
+    let weak = Arc::downgrade(&token);
+    bench.interpreter.scope.push("token", token);
+    (bench, weak)
+}
+
 #[test]
 fn what_all_variables_take_is_bounded() {
     on_an_evaluations_stack(|| {

@@ -64,6 +64,41 @@ fn errors_say_what_to_do() {
         None,
     );
     check("stuck(-1e300)", "stuck(seconds): from 0, not -1e300", None);
+    check(
+        "whree(1)",
+        "there is no function whree(integer)",
+        Some("did you mean where?"),
+    );
+    check(
+        "ps(1)",
+        "ps cannot be called like this: ps(integer)",
+        Some("it is ps(); help(\"ps\") says more"),
+    );
+    check(
+        "where(\"ann\")",
+        "where cannot be called like this: where(text)",
+        Some("it is where(id); ps(\"name\") tells the ids of those that have it in their name"),
+    );
+    check(
+        "profile.tak(1)",
+        "there is no function tak(profile, integer)",
+        Some("did you mean take?"),
+    );
+    check(
+        "[1].wher",
+        "a list has no field `wher`",
+        Some("its elements may: x[0].wher is that of the first, x.map(|it| it.wher) those of all"),
+    );
+    check(
+        "(1).wher",
+        "there is no field `wher`: it is an integer",
+        None,
+    );
+    check(
+        "help(\"whre\")",
+        "there is no help for \"whre\"; did you mean help(\"where\")?",
+        None,
+    );
     check("_", "there is no last result yet", None);
     check("throw \"out\"", "out", None);
     check(

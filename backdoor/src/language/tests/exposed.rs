@@ -115,7 +115,10 @@ fn exposed_values_are_set_along_a_path() {
             "world.players[0]",
             "world.players[0]: there is no element 0: there are 0",
         ),
-        ("world.limits.low.deeper", "unknown property 'deeper'"),
+        (
+            "world.limits.low.deeper",
+            "there is no field `deeper`: it is an integer",
+        ),
     ] {
         let complaint = bench.complaint(source);
         assert!(
@@ -170,6 +173,11 @@ fn a_part_beside_a_secret_is_set_and_the_secret_stays() {
     assert_eq!(bench.value("vault.gold"), json!(9));
     let why = told(&mut bench, "vault.silver = 8");
     assert!(!why.contains("which is a secret"), "{why}");
+    // Its kind may be told of what is no secret, and stands beside one.
+    let why = told(&mut bench, "vault.gold = \"much\"");
+    assert!(why.ends_with("number wanted, not text"), "{why}");
+    let why = told(&mut bench, "vault.gold = -1");
+    assert!(why.contains("because there is a secret beside it"), "{why}");
     // What the type says may quote what it got.
     let why = told(&mut bench, "vault(#{gold: \"sesame\"})");
     assert!(why.ends_with("which is a secret"), "{why}");

@@ -15,7 +15,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
     let (title, lines, style) = match dialog {
         Dialog::Help => {
             let line = |(key, what): &(&'static str, &'static str)| {
-                let pad = " ".repeat(24_usize.saturating_sub(key.chars().count()));
+                let pad = " ".repeat(15_usize.saturating_sub(key.chars().count()));
                 Line::from(vec![
                     Span::styled(*key, theme.key()),
                     Span::raw(format!("{pad}{what}")),

@@ -120,12 +120,15 @@ fn hints(app: &App, width: u16, theme: Theme) -> Line<'static> {
         ("?", "help"),
         ("q", "leave"),
     ];
+    const LAST: usize = " ? help  q leave ".len();
     let keys = if app.open.is_some() { OPEN } else { ROWS };
     let mut line = Line::default();
     for (key, what) in keys {
+        // Who knows nothing yet needs the help, and the way out: they are kept room for.
+        let kept = if matches!(*key, "?" | "q") { 0 } else { LAST };
         let needed = line.width() + key.chars().count() + what.len() + 3;
-        if needed > usize::from(width) {
-            break;
+        if needed + kept > usize::from(width) {
+            continue;
         }
         line.push_span(Span::styled(format!(" {key}"), theme.key()));
         line.push_span(Span::styled(format!(" {what} "), theme.dim()));

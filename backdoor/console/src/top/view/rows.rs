@@ -16,6 +16,9 @@ use super::theme::Theme;
 /// The sparkline's column has so many columns of the terminal, if the terminal is at least so wide.
 const SPARK: (u16, u16) = (24, 116);
 
+/// A terminal that is narrower does without some columns.
+const ROOMY: u16 = 72;
+
 /// A share of a processor, as a person says it; a dash if it is not known.
 pub(super) fn percent(load: Option<f64>) -> String {
     match load.map(|load| load * 100.0) {
@@ -189,7 +192,14 @@ fn columns(tab: Tab, width: u16) -> Vec<Column> {
             }));
         }
     }
-    columns.extend([load, cpu, per_second]);
+    columns.push(load);
+    // What has a name is known by it: the others leave it room.
+    if width >= ROOMY {
+        columns.push(cpu);
+    }
+    if width >= ROOMY || tab == Tab::Groups {
+        columns.push(per_second);
+    }
     if width >= 100 {
         columns.push(switches);
     }

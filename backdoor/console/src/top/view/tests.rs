@@ -98,6 +98,23 @@ impl Screen {
     }
 }
 
+#[test]
+fn a_narrow_terminal_has_room_for_names_help_and_the_way_out() {
+    let mut screen = Screen::new(60, 20);
+    screen.look(answers);
+    screen.is("narrow");
+    screen.press(KeyCode::Char('?'));
+    let text = screen.text();
+    let inside: Vec<&str> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once('│')?.1.rsplit_once('│')?.0))
+        .collect();
+    assert_eq!(inside.len(), super::super::keys::HELP.len(), "{text}");
+    for line in inside {
+        assert!(line.ends_with(' '), "{line} is cut in:\n{text}");
+    }
+}
+
 const KINDS: [&str; 4] = [
     "sleep",
     "read fd 12",
