@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Enough for the census to hold its worker: unoptimised, a comparison takes longer.
 const CROWD: u64 = if cfg!(debug_assertions) {
-    6_000
+    10_000
 } else {
     30_000
 };
@@ -63,7 +63,7 @@ fn the_selfish_census_is_named_with_its_function_and_line() {
 
     // While it lasts: whose worker is held, by whom.
     wait_until("the census to be seen while it holds its worker", || {
-        let held = "let held = workers().filter(|w| w.runs_for > 0.2); if held.len() == 0 { [] } else { ps(#{state: \"running\"}) }";
+        let held = "let held = workers().filter(|w| w.runs_for > 0.1); if held.len() == 0 { [] } else { ps(#{state: \"running\"}) }";
         rows(demo.ask(held))
             .iter()
             .any(|row| row["name"] == "census")
@@ -110,7 +110,7 @@ fn through(profile: &Profile, half: &[Stack], kind: Option<&str>, all: &[&str]) 
     let passes = |stack: &&Stack| {
         let names = functions(profile, stack);
         let is_in = |part: &&str| names.iter().any(|name| name.contains(part));
-        kind == stack.kind.map(|kind| profile.string(kind)) && all.iter().all(|part| is_in(&part))
+        kind == stack.kind.map(|kind| profile.string(kind)) && all.iter().all(is_in)
     };
     half.iter().filter(passes).map(|stack| stack.nanos).sum()
 }
