@@ -14,6 +14,7 @@ use crate::sched::record::CoroRef;
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 use crate::sched::{Shared, worker};
+use crate::trace::label;
 
 /// Owners whose backtraces are taken: each may make its worker wait for a few microseconds.
 const PLACES: usize = 32;
@@ -26,6 +27,8 @@ pub struct LockInfo {
     pub kind: &'static str,
     /// Where it is in memory, as [`WaitFor::object`](super::WaitFor::object) has it.
     pub address: u64,
+    /// What it is called, if it or what it is in has a [label](crate::trace::label).
+    pub label: Option<String>,
     /// Who has it: a mutex's owner, the one who writes an `RwLock`, or one of those who read it, if that is a coroutine of this
     /// runtime. Whoever has a semaphore's permits is not known.
     pub owner: Option<CoroutineId>,
@@ -87,6 +90,7 @@ fn locks_of(shared: &'static Shared) -> Vec<LockInfo> {
             .or_insert_with(|| LockInfo {
                 kind,
                 address: wait.object,
+                label: label::of(wait.object as usize),
                 owner: None,
                 owner_name: None,
                 backtrace: Vec::new(),

@@ -244,7 +244,10 @@ fn who_waits_for_what_has_a_label_waits_for_that() {
         assert!(shown().starts_with("mutex 0x"), "{}", shown());
         let label = crate::trace::label(&*world, "the world\n");
         assert_eq!(shown(), "mutex 'the world\\n'");
+        let labels = || here().locks().into_iter().map(|it| it.label);
+        assert!(labels().eq([Some("the world\n".to_owned())]));
         drop(label);
+        assert!(labels().eq([None]));
         assert!(shown().starts_with("mutex 0x"), "{}", shown());
         drop(held);
         waits.join().unwrap();

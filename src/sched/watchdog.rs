@@ -235,6 +235,8 @@ impl Watch {
                 } else {
                     lasted + lasted / 4 + self.limit
                 };
+            } else {
+                stretch.keep_up(self.shared, worker, lasted);
             }
         }
     }
@@ -265,6 +267,29 @@ impl Stretch {
             number: None,
         }
     }
+
+    /// What its thread got of the processors since it was first seen.
+    fn spent(&self, worker: &WorkerShared) -> Option<Usage> {
+        let now = worker.thread.get().and_then(|thread| thread.usage())?;
+        let then = self.usage?;
+        Some(Usage {
+            ran: now.ran.saturating_sub(then.ran),
+            queued: now.queued.saturating_sub(then.queued),
+        })
+    }
+
+    /// Has the figures of what was reported go on with it: when it is over, how long it ran tells whether it computed or was
+    /// blocked.
+    fn keep_up(&self, shared: &Shared, worker: &WorkerShared, lasted: Duration) {
+        let Some(number) = self.number else { return };
+        let spent = self.spent(worker);
+        let kept = shared.stalls.change(number, |stall| {
+            stall.lasted = lasted;
+            stall.ran = spent.map(|spent| spent.ran).or(stall.ran);
+            stall.queued = spent.map(|spent| spent.queued).or(stall.queued);
+        });
+        drop(kept);
+    }
 }
 
 /// Reports a coroutine that still holds its worker. False: its thread did not say all that it may when it is asked again.
@@ -289,8 +314,7 @@ fn report(
     let lock = foreign_lock::find(worker, &coroutine, futex, &backtrace);
     // One that waits for a processor, or in the kernel, does not answer, and may at the next try.
     let told = lock.is_ok() && !backtrace.is_empty();
-    let usage = thread.and_then(|thread| thread.usage());
-    let spent = usage.zip(stretch.usage);
+    let spent = stretch.spent(worker);
     let stall = Stall {
         id: crate::CoroutineId(id),
         name: coroutine.head.name.with(str::to_owned),
@@ -299,8 +323,8 @@ fn report(
         since: SystemTime::now() - lasted,
         lasted,
         over: false,
-        ran: spent.map(|(now, then)| now.ran.saturating_sub(then.ran)),
-        queued: spent.map(|(now, then)| now.queued.saturating_sub(then.queued)),
+        ran: spent.map(|spent| spent.ran),
+        queued: spent.map(|spent| spent.queued),
         lock: lock.ok().flatten(),
         backtrace,
     };

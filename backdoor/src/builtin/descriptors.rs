@@ -37,7 +37,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "locks",
         call: "locks()",
         about: "the locks that coroutines wait for, and who has them",
-        more: "owner: who has a mutex or writes an rwlock; place: what the application is in there. Readers of an rwlock, and who\n\
+        more: "lock: its label, or its address. owner: who has a mutex or writes an rwlock; place: what the application is in there. Readers of an rwlock, and who\n\
                has a semaphore's permits, are not known. longest: who has waited longest.\n\
                A lock that nobody waits for is not in it: the runtime keeps no list of locks.",
         right: Right::Observe,
@@ -133,13 +133,13 @@ fn locks(console: &Console) -> Answer {
     let application = console.shared.runtimes.application;
     let found = console.elsewhere("locks", move || application.locks())?;
     let tag = console.columns([
-        "kind", "address", "waiters", "longest", "owner", "name", "place", "first",
+        "kind", "lock", "waiters", "longest", "owner", "name", "place", "first",
     ]);
     let row = |lock: grapeshot::registry::LockInfo| {
         let place = backtrace::place(&lock.backtrace);
         let fields = [
             ("kind", lock.kind.into()),
-            ("address", format!("{:#x}", lock.address).into()),
+            ("lock", called(&lock).into()),
             ("waiters", count(lock.waiters.len() as u64)),
             ("longest", duration(lock.longest)),
             ("owner", lock.owner.map_or(Dynamic::UNIT, id_value)),
@@ -162,6 +162,14 @@ fn locks(console: &Console) -> Answer {
         record(tag, fields)
     };
     Ok(Dynamic::from_array(found.into_iter().map(row).collect()))
+}
+
+/// A lock's label in quotes, as everywhere, or its address.
+fn called(lock: &grapeshot::registry::LockInfo) -> String {
+    match &lock.label {
+        Some(label) => format!("'{label}'"),
+        None => format!("{:#x}", lock.address),
+    }
 }
 
 fn memory(console: &Console) -> Answer {

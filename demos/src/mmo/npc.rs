@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use grapeshot::{Builder, JoinHandle, Placement};
 use parking_lot::Mutex;
 
+use super::ledger::Ledger;
 use super::wire::MoverId;
 use super::world::{Mover, RADIUS, World};
 
@@ -80,14 +81,16 @@ fn bounce(v: &mut f32, dv: &mut f32, factor: f32, field: f32) {
 /// All NPCs of a world.
 pub struct Population {
     world: Arc<World>,
+    ledger: Option<Arc<Ledger>>,
     coroutines: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Population {
-    /// Nobody yet.
-    pub fn new(world: Arc<World>) -> Arc<Self> {
+    /// Nobody yet. If there is a ledger, each step is noted there.
+    pub fn new(world: Arc<World>, ledger: Option<Arc<Ledger>>) -> Arc<Self> {
         Arc::new(Self {
             world,
+            ledger,
             coroutines: Mutex::default(),
         })
     }
@@ -107,7 +110,7 @@ impl Population {
                     .seed
                     .wrapping_add(u64::from(number) << 20),
             );
-            let world = Arc::clone(&self.world);
+            let (world, ledger) = (Arc::clone(&self.world), self.ledger.clone());
             // In the order of their numbers, evenly over a step: no two crowds wake at once, and those that wake one
             // after the other were made one after the other, so that what they touch lies side by side in memory.
             let phase = start + step.mul_f64(count as f64 / n as f64);
@@ -115,7 +118,7 @@ impl Population {
                 .name(format!("npc-{number}"))
                 // All are alike and live for long: dealing them out is fairer than looking at the load of the moment.
                 .placement(Placement::Worker(number as usize))
-                .spawn(move || wander(&world, number, rng, phase));
+                .spawn(move || wander(&world, ledger.as_deref(), number, rng, phase));
             spawned.push(coroutine);
             // Every yield waits for a whole round of the NPCs that live already, so there are few.
             if grapeshot::time::now().saturating_duration_since(slice) > SLICE {
@@ -144,7 +147,13 @@ impl Population {
 
 /// The life of an NPC, until it is interrupted. Steps keep to absolute deadlines, so lateness does not add up; a step
 /// whose successor is due already is left out, so that an overloaded world slows down instead of falling behind.
-fn wander(world: &Arc<World>, number: u32, rng: fastrand::Rng, phase: Instant) {
+fn wander(
+    world: &Arc<World>,
+    ledger: Option<&Ledger>,
+    number: u32,
+    rng: fastrand::Rng,
+    phase: Instant,
+) {
     let (step, field) = (world.settings.step, world.settings.field);
     let mut wanderer = Wanderer::new(rng, field);
     let (x, y) = wanderer.place();
@@ -166,6 +175,9 @@ fn wander(world: &Arc<World>, number: u32, rng: fastrand::Rng, phase: Instant) {
             deadline += step * missed;
         }
         body.step(to, late, missed);
+        if let (Some(ledger), Some((x, y))) = (ledger, to) {
+            ledger.note(number, x, y);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use super::world::Settings;
 use crate::inside::Doors;
@@ -49,9 +49,31 @@ pub struct Options {
     /// How long a browser may leave what it is sent untaken before it is dropped
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub patience: Duration,
+    /// Plants a fault, for the chapters of the book that find it
+    #[arg(long, value_enum)]
+    pub fault: Option<Fault>,
     /// Consoles for those who log in
     #[command(flatten)]
     pub doors: Doors,
+}
+
+/// What may be wrong with the demo, if that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// A selfish coroutine, which holds its worker for long from some 10,000 NPCs on: docs/book/src/selfish.md
+    Census,
+    /// A lock that is held across I/O, by each NPC at each step: docs/book/src/profiler.md
+    Ledger,
+}
+
+impl Fault {
+    /// The book's chapter about it.
+    pub fn chapter(self) -> &'static str {
+        match self {
+            Fault::Census => "docs/book/src/selfish.md",
+            Fault::Ledger => "docs/book/src/profiler.md",
+        }
+    }
 }
 
 impl Options {

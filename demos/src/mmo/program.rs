@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use grapeshot::net::TcpListener;
 use grapeshot::signal::{SIGINT, SIGTERM, SIGUSR2, Signals};
 use grapeshot::sync::Event;
+use grapeshot::trace::label;
 use grapeshot::{Builder, Runtime};
 use grapeshot_backdoor::Web;
 use grapeshot_profiler::OnDemand;
 
+use super::ledger::Ledger;
 use super::npc::Population;
-use super::options::Options;
+use super::options::{Fault, Options};
 use super::pulse::Pulses;
 use super::world::World;
-use super::{console, server};
+use super::{census, console, server};
 
 /// What the kernel may hold for one browser: a slow one sees no older past than this.
 const SEND_BUFFER: usize = 64 << 10;
@@ -52,7 +54,12 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
     let listener = listen(options)?;
     let address = listener.local_addr()?;
     let world = World::new(options.settings());
-    let population = Population::new(Arc::clone(&world));
+    let ledger = match options.fault {
+        Some(Fault::Ledger) => Some(Ledger::create()?),
+        _ => None,
+    };
+    let _label = ledger.as_ref().map(|ledger| label(&**ledger, "ledger"));
+    let population = Population::new(Arc::clone(&world), ledger);
     let pulses = Pulses::new(Arc::clone(&world));
     let backdoor = console::backdoor(&world, &population, &pulses);
     let mut backdoor = options.doors.open(backdoor)?;
@@ -68,6 +75,12 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
         let pulses = Arc::clone(&pulses);
         Builder::new().name("pulse").spawn(move || pulses.run())
     };
+    let census = (options.fault == Some(Fault::Census)).then(|| {
+        let world = Arc::clone(&world);
+        Builder::new()
+            .name("census")
+            .spawn(move || census::run(&world))
+    });
     let server = server::server(&world, &pulses, options.patience);
     let serving = {
         let (server, ending) = (server.clone(), Arc::clone(&ending));
@@ -92,6 +105,9 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
         Some(page) => say(&format!("see inside at   {page}")),
         None => say("see inside with a browser by   --page 127.0.0.1:9002"),
     }
+    if let Some(fault) = options.fault {
+        say(&format!("a fault is planted: {} finds it", fault.chapter()));
+    }
     say(&format!(
         "started in {} ms; Ctrl-C stops",
         started.elapsed().as_millis()
@@ -108,8 +124,12 @@ fn serve(options: &Options, started: Instant) -> io::Result<()> {
     population.end();
     pulse.interrupt();
     signals.interrupt();
-    // Both were interrupted, as asked.
+    // All were interrupted, as asked.
     let _ = (pulse.join(), signals.join());
+    if let Some(census) = census {
+        census.interrupt();
+        let _ = census.join();
+    }
     let served = serving.join();
     farewell(stopping);
     served.unwrap_or_else(|error| Err(io::Error::other(format!("the server ended: {error}"))))

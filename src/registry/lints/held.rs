@@ -15,6 +15,7 @@ use crate::sched::Shared;
 use crate::sched::record::{CoroRef, shown};
 use crate::sched::wait::WaitKind;
 use crate::sched::word::Epoch;
+use crate::trace::label;
 
 /// Who has waited for a lock so long, has waited for long.
 const LONG: Duration = Duration::from_millis(200);
@@ -80,13 +81,16 @@ pub(super) fn across_io(shared: &'static Shared, all: &[CoroRef]) -> Option<Lint
         .filter(|it| it.1.head.id == owner.head.id)
         .count();
     let mut what = format!(
-        "it waits for {io} and has the {} {:#x}, for which #{} '{}' has waited {:.1?}",
+        "it waits for {io} and has the {} {}, for which #{} '{}' has waited {:.1?}",
         if kind(waiter) == WaitKind::Mutex {
             "mutex"
         } else {
             "rwlock"
         },
-        lock.object,
+        label::of(lock.object as usize).map_or_else(
+            || format!("{:#x}", lock.object),
+            |label| format!("'{}'", shown(&label))
+        ),
         waiter.head.id,
         waiter.head.name.with(|name| shown(name).to_string()),
         lock.since

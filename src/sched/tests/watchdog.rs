@@ -1,5 +1,6 @@
 //! A coroutine that holds its worker is seen, whatever it does there.
 
+use std::collections::BTreeSet;
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +102,34 @@ fn is_reported(builder: RuntimeBuilder, function: &'static str, body: fn(&Atomic
         });
         assert!(ended.lasted >= seen.lasted);
         assert!(ended.to_string().contains("held worker 1 for"), "{ended}");
+    });
+}
+
+/// Its backtrace is taken seldom. How long it ran is asked at each look: beside how long it lasted, that tells computing from
+/// blocking.
+#[cfg(target_os = "linux")]
+#[test]
+fn how_long_one_ran_is_kept_up_while_it_lasts() {
+    watched().build().unwrap().run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = stop.clone();
+        let hog = Builder::new()
+            .placement(Placement::Worker(1))
+            .spawn(move || computes_until(&stops));
+        let id = hog.id();
+        let mut seen = BTreeSet::new();
+        // Reported is it after 10 ms, 40 ms, 160 ms: the eighth time after minutes.
+        until("it is looked at again and again", || {
+            seen.extend(stall(id).and_then(|stall| stall.ran));
+            (seen.len() >= 8).then_some(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        hog.join().unwrap();
+        let ended = until("its end is noticed", || {
+            stall(id).filter(|stall| stall.over)
+        });
+        assert!(ended.ran >= seen.last().copied(), "{ended:?}");
+        assert!(ended.ran <= Some(ended.lasted), "{ended:?}");
     });
 }
 
