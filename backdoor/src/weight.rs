@@ -2,7 +2,8 @@
 //!
 //! The language bounds each value, but not how many there are. So whenever a statement touches a variable, and enough has
 //! happened since the last look, all variables of the call that runs are weighed, and all that closures have captured. A call
-//! below it in the stack had its own weighed when it ran. What one step of the language adds between two looks is bounded by the bounds of a value.
+//! below it in the stack had its own weighed when it ran. What one step of the language adds between two looks is bounded by the
+//! bounds of a value.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -304,6 +304,8 @@ fn report(
         return true;
     };
     let thread = worker.thread.get();
+    // Before the backtrace, which may take a while: it ran for no longer than it lasted.
+    let spent = stretch.spent(worker);
     let futex = thread.and_then(|thread| thread.futex());
     let addresses = thread.and_then(|thread| thread.sample(coroutine.head.stack()));
     let backtrace: Vec<_> = addresses
@@ -314,7 +316,6 @@ fn report(
     let lock = foreign_lock::find(worker, &coroutine, futex, &backtrace);
     // One that waits for a processor, or in the kernel, does not answer, and may at the next try.
     let told = lock.is_ok() && !backtrace.is_empty();
-    let spent = stretch.spent(worker);
     let stall = Stall {
         id: crate::CoroutineId(id),
         name: coroutine.head.name.with(str::to_owned),
