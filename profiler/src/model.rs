@@ -114,7 +114,7 @@ pub struct Group {
     pub name: u32,
     /// How many there were, those that ended included.
     pub coroutines: u64,
-    /// Time on the processor.
+    /// Time on the processor. Of the group `(runtime)`, what workers did beside running coroutines.
     pub cpu: u64,
     /// By what they waited for (an index into [`Profile::strings`]): for how long, and how often.
     pub waits: Vec<(u32, u64, u64)>,

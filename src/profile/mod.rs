@@ -107,7 +107,7 @@ pub struct GroupTimes {
     pub name: String,
     /// How many there were.
     pub coroutines: u64,
-    /// Nanoseconds on the processor.
+    /// Nanoseconds on the processor. Of [`RUNTIME`], what workers did beside running coroutines.
     pub cpu: u64,
     /// Times that one left the processor.
     pub switches: u64,
