@@ -182,7 +182,9 @@ fn what_a_worker_does_between_two_runs_is_its_own() {
                     }
                 })
             });
-            steps.map(|step| step.join().unwrap());
+            for step in steps {
+                step.join().unwrap();
+            }
         };
         run(Options::new(), steps).unwrap()
     });
