@@ -212,6 +212,12 @@ fn the_lines_that_the_chapters_quote_say_what_the_chapters_say() {
         (
             "selfish.md",
             "mmo/census.rs",
+            43,
+            "let (dx, dy) = (i64::from(one.x - other.x), i64::from(one.y - other.y));",
+        ),
+        (
+            "selfish.md",
+            "mmo/census.rs",
             44,
             "nearest = nearest.min(dx * dx + dy * dy);",
         ),
