@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::label;
 use super::ring::{Copy, LOW, LOW_MASK};
 use crate::sched::hooks::{Cause, Leaves};
-use crate::sched::record::EndedBy;
+use crate::sched::record::{EndedBy, shown};
 use crate::sched::spawn::CoroutineId;
 use crate::sched::wait::WaitKind;
 
@@ -163,7 +163,7 @@ impl Wait {
     pub(super) fn show(&self, label: Option<&str>) -> String {
         let operation = self.operation();
         match (label, self.object, self.kind()) {
-            (Some(label), ..) => format!("{operation} '{label}'"),
+            (Some(label), ..) => format!("{operation} '{}'", shown(label)),
             (None, arms, WaitKind::Select) => format!("{operation} of {arms}"),
             (None, id, WaitKind::Join) => format!("{operation} #{id}"),
             (None, fd, kind) if kind.object_is_number() => format!("{operation} fd {fd}"),

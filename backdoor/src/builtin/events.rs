@@ -140,8 +140,15 @@ fn trace_named(console: &Console, name: ImmutableString) -> Answer {
 }
 
 fn trace_named_some(console: &Console, name: ImmutableString, lines: INT) -> Answer {
-    let mut living = console.shared.runtimes.application.walk();
-    if !living.any(|info| info.name == name.as_str()) {
+    let mut lives = false;
+    for info in console.shared.runtimes.application.walk() {
+        console.step()?;
+        lives |= info.name == name.as_str();
+        if lives {
+            break;
+        }
+    }
+    if !lives {
         console.print(&format!(
             "nobody is called {name:?} now: this waits for one, and Ctrl-C ends it"
         ));
