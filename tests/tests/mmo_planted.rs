@@ -72,15 +72,16 @@ fn the_selfish_census_is_named_with_its_function_and_line() {
     let mut stall = Value::Null;
     wait_until("the watchdog to have it", || {
         let stalls = rows(demo.ask("stalls()"));
+        // The first ones may have had a part of the crowd only.
         let its = |row: &&Value| {
             row["name"] == "census"
                 && row["over"] == true
+                && row["lasted"].as_f64() > Some(0.2)
                 && text(row, "place").contains("mmo::census::")
         };
         stall = stalls.iter().find(its).cloned().unwrap_or_default();
         !stall.is_null()
     });
-    assert!(stall["lasted"].as_f64() > Some(0.2), "{stall}");
     assert!(stall["ran"].as_f64() <= stall["lasted"].as_f64(), "{stall}");
     // A look may come where a frame is being made, and miss one; there is another census every few seconds.
     let compares = lines_of("census.rs", "mean_distance");

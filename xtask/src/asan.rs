@@ -21,7 +21,10 @@ pub(crate) fn run() -> Result<Outcome> {
     controls()?;
     // Without doc tests: rustdoc would want the flags said twice, and they show the interface, not the internals.
     let mut command = sanitized(&["test", "-p", "grapeshot", "--lib", "--tests"]);
-    Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
+    Ok(Outcome::Done(Some(section::run_tests(
+        "asan",
+        &mut command,
+    )?)))
 }
 
 fn nightly_with_sanitizer() -> Result<()> {

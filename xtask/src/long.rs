@@ -40,7 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             "sync::tests::stuck::what_is_proved_never_goes_on_and_what_never_goes_on_is_proved";
         let mut command = shell::cargo(&["test", "--lib", test, "--", "--exact", "--nocapture"]);
         command.env("GRAPESHOT_STUCK_SEEDS", "10000");
-        Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
+        Ok(Outcome::Done(Some(section::run_tests_inspected(
+            &mut command,
+            |_| {},
+        )?)))
     });
     for target in fuzz::targets()? {
         sections.run(&format!("fuzz {target}"), || {

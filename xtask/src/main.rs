@@ -23,6 +23,7 @@ mod bench;
 mod cert;
 mod clean;
 mod demo;
+mod digest;
 mod dnsperf;
 mod fuzz;
 mod long;

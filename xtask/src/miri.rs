@@ -53,11 +53,14 @@ pub(crate) fn run() -> Result<Outcome> {
     }
     controls()?;
     let mut tally = Tally::default();
-    for (flags, tests) in [("-Zmiri-strict-provenance", ALONE), (SEEDS, TOGETHER)] {
+    for (name, flags, tests) in [
+        ("miri-alone", "-Zmiri-strict-provenance", ALONE),
+        ("miri-together", SEEDS, TOGETHER),
+    ] {
         // Without doc tests: they show the interface, not the internals.
         let mut command = miri(&["test", "-p", "grapeshot", "--lib"], flags);
         command.arg("--").args(tests);
-        tally.add(section::run_tests(&mut command)?);
+        tally.add(section::run_tests(name, &mut command)?);
     }
     println!(
         "{} tests ran, those of several threads once for each seed",

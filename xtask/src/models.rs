@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<Outcome> {
     if env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
         command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS);
     }
-    let tally = section::run_tests(&mut command)?;
+    let tally = section::run_tests("loom", &mut command)?;
     println!("{} models ran", tally.passed);
     Ok(Outcome::Done(Some(tally)))
 }

@@ -1,11 +1,12 @@
 //! The sections of a run: a heading before each, a summary with durations after all.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::shell;
+use crate::digest::Digest;
+use crate::{place, shell};
 
 /// How a section that did not fail ended.
 pub(crate) enum Outcome {
@@ -56,12 +57,32 @@ impl Tally {
 /// How long a run of tests may print nothing: longer than any test takes, and than building them all does.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Runs a command that runs tests. Fails unless some ran and all passed.
-pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
-    run_tests_inspected(command, |_| {})
+/// Runs a command that runs tests, and shows a line for each program of them that passed, and all of one that did not.
+/// What the others printed goes to `target/logs/NAME.log`. Fails unless some ran and all passed.
+pub(crate) fn run_tests(name: &str, command: &mut Command) -> Result<Tally> {
+    let log = place::target().join("logs").join(format!("{name}.log"));
+    let mut digest = Digest::new(log)?;
+    // Colours would be part of the words.
+    command.env("CARGO_TERM_COLOR", "never");
+    let mut tally = Tally::default();
+    let status = shell::run_quietly(command, SILENCE, |line| {
+        tally.count(line);
+        print(digest.take(line));
+    });
+    if status.is_err() {
+        print(digest.give_up());
+    }
+    print(digest.close());
+    verdict(tally, status?)
 }
 
-/// As [`run_tests`], and shows each line to `inspect`.
+fn print(lines: Vec<String>) {
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+/// As [`run_tests`], but shows all that they print, each line to `inspect`, too.
 pub(crate) fn run_tests_inspected(
     command: &mut Command,
     mut inspect: impl FnMut(&str),
@@ -71,6 +92,10 @@ pub(crate) fn run_tests_inspected(
         tally.count(line);
         inspect(line);
     })?;
+    verdict(tally, status)
+}
+
+fn verdict(tally: Tally, status: ExitStatus) -> Result<Tally> {
     ensure!(
         status.success(),
         "{} tests failed, {} passed ({status})",

@@ -82,14 +82,42 @@ pub(crate) fn run_inspected(
     println!("$ {}", written(command));
     let child = command.stdout(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("cannot start {}", written(command)))?;
-    let lines = lines(child.stdout.take().expect("it is piped"));
+    let stdout = child.stdout.take().expect("it is piped");
+    follow(command, child, stdout, silence, |line| {
+        println!("{line}");
+        inspect(line);
+    })
+}
+
+/// As [`run_inspected`], but of both of its outputs, in the order in which it printed, and passes nothing on.
+pub(crate) fn run_quietly(
+    command: &mut Command,
+    silence: Duration,
+    inspect: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    println!("$ {}", written(command));
+    let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+    command.stdout(writer.try_clone().context("cannot make a pipe")?);
+    let child = command.stderr(writer).spawn();
+    // The ends that the command itself still has would keep the pipe open.
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    let child = child.with_context(|| format!("cannot start {}", written(command)))?;
+    follow(command, child, reader, silence, inspect)
+}
+
+fn follow(
+    command: &Command,
+    mut child: Child,
+    output: impl Read + Send + 'static,
+    silence: Duration,
+    mut inspect: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    let lines = lines(output);
     loop {
         match lines.recv_timeout(silence) {
             Ok(line) => {
                 let line = line.context("reading what it printed")?;
-                let line = String::from_utf8_lossy(&line);
-                println!("{line}");
-                inspect(&line);
+                inspect(&String::from_utf8_lossy(&line));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return child.wait().context("waiting for its end");

@@ -41,7 +41,7 @@ fn soak(seconds: u64, seed: u64) -> Result<()> {
         .arg("sync::tests::everything::soak::programs_until_the_time_is_up")
         .env("GRAPESHOT_SOAK_SECONDS", seconds.to_string())
         .env("GRAPESHOT_SOAK_SEED", seed.to_string());
-    let tally = section::run_tests(&mut command)?;
+    let tally = section::run_tests_inspected(&mut command, |_| {})?;
     ensure!(tally.passed == 1, "the soak did not run: was it renamed?");
     Ok(())
 }

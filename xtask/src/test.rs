@@ -126,5 +126,8 @@ fn tests(quick: bool) -> Result<Outcome> {
             command.args(["--exclude", package]);
         }
     }
-    Ok(Outcome::Done(Some(section::run_tests(&mut command)?)))
+    Ok(Outcome::Done(Some(section::run_tests(
+        "tests",
+        &mut command,
+    )?)))
 }
