@@ -95,6 +95,7 @@ pub(crate) fn place(frames: &[Frame]) -> String {
 }
 
 /// Where in the code that is, as [`shorten`] has it; nothing if that is not known.
+#[cfg(feature = "web")]
 pub(crate) fn spot(frames: &[Frame]) -> Option<String> {
     let frame = innermost(frames, &Places::here())?;
     Some(short_place(frame.file.as_deref()?, frame.line?))
