@@ -1,6 +1,7 @@
 //! What the whole-system tests share.
 #![forbid(unsafe_code)]
 
+pub mod programs;
 pub mod serving;
 
 pub use grapeshot_browser as browser;

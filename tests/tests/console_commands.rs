@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use console_support::{Folder, PATIENCE, Peer, Server, console, ended, errors};
 use grapeshot_backdoor::protocol::{ClientMessage, MAX_CLIENT_MESSAGE, ServerMessage, VERSION};
+use grapeshot_tests::programs::programs;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -290,7 +291,7 @@ fn another_user_is_refused_by_the_file_and_by_the_server() {
     }
     let server = Server::start();
     let program = server.folder.file("console");
-    fs::copy(console_support::programs().join("console"), &program).unwrap();
+    fs::copy(programs().join("console"), &program).unwrap();
     let as_nobody = || {
         let mut command = Command::new("setpriv");
         command

@@ -9,8 +9,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use grapeshot_tests::browser::{Browser, http_answer, wait_until};
+use grapeshot_tests::programs::programs;
 use grapeshot_websocket::{self as websocket, CloseCode, Message, WebSocket};
-use mmo_support::{programs, socket_path};
+use mmo_support::socket_path;
 use serde_json::Value;
 
 /// A demo in a process of its own. It is killed when this is dropped.

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use grapeshot_tests::browser::{Browser, wait_until};
-use mmo_support::{programs, socket_path};
+use grapeshot_tests::programs::programs;
+use mmo_support::socket_path;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use grapeshot_tests::browser::wait_until;
-use mmo_support::{Demo, Peer, get, programs, socket_path};
+use grapeshot_tests::programs::programs;
+use mmo_support::{Demo, Peer, get, socket_path};
 
 /// Runs the demo until it ends by itself; gives exit code and standard error.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {

@@ -11,54 +11,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use grapeshot_backdoor::protocol::{
     ClientMessage, Decoder, MAX_CLIENT_MESSAGE, MAX_SERVER_MESSAGE, ServerMessage, VERSION, encode,
 };
+use grapeshot_tests::programs::programs;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Long enough for a loaded machine; nothing takes this long when it works.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The folder of this build's programs, with those the tests need.
-pub fn programs() -> &'static Path {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        build(&["--package=grapeshot-console", "--bin=console"]);
-        build(&["--package=grapeshot-backdoor", "--example=arcade"]);
-    });
-    folder()
-}
-
-/// Builds a program as this one was built.
-pub fn build(what: &[&str]) {
-    let profile = match folder().file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        other => other,
-    };
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--profile", profile])
-        .args(what)
-        .env("CARGO_TARGET_DIR", folder().parent().unwrap())
-        .status()
-        .unwrap();
-    assert!(built.success(), "{what:?} was not built");
-}
-
-/// Where this build's programs are.
-pub fn folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        // target/debug/deps/console_x-0123
-        let program = std::env::current_exe().unwrap();
-        program.ancestors().nth(2).unwrap().to_owned()
-    })
-}
 
 pub fn console() -> Command {
     let mut command = Command::new(programs().join("console"));

@@ -4,56 +4,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use grapeshot_tests::browser::{Browser, http_answer, wait_until};
+use grapeshot_tests::programs::programs;
 use serde_json::Value;
-
-/// The folder of this build's programs, with those the tests need.
-pub fn programs() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // target/debug/deps/mmo_x-0123
-        let this = std::env::current_exe().expect("this program has a path");
-        let folder = this
-            .ancestors()
-            .nth(2)
-            .expect("it lies in a target folder")
-            .to_owned();
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(other) => other,
-            None => unreachable!("a target folder has a name"),
-        };
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--profile",
-                profile,
-                "--package=grapeshot-demos",
-                "--package=grapeshot-console",
-                "--bins",
-            ])
-            .arg("--manifest-path")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml"))
-            .env(
-                "CARGO_TARGET_DIR",
-                folder
-                    .parent()
-                    .expect("a profile's folder lies in the target folder"),
-            )
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the demo was not built");
-        folder
-    })
-}
 
 /// A running demo. It is killed, if need be, when this is dropped.
 pub struct Demo {

@@ -31,14 +31,10 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn build() -> Result<Self> {
-        shell::run(&mut shell::cargo(&[
-            "build",
-            "-p",
-            "grapeshot-demos",
-            "-p",
-            "grapeshot-console",
-            "--bins",
-        ]))?;
+        // As `tests/src/programs.rs` does, so that nothing is compiled twice.
+        let mut build = shell::cargo(&["build", "--bins", "--example=arcade"]);
+        build.args(["--package=grapeshot-demos", "--package=grapeshot-console"]);
+        shell::run(build.arg("--package=grapeshot-backdoor"))?;
         let folder = std::env::temp_dir().join(format!("grapeshot-demo-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         Ok(Self {
