@@ -17,6 +17,8 @@ pub(crate) struct Digest {
     path: PathBuf,
     /// The program of tests whose lines come now.
     program: Option<String>,
+    /// Whether somebody looks on who wants to see what Cargo compiles.
+    progress: bool,
     /// Those of its lines that nobody has been shown.
     kept: Vec<String>,
     failed: Vec<Failed>,
@@ -30,12 +32,13 @@ struct Failed {
 
 impl Digest {
     /// Keeps all that it takes in this file.
-    pub(crate) fn new(log: PathBuf) -> Result<Self> {
+    pub(crate) fn new(log: PathBuf, progress: bool) -> Result<Self> {
         let file = create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         Ok(Self {
             log: BufWriter::new(file),
             path: log,
             program: None,
+            progress,
             kept: Vec::new(),
             failed: Vec::new(),
         })
@@ -51,7 +54,8 @@ impl Digest {
             return Vec::new();
         }
         let Some(program) = &self.program else {
-            return vec![line.to_owned()];
+            let shown = self.progress || !is_progress(line);
+            return shown.then(|| line.to_owned()).into_iter().collect();
         };
         if let Some(passed) = passed(line) {
             self.kept.clear();
@@ -83,6 +87,23 @@ impl Digest {
         let words = kept[from..].to_vec();
         self.failed.push(Failed { program, words });
         kept
+    }
+
+    /// The tests that failed, each behind its program; of one that did not come to its end, that.
+    pub(crate) fn failed(&self) -> Vec<String> {
+        let of = |failed: &Failed| {
+            let names = failed.words.iter().rposition(|line| line == "failures:");
+            let names = names.map_or(&[][..], |at| &failed.words[at + 1..]);
+            let names: Vec<&str> = names
+                .iter()
+                .map_while(|line| line.strip_prefix("    "))
+                .collect();
+            match &names[..] {
+                [] => format!("{}, which was cut short", failed.program),
+                names => format!("{}: {}", failed.program, names.join(", ")),
+            }
+        };
+        self.failed.iter().map(of).collect()
     }
 
     /// What failed, and where all the rest is.
@@ -122,6 +143,22 @@ fn passed(line: &str) -> Option<String> {
         .split_once(" passed")?;
     let (_, took) = rest.rsplit_once("finished in ")?;
     Some(format!("{count:>5} passed {took:>8}"))
+}
+
+/// What Cargo says on the way.
+fn is_progress(line: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "Compiling",
+        "Checking",
+        "Finished",
+        "Downloading",
+        "Downloaded",
+        "Updating",
+        "Locking",
+        "Blocking",
+    ];
+    let word = line.trim_start().split(' ').next();
+    word.is_some_and(|word| WORDS.contains(&word))
 }
 
 /// Cargo's word for one program, after that has ended.
@@ -180,34 +217,34 @@ error: 2 targets failed:
     `-p it --test other`
 ";
 
-    fn digest(output: &[&str]) -> (String, String, String) {
+    /// What is shown, what at the end, the log, and who failed.
+    fn digest(output: &[&str]) -> (String, String, String, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("logs/tests.log");
-        let mut digest = Digest::new(log.clone()).unwrap();
+        let mut digest = Digest::new(log.clone(), false).unwrap();
         let lines = output.iter().flat_map(|part| part.lines());
         let shown: Vec<String> = lines.flat_map(|line| digest.take(line)).collect();
+        let failed = digest.failed();
         let last = digest.close().join("\n");
-        (
-            shown.join("\n"),
-            last,
-            std::fs::read_to_string(log).unwrap(),
-        )
+        let log = std::fs::read_to_string(log).unwrap();
+        (shown.join("\n"), last, log, failed)
     }
 
     #[test]
     fn a_program_that_passes_is_a_line() {
         let output = [
-            "   Compiling it v0.1.0\n",
+            "   Compiling it v0.1.0\nwarning: unused\n",
             "     Running tests/codec.rs (target/debug/deps/codec-e96ad569cbb7b115)\n\n",
             PASSES,
             "   Doc-tests it\n\n",
             PASSES,
         ];
-        let (shown, last, log) = digest(&output);
+        let (shown, last, log, failed) = digest(&output);
         assert_eq!(
             shown,
-            "   Compiling it v0.1.0\n    2 passed    0.33s  codec\n    2 passed    0.33s  it"
+            "warning: unused\n    2 passed    0.33s  codec\n    2 passed    0.33s  it"
         );
+        assert!(failed.is_empty(), "{failed:?}");
         assert!(last.starts_with("all that they printed: "), "{last}");
         assert_eq!(log, output.concat());
     }
@@ -217,7 +254,8 @@ error: 2 targets failed:
         let running =
             |name| format!("     Running tests/{name}.rs (target/debug/deps/{name}-e9)\n");
         let (codec, fine, other) = (running("codec"), running("fine"), running("other"));
-        let (shown, last, _) = digest(&[&codec, FAILS, &fine, PASSES, &other, CRASHES, COUNTS]);
+        let (shown, last, _, failed) =
+            digest(&[&codec, FAILS, &fine, PASSES, &other, CRASHES, COUNTS]);
         let fine = "\n    2 passed    0.33s  fine\n";
         let (first, rest) = shown.split_once(fine).unwrap();
         assert_eq!(first, FAILS.trim_end());
@@ -227,13 +265,14 @@ error: 2 targets failed:
             codec < last.find("━━━ failed: other ━━━\nrunning 2 tests\n"),
             "{last}"
         );
+        assert_eq!(failed, ["codec: one", "other, which was cut short"]);
         assert!(codec.is_some() && !last.contains("noise"), "{last}");
     }
 
     #[test]
     fn what_hangs_is_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let mut digest = Digest::new(folder.path().join("log")).unwrap();
+        let mut digest = Digest::new(folder.path().join("log"), true).unwrap();
         digest.take("     Running tests/codec.rs (target/debug/deps/codec-e9)");
         assert!(
             digest

@@ -61,9 +61,11 @@ const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// What the others printed goes to `target/logs/NAME.log`. Fails unless some ran and all passed.
 pub(crate) fn run_tests(name: &str, command: &mut Command) -> Result<Tally> {
     let log = place::target().join("logs").join(format!("{name}.log"));
-    let mut digest = Digest::new(log)?;
-    // Colours would be part of the words.
-    command.env("CARGO_TERM_COLOR", "never");
+    let mut digest = Digest::new(log, shell::is_watched())?;
+    // Colours would be part of the words, and these are what is digested.
+    command
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_QUIET", "false");
     let mut tally = Tally::default();
     let status = shell::run_quietly(command, SILENCE, |line| {
         tally.count(line);
@@ -72,8 +74,9 @@ pub(crate) fn run_tests(name: &str, command: &mut Command) -> Result<Tally> {
     if status.is_err() {
         print(digest.give_up());
     }
+    let failed = digest.failed();
     print(digest.close());
-    verdict(tally, status?)
+    verdict(tally, status?, &failed)
 }
 
 fn print(lines: Vec<String>) {
@@ -87,20 +90,26 @@ pub(crate) fn run_tests_inspected(
     command: &mut Command,
     mut inspect: impl FnMut(&str),
 ) -> Result<Tally> {
+    // libtest would be as quiet as Cargo.
+    command.env("CARGO_TERM_QUIET", "false");
     let mut tally = Tally::default();
     let status = shell::run_inspected(command, SILENCE, |line| {
         tally.count(line);
         inspect(line);
     })?;
-    verdict(tally, status)
+    verdict(tally, status, &[])
 }
 
-fn verdict(tally: Tally, status: ExitStatus) -> Result<Tally> {
+fn verdict(tally: Tally, status: ExitStatus, failed: &[String]) -> Result<Tally> {
     ensure!(
         status.success(),
-        "{} tests failed, {} passed ({status})",
+        "{} tests failed, {} passed ({status}){}",
         tally.failed,
-        tally.passed
+        tally.passed,
+        failed
+            .iter()
+            .map(|it| format!("\n            {it}"))
+            .collect::<String>()
     );
     ensure!(tally.passed > 0, "no test ran");
     Ok(tally)

@@ -1,6 +1,6 @@
 //! Running other programs: with their words passed on, captured, or bounded in time.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -14,7 +14,20 @@ use crate::place;
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(place::root());
+    quiet(&mut command);
     command
+}
+
+/// Whether a person sees what the programs print that we run.
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Cargo's words on the way are for who looks on; in a log they are thousands of lines.
+fn quiet(command: &mut Command) {
+    if !is_watched() {
+        command.env("CARGO_TERM_QUIET", "true");
+    }
 }
 
 /// `cargo` of the nightly toolchain, in the workspace. Goes through rustup, because the `cargo` in the path may
@@ -25,6 +38,7 @@ pub(crate) fn nightly_cargo(arguments: &[&str]) -> Command {
         .args(["run", "nightly", "cargo"])
         .args(arguments)
         .current_dir(place::root());
+    quiet(&mut command);
     command
 }
 
