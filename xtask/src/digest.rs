@@ -30,6 +30,17 @@ struct Failed {
     words: Vec<String>,
 }
 
+impl Failed {
+    /// The last thing that it said itself.
+    fn last(&self) -> &str {
+        let says = |line: &&String| !line.is_empty() && !says_that_it_failed(line);
+        self.words
+            .iter()
+            .rfind(says)
+            .map_or("nothing", String::as_str)
+    }
+}
+
 impl Digest {
     /// Keeps all that it takes in this file.
     pub(crate) fn new(log: PathBuf, progress: bool) -> Result<Self> {
@@ -99,7 +110,7 @@ impl Digest {
                 .map_while(|line| line.strip_prefix("    "))
                 .collect();
             match &names[..] {
-                [] => format!("{}, which was cut short", failed.program),
+                [] => format!("{}, cut short after: {}", failed.program, failed.last()),
                 names => format!("{}: {}", failed.program, names.join(", ")),
             }
         };
@@ -265,7 +276,10 @@ error: 2 targets failed:
             codec < last.find("━━━ failed: other ━━━\nrunning 2 tests\n"),
             "{last}"
         );
-        assert_eq!(failed, ["codec: one", "other, which was cut short"]);
+        assert_eq!(
+            failed,
+            ["codec: one", "other, cut short after: test one ... ok"]
+        );
         assert!(codec.is_some() && !last.contains("noise"), "{last}");
     }
 
@@ -283,6 +297,8 @@ error: 2 targets failed:
             digest.give_up(),
             ["test one has been running for over 60 seconds"]
         );
+        let hangs = "codec, cut short after: test one has been running for over 60 seconds";
+        assert_eq!(digest.failed(), [hangs]);
         assert!(digest.close()[0].contains("failed: codec"));
     }
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::digest::Digest;
 use crate::{place, shell};
@@ -76,7 +76,8 @@ pub(crate) fn run_tests(name: &str, command: &mut Command) -> Result<Tally> {
     }
     let failed = digest.failed();
     print(digest.close());
-    verdict(tally, status?, &failed)
+    let status = status.map_err(|error| anyhow!("{error:#}{}", listed(&failed)))?;
+    verdict(tally, status, &failed)
 }
 
 fn print(lines: Vec<String>) {
@@ -100,16 +101,18 @@ pub(crate) fn run_tests_inspected(
     verdict(tally, status, &[])
 }
 
+fn listed(failed: &[String]) -> String {
+    let line = |it: &String| format!("\n            {it}");
+    failed.iter().map(line).collect()
+}
+
 fn verdict(tally: Tally, status: ExitStatus, failed: &[String]) -> Result<Tally> {
     ensure!(
         status.success(),
         "{} tests failed, {} passed ({status}){}",
         tally.failed,
         tally.passed,
-        failed
-            .iter()
-            .map(|it| format!("\n            {it}"))
-            .collect::<String>()
+        listed(failed)
     );
     ensure!(tally.passed > 0, "no test ran");
     Ok(tally)
