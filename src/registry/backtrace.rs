@@ -58,16 +58,16 @@ pub fn backtrace(id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
 }
 
 impl RuntimeHandle {
-    /// Where a coroutine is; see [`backtrace`]. **May suspend**, as that.
+    /// Where a coroutine is; see [`backtrace()`]. **May suspend**, as that.
     ///
     /// # Errors
-    /// As [`backtrace`].
+    /// As [`backtrace()`].
     pub fn backtrace(self, id: CoroutineId) -> Result<Vec<Frame>, BacktraceError> {
         backtrace_of(worker::find(self.shared, id.0).ok_or(BacktraceError::NotFound(id.0))?)
     }
 }
 
-/// As [`backtrace`], of any coroutine.
+/// As [`backtrace()`], of any coroutine.
 pub(crate) fn backtrace_of(coroutine: CoroRef) -> Result<Vec<Frame>, BacktraceError> {
     let (shared, id) = (coroutine.head.runtime, CoroutineId(coroutine.head.id));
     let home = coroutine.head.home.load(Ordering::Acquire) as usize;

@@ -85,7 +85,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What a suspended coroutine waits for. Shown, it has the [label](crate::trace::label) of the object in place of its address, if
+/// What a suspended coroutine waits for. Shown, it has the [label](crate::trace::label()) of the object in place of its address, if
 /// there is one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitFor {
